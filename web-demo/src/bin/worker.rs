@@ -1,0 +1,2 @@
+//! The command line `yolox-nano`.
+fn main() {}
