@@ -1,0 +1,45 @@
+//! The feature pyramid (`yolox/models/yolo_pafpn.py`): coarse features upsampled onto fine ones, then back down.
+
+use crate::backbone::Features;
+use crate::blocks::{Csp, CspKind, Spatial, add, concat, csp, max_pool, pointwise, spatial, upsample};
+use crate::graph::{Graph, Node};
+
+/// What the variants change in the neck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neck {
+    /// The two stride-2 convolutions on the way back down.
+    pub down: Spatial,
+    /// The four cross-stage partial blocks.
+    pub blocks: CspKind,
+    /// Whether dark2 joins the pyramid: pooled onto dark3, brought to stride 16 and added there.
+    pub dark2: bool,
+}
+
+/// Outputs at strides 8, 16 and 32 with 64, 128 and 256 channels.
+pub(crate) fn pafpn(g: &mut Graph, features: Features, spec: Neck) -> [Node; 3] {
+    let Features { dark2, dark3, dark4, dark5 } = features;
+    let block = |g: &mut Graph, name: &str, inputs: &[Node], channels: usize| {
+        let name = format!("backbone.{name}");
+        let x = concat(g, &name, inputs);
+        csp(g, &name, x, Csp { channels, n: 1, shortcut: false, kind: spec.blocks })
+    };
+
+    let lateral = pointwise(g, "backbone.lateral_conv0", dark5, 128);
+    let x = upsample(g, "backbone.lateral_conv0", lateral);
+    let x = block(g, "C3_p4", &[x, dark4], 128);
+    let reduced = pointwise(g, "backbone.reduce_conv1", x, 64);
+    let x = upsample(g, "backbone.reduce_conv1", reduced);
+    let stride8 = block(g, "C3_p3", &[x, dark3], 64);
+
+    let mut x = spatial(g, "backbone.bu_conv2", stride8, 64, spec.down, 2);
+    if spec.dark2 {
+        let pooled = max_pool(g, "backbone.dark2_pool", dark2, 2, 2);
+        let y = concat(g, "backbone.bu_conv3", &[pooled, dark3]);
+        let y = spatial(g, "backbone.bu_conv3", y, 64, Spatial::Separable(3), 2);
+        x = add(g, "backbone.bu_conv3", x, y);
+    }
+    let stride16 = block(g, "C3_n3", &[x, reduced], 128);
+    let x = spatial(g, "backbone.bu_conv1", stride16, 128, spec.down, 2);
+    let stride32 = block(g, "C3_n4", &[x, lateral], 256);
+    [stride8, stride16, stride32]
+}
