@@ -4,12 +4,22 @@
 mod backbone;
 mod blocks;
 mod cost;
+mod detection;
+mod detector;
 mod ghost;
 pub mod graph;
 mod head;
 mod neck;
+mod picture;
+mod runtime;
 mod variant;
+mod weights;
 
 pub use cost::{Cost, LayerCost, cost};
-pub use graph::Graph;
+pub use detection::{BBox, Detection, decode, nms, to_picture};
+pub use detector::{Detector, Input};
+pub use graph::{Graph, NormState};
+pub use picture::{Letterbox, PAD, Picture, PictureError, letterbox};
+pub use runtime::Network;
 pub use variant::{UnknownVariant, VARIANTS, Variant};
+pub use weights::{ColourOrder, FORMAT_VERSION, Metadata, Precision, WeightTensor, Weights, WeightsError};

@@ -1,0 +1,108 @@
+//! From the network's raw output to boxes.
+
+use crate::graph::Graph;
+use crate::picture::Letterbox;
+
+/// A box in pixels, from its top-left to its bottom-right corner.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct BBox {
+    /// Left.
+    pub x1: f32,
+    /// Top.
+    pub y1: f32,
+    /// Right.
+    pub x2: f32,
+    /// Bottom.
+    pub y2: f32,
+}
+
+impl BBox {
+    /// Area in square pixels.
+    pub fn area(&self) -> f32 {
+        (self.x2 - self.x1).max(0.0) * (self.y2 - self.y1).max(0.0)
+    }
+
+    /// Intersection over union with another box; 0 where both are empty.
+    pub fn iou(&self, other: &Self) -> f32 {
+        let width = (self.x2.min(other.x2) - self.x1.max(other.x1)).max(0.0);
+        let height = (self.y2.min(other.y2) - self.y1.max(other.y1)).max(0.0);
+        let both = width * height;
+        let union = self.area() + other.area() - both;
+        if union > 0.0 { both / union } else { 0.0 }
+    }
+}
+
+/// An object that a network found.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Detection {
+    /// Index into the weights' class names.
+    pub class: usize,
+    /// Objectness times the class's probability, 0-1.
+    pub score: f32,
+    /// Where, in pixels of the original picture.
+    pub bbox: BBox,
+}
+
+/// Decodes `raw` (anchors x (5 + classes): box, objectness, classes, before any sigmoid) of `graph` on an input of
+/// `height` x `width` pixels. Each anchor gives its best class; those under `min_score` are left out. Boxes are in
+/// pixels of the input; see [`to_picture`].
+pub fn decode(graph: &Graph, raw: &[f32], height: usize, width: usize, min_score: f32) -> Vec<Detection> {
+    let values = 5 + graph.classes;
+    debug_assert_eq!(raw.len(), graph.anchors(height, width) * values);
+    let mut anchors = raw.chunks_exact(values);
+    let mut found = Vec::new();
+    for level in &graph.head {
+        let stride = level.stride as f32;
+        for y in 0..height / level.stride {
+            for (x, anchor) in (0..width / level.stride).zip(anchors.by_ref()) {
+                let objectness = sigmoid(anchor[4]);
+                // A score never exceeds the objectness, so most anchors end here. NaN does too.
+                if !(objectness >= min_score) {
+                    continue;
+                }
+                let classes = anchor[5..].iter().enumerate();
+                let Some((class, &logit)) = classes.max_by(|a, b| a.1.total_cmp(b.1)) else { continue };
+                let score = objectness * sigmoid(logit);
+                if !(score >= min_score) {
+                    continue;
+                }
+                let (cx, cy) = ((anchor[0] + x as f32) * stride, (anchor[1] + y as f32) * stride);
+                let (w, h) = (anchor[2].exp() * stride, anchor[3].exp() * stride);
+                let bbox = BBox { x1: cx - w / 2.0, y1: cy - h / 2.0, x2: cx + w / 2.0, y2: cy + h / 2.0 };
+                found.push(Detection { class, score, bbox });
+            }
+        }
+    }
+    found
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Moves boxes from the network's input to a picture of `width` x `height` pixels, clipped to it.
+pub fn to_picture(detections: &mut [Detection], fit: Letterbox, width: usize, height: usize) {
+    for Detection { bbox, .. } in detections {
+        let x = |x: f32| (x / fit.ratio).clamp(0.0, width as f32);
+        let y = |y: f32| (y / fit.ratio).clamp(0.0, height as f32);
+        *bbox = BBox { x1: x(bbox.x1), y1: y(bbox.y1), x2: x(bbox.x2), y2: y(bbox.y2) };
+    }
+}
+
+/// Class-aware non-maximum suppression: in order of falling score, drops a box that overlaps a kept one of its class
+/// by more than `max_iou`. Boxes come back in order of falling score.
+///
+/// As a box can only be dropped by a better one, keeping the results over a score afterwards gives the same boxes as
+/// leaving out the candidates under that score before.
+pub fn nms(candidates: &[Detection], max_iou: f32) -> Vec<Detection> {
+    let mut sorted = candidates.to_vec();
+    sorted.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept: Vec<Detection> = Vec::new();
+    for candidate in sorted {
+        let overlaps = |k: &Detection| k.class == candidate.class && k.bbox.iou(&candidate.bbox) > max_iou;
+        if !kept.iter().any(overlaps) {
+            kept.push(candidate);
+        }
+    }
+    kept
+}

@@ -1,0 +1,104 @@
+//! A network with its weights: a picture in, boxes out.
+
+use candle_core::{Device, Tensor};
+
+use crate::detection::{Detection, decode, to_picture};
+use crate::graph::SIZE_MULTIPLE;
+use crate::picture::{Letterbox, Picture, letterbox};
+use crate::runtime::Network;
+use crate::weights::{Metadata, Weights};
+
+/// A network ready to look at pictures.
+pub struct Detector {
+    network: Network,
+    metadata: Metadata,
+    input_size: usize,
+}
+
+/// A picture fitted into the network's input.
+pub struct Input {
+    tensor: Tensor,
+    fit: Letterbox,
+    width: usize,
+    height: usize,
+}
+
+impl Detector {
+    /// Prepares the network for inference on the CPU.
+    ///
+    /// # Errors
+    /// Fails where the weights do not fit their variant.
+    pub fn new(weights: &Weights) -> candle_core::Result<Self> {
+        let graph = weights.graph().map_err(candle_core::Error::wrap)?;
+        let network = Network::new(&graph, weights)?;
+        Ok(Self { network, metadata: weights.metadata.clone(), input_size: weights.metadata.input_size })
+    }
+
+    /// Side in pixels of the square that pictures are fitted into.
+    pub fn input_size(&self) -> usize {
+        self.input_size
+    }
+
+    /// Fits pictures into another square than the weights' own.
+    ///
+    /// # Errors
+    /// Fails where `side` is not a multiple of 32 pixels.
+    pub fn set_input_size(&mut self, side: usize) -> candle_core::Result<()> {
+        if side == 0 || !side.is_multiple_of(SIZE_MULTIPLE) {
+            candle_core::bail!("the input size must be a multiple of {SIZE_MULTIPLE} pixels, not {side}");
+        }
+        self.input_size = side;
+        Ok(())
+    }
+
+    /// What the weight file says about itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Step 1 of 3: fits a picture into the network's input.
+    ///
+    /// # Errors
+    /// Fails where memory for the input cannot be had.
+    pub fn preprocess(&self, picture: Picture<'_>) -> candle_core::Result<Input> {
+        let side = self.input_size;
+        let (planes, fit) = letterbox(picture, side, self.metadata.colour_order);
+        let tensor = Tensor::from_vec(planes, (1, 3, side, side), &Device::Cpu)?;
+        Ok(Input { tensor, fit, width: picture.width(), height: picture.height() })
+    }
+
+    /// Step 2 of 3: runs the network; the raw head output, (1, anchors, 5 + classes).
+    ///
+    /// # Errors
+    /// Passes on the runtime's errors.
+    pub fn forward(&self, input: &Input) -> candle_core::Result<Tensor> {
+        self.network.forward(&input.tensor)
+    }
+
+    /// Step 3 of 3: the boxes with at least `min_score`, in pixels of the picture, overlapping ones still among them
+    /// (see [`crate::nms`]).
+    ///
+    /// # Errors
+    /// Fails where the output cannot be read back.
+    pub fn candidates(&self, input: &Input, raw: &Tensor, min_score: f32) -> candle_core::Result<Vec<Detection>> {
+        let raw = raw.flatten_all()?.to_vec1::<f32>()?;
+        let mut found = decode(self.network.graph(), &raw, self.input_size, self.input_size, min_score);
+        to_picture(&mut found, input.fit, input.width, input.height);
+        Ok(found)
+    }
+
+    /// All three steps, and non-maximum suppression: boxes in order of falling score.
+    ///
+    /// # Errors
+    /// Passes on the runtime's errors.
+    pub fn detect(&self, picture: Picture<'_>, min_score: f32, max_iou: f32) -> candle_core::Result<Vec<Detection>> {
+        let input = self.preprocess(picture)?;
+        let raw = self.forward(&input)?;
+        Ok(crate::nms(&self.candidates(&input, &raw, min_score)?, max_iou))
+    }
+}

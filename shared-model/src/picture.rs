@@ -1,0 +1,196 @@
+//! Pictures, and how they are fitted into the network's input: one function for training-time evaluation, the command
+//! line and the page.
+
+use crate::weights::ColourOrder;
+
+/// Pixels of a decoded picture, upright (EXIF orientation applied), borrowed from whoever decoded it.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture<'a> {
+    pixels: &'a [u8],
+    width: usize,
+    height: usize,
+    channels: usize,
+}
+
+/// Pixels that are no picture.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PictureError {
+    /// Zero pixels.
+    #[error("the picture has no pixels ({width} x {height})")]
+    Empty {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+    },
+    /// Not as many bytes as width, height and channels ask for.
+    #[error("{bytes} bytes are no picture of {width} x {height} pixels with {channels} channels")]
+    Length {
+        /// Bytes given.
+        bytes: usize,
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Bytes a pixel.
+        channels: usize,
+    },
+}
+
+impl<'a> Picture<'a> {
+    /// A picture of 3 bytes (R, G, B) a pixel, rows from top to bottom.
+    ///
+    /// # Errors
+    /// Fails where there are no pixels or `pixels` has another length than `width * height * 3`.
+    pub fn rgb(pixels: &'a [u8], width: usize, height: usize) -> Result<Self, PictureError> {
+        Self::new(pixels, width, height, 3)
+    }
+
+    /// A picture of 4 bytes (R, G, B, alpha) a pixel, as a browser's canvas gives it; alpha is ignored.
+    ///
+    /// # Errors
+    /// As for [`Picture::rgb`].
+    pub fn rgba(pixels: &'a [u8], width: usize, height: usize) -> Result<Self, PictureError> {
+        Self::new(pixels, width, height, 4)
+    }
+
+    fn new(pixels: &'a [u8], width: usize, height: usize, channels: usize) -> Result<Self, PictureError> {
+        if width == 0 || height == 0 {
+            return Err(PictureError::Empty { width, height });
+        }
+        if width.checked_mul(height).and_then(|n| n.checked_mul(channels)) != Some(pixels.len()) {
+            return Err(PictureError::Length { bytes: pixels.len(), width, height, channels });
+        }
+        Ok(Self { pixels, width, height, channels })
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+}
+
+/// How a picture lies in the network's input: in the top-left corner, scaled by `ratio`, the rest grey.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Letterbox {
+    /// Input pixels a picture pixel: `min(side / width, side / height)`.
+    pub ratio: f32,
+    /// Width that the picture covers in the input.
+    pub width: usize,
+    /// Height that the picture covers in the input.
+    pub height: usize,
+}
+
+/// Grey level around the picture (YOLOX, `yolox/data/data_augment.py`, `preproc`).
+pub const PAD: u8 = 114;
+
+impl Letterbox {
+    /// Fits a picture of `width` x `height` pixels into a square of `side` pixels, truncating as YOLOX does.
+    pub fn fit(width: usize, height: usize, side: usize) -> Self {
+        // In double precision: Python's floats, whose truncation must be met to the pixel.
+        let ratio = (side as f64 / width as f64).min(side as f64 / height as f64);
+        let scaled = |length: usize| ((length as f64 * ratio) as usize).clamp(1, side);
+        Self { ratio: ratio as f32, width: scaled(width), height: scaled(height) }
+    }
+}
+
+/// Fits `picture` into a square input of `side` x `side` pixels: planes of `side * side` values 0-255, in `order`.
+///
+/// The bilinear filter is OpenCV's `INTER_LINEAR` on bytes, bit for bit: 11-bit fixed-point weights, no averaging when
+/// shrinking (`modules/imgproc/src/resize.cpp`).
+pub fn letterbox(picture: Picture<'_>, side: usize, order: ColourOrder) -> (Vec<f32>, Letterbox) {
+    let fit = Letterbox::fit(picture.width, picture.height, side);
+    let area = side * side;
+    let mut planes = vec![f32::from(PAD); 3 * area];
+    let columns = taps(picture.width, fit.width);
+    let rows = taps(picture.height, fit.height);
+    let halves = picture.width == 2 * fit.width && picture.height == 2 * fit.height;
+    let channels = picture.channels;
+    let row_at = |y: usize| &picture.pixels[y * picture.width * channels..][..picture.width * channels];
+    // Two source rows, filtered horizontally; neighbouring output rows often share them.
+    let mut filtered = [(usize::MAX, vec![0i32; 3 * fit.width]), (usize::MAX, vec![0i32; 3 * fit.width])];
+    for (y, row) in rows.iter().enumerate() {
+        let (top, bottom) = (row.first, row.second);
+        if filtered[1].0 == top {
+            filtered.swap(0, 1);
+        }
+        for (slot, source) in filtered.iter_mut().zip([top, bottom]) {
+            if slot.0 != source {
+                filter_row(row_at(source), channels, &columns, &mut slot.1);
+                slot.0 = source;
+            }
+        }
+        let (first, second) = (&filtered[0].1, &filtered[1].1);
+        for c in 0..3 {
+            let plane = match order {
+                ColourOrder::Rgb => c,
+                ColourOrder::Bgr => 2 - c,
+            };
+            let out = &mut planes[plane * area + y * side..][..fit.width];
+            for (x, out) in out.iter_mut().enumerate() {
+                let (a, b) = (first[3 * x + c], second[3 * x + c]);
+                *out = if halves { half(a, b) } else { row.blend(a, b) };
+            }
+        }
+    }
+    (planes, fit)
+}
+
+/// Two source positions and their weights, which add up to `ONE`.
+#[derive(Clone, Copy, Debug)]
+struct Taps {
+    first: usize,
+    second: usize,
+    weights: [i32; 2],
+}
+
+const BITS: u32 = 11;
+const ONE: f32 = (1 << BITS) as f32;
+
+impl Taps {
+    /// The vertical half of the filter, rounded as OpenCV's vector code does.
+    fn blend(self, a: i32, b: i32) -> f32 {
+        let value = (((self.weights[0] * (a >> 4)) >> 16) + ((self.weights[1] * (b >> 4)) >> 16) + 2) >> 2;
+        value.clamp(0, 255) as f32
+    }
+}
+
+/// OpenCV turns exact halving into an average of four; with both weights one half, `a` and `b` are sums times 1024.
+fn half(a: i32, b: i32) -> f32 {
+    (((a + b) / (1 << (BITS - 1)) + 2) >> 2) as f32
+}
+
+/// For each of `to` output pixels, the input pixels (of `from`) it lies between.
+fn taps(from: usize, to: usize) -> Vec<Taps> {
+    let scale = 1.0 / (to as f64 / from as f64);
+    let last = from - 1;
+    (0..to)
+        .map(|i| {
+            let position = ((i as f64 + 0.5) * scale - 0.5) as f32;
+            let floor = position.floor();
+            let (first, fraction) = match floor as i64 {
+                below if below < 0 => (0, 0.0),
+                at if at as usize >= last => (last, 0.0),
+                at => (at as usize, position - floor),
+            };
+            let weight = |f: f32| (f * ONE).round_ties_even() as i32;
+            Taps { first, second: (first + 1).min(last), weights: [weight(1.0 - fraction), weight(fraction)] }
+        })
+        .collect()
+}
+
+/// The horizontal half of the filter: one row, three channels interleaved, values times `ONE`.
+fn filter_row(row: &[u8], channels: usize, columns: &[Taps], out: &mut [i32]) {
+    for (taps, out) in columns.iter().zip(out.chunks_exact_mut(3)) {
+        let a = &row[taps.first * channels..][..3];
+        let b = &row[taps.second * channels..][..3];
+        for c in 0..3 {
+            out[c] = i32::from(a[c]) * taps.weights[0] + i32::from(b[c]) * taps.weights[1];
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Weight files: named tensors and what is needed to use them, in the safetensors format.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use half::f16;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use serde::{Deserialize, Serialize};
+
+use crate::graph::{Graph, NormState};
+use crate::variant::{UnknownVariant, Variant};
+
+/// The only key of the file's metadata; its value is [`Metadata`] as JSON.
+const METADATA_KEY: &str = "yolox-nano";
+
+/// Version of the format that this code writes, and the newest it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Order of the colour channels in the network's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColourOrder {
+    /// Blue, green, red: OpenCV's, and so YOLOX's.
+    Bgr,
+    /// Red, green, blue.
+    Rgb,
+}
+
+/// What a weight file says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// [`FORMAT_VERSION`] of the program that wrote it.
+    pub format_version: u32,
+    /// Name of the [`Variant`].
+    pub variant: String,
+    /// Names of the classes, in the order of the network's outputs.
+    pub class_names: Vec<String>,
+    /// Colour order of the input, whose values are 0-255.
+    pub colour_order: ColourOrder,
+    /// Side in pixels of the square that pictures are fitted into by default.
+    pub input_size: usize,
+    /// Whether batch normalisation is still there.
+    pub norm: NormState,
+    /// Where the weights come from, in a sentence.
+    pub source: String,
+    /// How they were trained (recipe, data, results), where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<serde_json::Value>,
+}
+
+/// A named array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightTensor {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its values, the last axis fastest.
+    pub values: Vec<f32>,
+}
+
+/// How numbers are written to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Single precision: lossless.
+    Single,
+    /// Half precision: half the bytes.
+    Half,
+}
+
+/// A network's parameters and statistics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// What the file says about itself.
+    pub metadata: Metadata,
+    /// The arrays by name.
+    pub tensors: BTreeMap<String, WeightTensor>,
+}
+
+/// Why bytes are no usable weights.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// No safetensors file, or one cut short.
+    #[error("not a complete .safetensors file ({0}): was the download or the copy cut short?")]
+    NotSafetensors(#[from] safetensors::SafeTensorError),
+    /// A safetensors file of another program.
+    #[error("a .safetensors file without yolox-nano's metadata: it was not written by `yolox-nano`")]
+    NoMetadata,
+    /// Metadata that this program cannot read.
+    #[error("the weight file's metadata cannot be read: {0}")]
+    BadMetadata(#[from] serde_json::Error),
+    /// Written by a newer program.
+    #[error("the weight file has format version {0}, newer than this program's ({FORMAT_VERSION}): update the program")]
+    Newer(u32),
+    /// An unknown variant.
+    #[error(transparent)]
+    Variant(#[from] UnknownVariant),
+    /// Metadata that contradicts itself.
+    #[error("the weight file's metadata is wrong: {0}")]
+    Inconsistent(String),
+    /// An array in a number format that is not supported.
+    #[error("tensor \"{name}\" holds {dtype:?}: only F32 and F16 are supported")]
+    Dtype {
+        /// Which.
+        name: String,
+        /// Its format.
+        dtype: Dtype,
+    },
+    /// NaN or infinity.
+    #[error("tensor \"{0}\" holds a value that is not finite: the training that wrote it had diverged")]
+    NotFinite(String),
+    /// Names or shapes differ from the variant's.
+    #[error("the weights do not fit the variant \"{variant}\": {}", problems.join("; "))]
+    Misfit {
+        /// The variant.
+        variant: String,
+        /// What is missing, extra or misshapen.
+        problems: Vec<String>,
+    },
+}
+
+impl Weights {
+    /// Reads a weight file and checks that it is complete: every tensor of its variant is there with its shape, no
+    /// other, all values finite.
+    ///
+    /// # Errors
+    /// [`WeightsError`] says what is wrong with the file.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WeightsError> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let json = header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY)).ok_or(WeightsError::NoMetadata)?;
+        let version: FormatVersion = serde_json::from_str(json)?;
+        if version.format_version > FORMAT_VERSION {
+            return Err(WeightsError::Newer(version.format_version));
+        }
+        let metadata: Metadata = serde_json::from_str(json)?;
+        metadata.check()?;
+
+        let mut tensors = BTreeMap::new();
+        for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
+            let values: Vec<f32> = match view.dtype() {
+                Dtype::F32 => {
+                    view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+                }
+                Dtype::F16 => view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+                dtype => return Err(WeightsError::Dtype { name: name.into(), dtype }),
+            };
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(WeightsError::NotFinite(name.into()));
+            }
+            tensors.insert(name.into(), WeightTensor { shape: view.shape().to_vec(), values });
+        }
+        let weights = Self { metadata, tensors };
+        weights.check(&weights.graph()?)?;
+        Ok(weights)
+    }
+
+    /// The bytes of a weight file.
+    ///
+    /// # Errors
+    /// Fails where the metadata or a shape cannot be written.
+    pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>, WeightsError> {
+        let (dtype, data): (_, Vec<(&String, &WeightTensor, Vec<u8>)>) = match precision {
+            Precision::Single => (Dtype::F32, self.encode(|value| value.to_le_bytes())),
+            Precision::Half => (Dtype::F16, self.encode(|value| f16::from_f32(value).to_le_bytes())),
+        };
+        let mut views = Vec::new();
+        for (name, tensor, bytes) in &data {
+            views.push((name.as_str(), TensorView::new(dtype, tensor.shape.clone(), bytes)?));
+        }
+        let metadata = [(METADATA_KEY.to_string(), serde_json::to_string(&self.metadata)?)];
+        Ok(serialize(views, Some(metadata.into_iter().collect()))?)
+    }
+
+    fn encode<const N: usize>(&self, to_bytes: impl Fn(f32) -> [u8; N]) -> Vec<(&String, &WeightTensor, Vec<u8>)> {
+        self.tensors.iter().map(|(name, t)| (name, t, t.values.iter().flat_map(|&v| to_bytes(v)).collect())).collect()
+    }
+
+    /// The network these weights belong to.
+    ///
+    /// # Errors
+    /// Fails where the variant is unknown.
+    pub fn graph(&self) -> Result<Graph, UnknownVariant> {
+        Ok(Variant::named(&self.metadata.variant)?.graph(self.metadata.class_names.len()))
+    }
+
+    /// Checks that these are all of `graph`'s tensors and no others.
+    ///
+    /// # Errors
+    /// [`WeightsError::Misfit`] names what is missing, extra or misshapen.
+    pub fn check(&self, graph: &Graph) -> Result<(), WeightsError> {
+        let expected = graph.parameters(self.metadata.norm);
+        let names: BTreeSet<&str> = expected.iter().map(|parameter| parameter.name.as_str()).collect();
+        let mut problems = Vec::new();
+        for parameter in &expected {
+            match self.tensors.get(&parameter.name) {
+                None => problems.push(format!("\"{}\" is missing", parameter.name)),
+                Some(tensor) if tensor.shape != parameter.shape => problems.push(format!(
+                    "\"{}\" has shape {:?} instead of {:?}",
+                    parameter.name, tensor.shape, parameter.shape
+                )),
+                Some(_) => {}
+            }
+        }
+        let extra = self.tensors.keys().filter(|name| !names.contains(name.as_str()));
+        problems.extend(extra.map(|name| format!("\"{name}\" does not belong to it")));
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let more = problems.len().saturating_sub(MAX_PROBLEMS);
+        problems.truncate(MAX_PROBLEMS);
+        if more > 0 {
+            problems.push(format!("and {more} more"));
+        }
+        Err(WeightsError::Misfit { variant: self.metadata.variant.clone(), problems })
+    }
+}
+
+/// Misfits named in an error: a wrong variant has hundreds.
+const MAX_PROBLEMS: usize = 6;
+
+#[derive(Deserialize)]
+struct FormatVersion {
+    format_version: u32,
+}
+
+impl Metadata {
+    fn check(&self) -> Result<(), WeightsError> {
+        let wrong = |what: String| Err(WeightsError::Inconsistent(what));
+        if self.class_names.is_empty() {
+            return wrong("there are no class names".into());
+        }
+        let names: BTreeSet<_> = self.class_names.iter().collect();
+        if names.len() != self.class_names.len() {
+            return wrong("a class name occurs twice".into());
+        }
+        let multiple = crate::graph::SIZE_MULTIPLE;
+        if self.input_size == 0 || !self.input_size.is_multiple_of(multiple) || self.input_size > 4096 {
+            return wrong(format!("input size {} is no multiple of {multiple} up to 4096", self.input_size));
+        }
+        Ok(())
+    }
+}
