@@ -9,6 +9,7 @@ mod detector;
 mod ghost;
 pub mod graph;
 mod head;
+mod kernels;
 mod neck;
 mod picture;
 mod runtime;

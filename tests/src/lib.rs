@@ -1,1 +1,24 @@
 //! Helpers for the tests that cross crates.
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root folder.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests' package lies in the repository")
+}
+
+/// The folder of data that is too large, or not free enough, for the repository: `shared` beside it, or the environment
+/// variable `YOLOX_SHARED`. `None` says loudly that the test of `what` is skipped; a folder that is named but missing
+/// fails.
+pub fn shared(what: &str) -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("YOLOX_SHARED").map(PathBuf::from) {
+        assert!(folder.is_dir(), "YOLOX_SHARED={} is no folder", folder.display());
+        return Some(folder);
+    }
+    let folder =
+        repository().parent().map(|parent| parent.join("shared")).filter(|folder| folder.join("golden").is_dir());
+    if folder.is_none() {
+        eprintln!("SKIPPED: {what}: needs the shared folder beside the repository (or YOLOX_SHARED)");
+    }
+    folder
+}

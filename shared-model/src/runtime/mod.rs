@@ -1,13 +1,34 @@
-//! Inference.
+//! Inference: one executor over the graph.
+//!
+//! To candle a whole network is one custom operation on a picture. Inside, layers are kernels on slices of one planned
+//! array (see `plan`), so that a run allocates nothing but its result.
 
-use candle_core::{Result, Tensor};
+mod fold;
+mod plan;
+mod step;
 
-use crate::graph::{Graph, Node};
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use crate::graph::{Graph, Node, SIZE_MULTIPLE};
 use crate::weights::Weights;
+use plan::Plan;
+use step::Step;
 
 /// A network ready to run: batch normalisation folded into the convolutions, weights packed for the kernels.
 pub struct Network {
     graph: Graph,
+    steps: Vec<Step>,
+    /// Memory of runs that have ended, for the next ones; runs may overlap in time.
+    arenas: Mutex<Vec<Arena>>,
+}
+
+/// Memory for one run on pictures of one size.
+struct Arena {
+    plan: Arc<Plan>,
+    values: Vec<f32>,
 }
 
 impl Network {
@@ -17,7 +38,8 @@ impl Network {
     /// Fails where the weights do not fit the graph.
     pub fn new(graph: &Graph, weights: &Weights) -> Result<Self> {
         weights.check(graph).map_err(candle_core::Error::wrap)?;
-        Ok(Self { graph: graph.clone() })
+        let steps = graph.layers.iter().map(|layer| Step::new(graph, layer, weights)).collect::<Result<_>>()?;
+        Ok(Self { graph: graph.clone(), steps, arenas: Mutex::new(Vec::new()) })
     }
 
     /// The network's definition.
@@ -29,17 +51,92 @@ impl Network {
     /// output: (batch, anchors, 5 + classes), `[reg 4, obj 1, cls n]`, before any sigmoid.
     ///
     /// # Errors
-    /// Fails where the shape is not as above.
+    /// Fails where the shape is not as above, or the images are not on the CPU in single precision.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
         self.forward_observed(images, &mut |_, _| {})
     }
 
     /// As [`Network::forward`]; calls `observe` after every layer of every picture with the layer's output
-    /// (channels x height x width). Time between calls is the layer's.
+    /// (channels x height x width; empty where a layer is computed as part of the next one). The time between calls is
+    /// the layer's.
     ///
     /// # Errors
     /// As [`Network::forward`].
-    pub fn forward_observed(&self, _images: &Tensor, _observe: &mut dyn FnMut(Node, &[f32])) -> Result<Tensor> {
-        todo!()
+    pub fn forward_observed(&self, images: &Tensor, observe: &mut dyn FnMut(Node, &[f32])) -> Result<Tensor> {
+        let (_, channels, height, width) = images.dims4()?;
+        let multiple = |side: usize| side > 0 && side.is_multiple_of(SIZE_MULTIPLE);
+        if channels != 3 || !multiple(height) || !multiple(width) {
+            bail!(
+                "the network takes (batch, 3, height, width) with sides in multiples of {SIZE_MULTIPLE} pixels, not {:?}",
+                images.shape()
+            );
+        }
+        images.contiguous()?.apply_op1_no_bwd(&Forward { network: self, observe: RefCell::new(observe) })
+    }
+
+    /// Memory for pictures of `height` x `width` pixels: used before if possible.
+    fn arena(&self, height: usize, width: usize) -> Arena {
+        let mut arenas = self.arenas.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match arenas.pop() {
+            Some(arena) if (arena.plan.height, arena.plan.width) == (height, width) => arena,
+            _ => {
+                let fused: Vec<bool> = self.steps.iter().map(|step| matches!(step, Step::Fused)).collect();
+                let plan = Arc::new(Plan::new(&self.graph, height, width, &fused));
+                Arena { values: vec![0.0; plan.len], plan }
+            }
+        }
+    }
+
+    /// One picture (3 x height x width) to `raw` (anchors x (5 + classes)).
+    fn run(&self, image: &[f32], arena: &mut Arena, raw: &mut [f32], observe: &mut dyn FnMut(Node, &[f32])) {
+        let plan = &arena.plan;
+        for (i, step) in self.steps.iter().enumerate() {
+            step.run(&self.graph, i, image, plan, &mut arena.values);
+            observe(Node(i), &arena.values[plan.places[i].clone()]);
+        }
+        let values = 5 + self.graph.classes;
+        let mut rows = raw;
+        for level in &self.graph.head {
+            let anchors = (plan.height / level.stride) * (plan.width / level.stride);
+            let (level_rows, rest) = rows.split_at_mut(anchors * values);
+            rows = rest;
+            let mut column = 0;
+            for node in [level.reg, level.obj, level.cls] {
+                for plane in arena.values[plan.places[node.0].clone()].chunks_exact(anchors) {
+                    for (row, &value) in level_rows.chunks_exact_mut(values).zip(plane) {
+                        row[column] = value;
+                    }
+                    column += 1;
+                }
+            }
+        }
+    }
+}
+
+/// A run of the network as candle's operation.
+struct Forward<'a> {
+    network: &'a Network,
+    observe: RefCell<&'a mut dyn FnMut(Node, &[f32])>,
+}
+
+impl CustomOp1 for Forward<'_> {
+    fn name(&self) -> &'static str {
+        "yolox-nano"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let network = self.network;
+        let (batch, _, height, width) = layout.shape().dims4()?;
+        let Some((start, end)) = layout.contiguous_offsets() else { bail!("the images must be contiguous") };
+        let images = &storage.as_slice::<f32>()?[start..end];
+        let (anchors, values) = (network.graph.anchors(height, width), 5 + network.graph.classes);
+        let mut raw = vec![0.0; batch * anchors * values];
+        let mut arena = network.arena(height, width);
+        let mut observe = self.observe.borrow_mut();
+        for (image, raw) in images.chunks_exact(3 * height * width).zip(raw.chunks_exact_mut(anchors * values)) {
+            network.run(image, &mut arena, raw, &mut **observe);
+        }
+        network.arenas.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(arena);
+        Ok((CpuStorage::F32(raw), Shape::from((batch, anchors, values))))
     }
 }

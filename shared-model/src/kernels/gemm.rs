@@ -1,0 +1,152 @@
+//! The matrix product at the heart of dense convolutions: a tile of pixels times all output channels.
+//!
+//! A tile is up to three vectors of neighbouring pixels. Its inputs lie in a panel, one row of pixels for each input
+//! value of the convolution; weights are packed so that the `ROWS` output channels that are computed together lie side
+//! by side. Sums stay in registers over the whole depth, then bias and activation follow before the only store.
+
+use super::activation::activate;
+use super::parallel::Shared;
+use super::simd::{Simd, register_rows};
+use crate::graph::Activation;
+
+/// Weights (channels_out x depth), bias and activation of a dense convolution, packed for this machine's registers.
+pub(crate) struct PackedWeights {
+    /// For each block of `block` output channels: depth x block values, channels beyond the last filled with zeros.
+    values: Vec<f32>,
+    /// Padded to whole blocks.
+    bias: Vec<f32>,
+    block: usize,
+    pub(crate) channels: usize,
+    pub(crate) depth: usize,
+    activation: Activation,
+}
+
+impl PackedWeights {
+    /// Packs `weights` (channels x depth).
+    pub(crate) fn new(weights: &[f32], bias: &[f32], activation: Activation) -> Self {
+        let channels = bias.len();
+        let depth = weights.len() / channels;
+        let block = register_rows().min(channels.next_multiple_of(4));
+        let padded = channels.next_multiple_of(block);
+        let mut values = vec![0.0; padded * depth];
+        for o in 0..channels {
+            for c in 0..depth {
+                values[(o / block * depth + c) * block + o % block] = weights[o * depth + c];
+            }
+        }
+        let mut padded_bias = bias.to_vec();
+        padded_bias.resize(padded, 0.0);
+        Self { values, bias: padded_bias, block, channels, depth, activation }
+    }
+}
+
+/// Where a tile's inputs are: row `i` begins at `start + i * stride`.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel {
+    pub(crate) start: *const f32,
+    pub(crate) stride: usize,
+}
+
+/// Where a tile's outputs go: channel `o` begins at `at + o * plane`; `pixels` of them are written.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) out: Shared,
+    pub(crate) at: usize,
+    pub(crate) plane: usize,
+    pub(crate) pixels: usize,
+}
+
+/// Vectors in a whole tile.
+pub(crate) const TILE: usize = 3;
+
+/// Computes one tile of `target.pixels` (at most `TILE` vectors) for all output channels.
+///
+/// # Safety
+/// The panel's rows must be readable in whole vectors; see also [`Shared::at`] and [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn tile<S: Simd, const ROWS: usize>(weights: &PackedWeights, panel: Panel, target: Target) {
+    // SAFETY: the caller's.
+    unsafe {
+        match target.pixels.div_ceil(S::LANES) {
+            1 => columns::<S, ROWS, 1>(weights, panel, target),
+            2 => columns::<S, ROWS, 2>(weights, panel, target),
+            _ => columns::<S, ROWS, TILE>(weights, panel, target),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn columns<S: Simd, const ROWS: usize, const N: usize>(w: &PackedWeights, panel: Panel, target: Target) {
+    let mut first = 0;
+    while first < w.channels {
+        // SAFETY: the caller's. Blocks are `ROWS` high; the last few channels, or a lower block, take fewer.
+        unsafe {
+            if ROWS > 4 && w.channels - first > 4 {
+                block::<S, ROWS, N>(w, first, panel, target);
+                first += ROWS;
+            } else {
+                block::<S, 4, N>(w, first, panel, target);
+                first += 4;
+            }
+        }
+    }
+}
+
+/// `ROWS` output channels from `first` on, for `N` vectors of pixels.
+#[inline(always)]
+unsafe fn block<S: Simd, const ROWS: usize, const N: usize>(
+    w: &PackedWeights,
+    first: usize,
+    panel: Panel,
+    target: Target,
+) {
+    // SAFETY: the caller's; packed weights are padded to whole blocks.
+    unsafe {
+        let mut weights = w.values.as_ptr().add(first / w.block * w.block * w.depth + first % w.block);
+        let mut inputs = panel.start;
+        let mut sums = [[S::splat(0.0); N]; ROWS];
+        for _ in 0..w.depth {
+            let mut x = [S::splat(0.0); N];
+            for (n, x) in x.iter_mut().enumerate() {
+                *x = S::load(inputs.add(n * S::LANES));
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let weight = S::splat(*weights.add(row));
+                for n in 0..N {
+                    sums[n] = S::mul_add(weight, x[n], sums[n]);
+                }
+            }
+            weights = weights.add(w.block);
+            inputs = inputs.add(panel.stride);
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            if first + row == w.channels {
+                break;
+            }
+            let bias = S::splat(w.bias[first + row]);
+            let to = target.out.at(target.at + (first + row) * target.plane, target.pixels);
+            for (n, &sum) in sums.iter().enumerate() {
+                let y = activate::<S>(w.activation, S::add(sum, bias));
+                store::<S>(to.add(n * S::LANES), y, target.pixels - n * S::LANES);
+            }
+        }
+    }
+}
+
+/// Stores the first `count` numbers of `v`, or all.
+///
+/// # Safety
+/// `to` must be writable for as many numbers; see also [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn store<S: Simd>(to: *mut f32, v: S::V, count: usize) {
+    // SAFETY: the caller's; no target has more than 16 lanes.
+    unsafe {
+        if count >= S::LANES {
+            S::store(to, v);
+        } else {
+            let mut whole = [0.0f32; 16];
+            S::store(whole.as_mut_ptr(), v);
+            std::ptr::copy_nonoverlapping(whole.as_ptr(), to, count);
+        }
+    }
+}

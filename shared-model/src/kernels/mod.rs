@@ -1,0 +1,18 @@
+//! The network's arithmetic on plain slices. One file a kernel: the fast version, and beside it, in its tests, a naive
+//! reference that it must equal over random shapes.
+//!
+//! Tensors are planar (channels x height x width, the last axis fastest), one picture at a time.
+#![expect(unsafe_code, reason = "vector instructions, and threads that write disjoint parts of one slice")]
+
+pub(crate) mod activation;
+pub(crate) mod depthwise;
+pub(crate) mod elementwise;
+pub(crate) mod gemm;
+mod parallel;
+pub(crate) mod pointwise;
+pub(crate) mod pool;
+pub(crate) mod simd;
+pub(crate) mod stem;
+
+#[cfg(test)]
+mod testing;
