@@ -1,2 +1,42 @@
-//! The command line `yolox-nano`.
-fn main() {}
+//! `cargo xtask`: builds, serves and checks the project. One file per command; this one only dispatches.
+
+mod bindgen;
+mod cargo;
+mod demo;
+mod html;
+mod site;
+mod sizes;
+mod steps;
+mod test;
+mod toolchain;
+mod web;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Builds, serves and checks the project.
+///
+/// Start with `cargo xtask demo`: it builds the comparison page, serves it on this computer and prints the address.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+enum Command {
+    Demo(demo::Demo),
+    Web(web::Web),
+    Test(test::Test),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Demo(demo) => demo.run(),
+        Command::Web(web) => web.run(),
+        Command::Test(test) => test.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

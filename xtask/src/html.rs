@@ -1,0 +1,107 @@
+//! index.html of the site, from the template at the top level.
+//!
+//! The template names files as the source tree does (`href="page.css"`); here those names become the published ones. At run time the
+//! page finds files through the map in `<script id="assets">`: logical name -> URL relative to the page.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+
+use crate::site::Site;
+
+/// Stands in the template where the map and the preloads go.
+const MARKER: &str = "<!-- assets -->";
+
+/// Files that every visit needs at once: the browser fetches them while it still parses the page.
+const PRELOADED: [&str; 5] = ["page.js", "page.wasm", "worker.js", "worker-bindings.js", "worker.wasm"];
+
+/// Fills in the template.
+pub fn render(template: &str, site: &Site) -> Result<String> {
+    let (before, after) =
+        template.split_once(MARKER).with_context(|| format!("index.html lacks the line `{MARKER}` in its head"))?;
+    let mut page = with_published_names(before, site)?;
+    page += &head(site)?;
+    page += &with_published_names(after, site)?;
+    Ok(page)
+}
+
+/// Preloads and the map of assets.
+fn head(site: &Site) -> Result<String> {
+    let mut lines = Vec::new();
+    for logical in PRELOADED {
+        let url = site.url(logical).with_context(|| format!("the site has no {logical}"))?;
+        lines.push(if logical.ends_with(".js") {
+            format!(r#"<link rel="modulepreload" href="{url}">"#)
+        } else {
+            format!(r#"<link rel="preload" href="{url}" as="fetch" type="application/wasm" crossorigin>"#)
+        });
+    }
+    let map: BTreeMap<_, _> = site.files().map(|(logical, file)| (logical, file.url.as_str())).collect();
+    let map = serde_json::to_string(&map)?;
+    lines.push(format!(r#"<script type="application/json" id="assets">{map}</script>"#));
+    Ok(lines.join("\n"))
+}
+
+/// Replaces the names in `href="..."` and `src="..."`. A relative name that the site lacks is an error: it would be a 404.
+fn with_published_names(html: &str, site: &Site) -> Result<String> {
+    let mut result = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some(start) = ["href=\"", "src=\""].iter().filter_map(|a| rest.find(a).map(|at| at + a.len())).min() {
+        let length = rest[start..].find('"').context("index.html has an attribute without an end")?;
+        let name = &rest[start..start + length];
+        result += &rest[..start];
+        match site.url(name) {
+            Some(url) => result += url,
+            None if name.starts_with('#') || name.contains(':') => result += name,
+            None => bail!("index.html names `{name}`, which the site does not have"),
+        }
+        rest = &rest[start + length..];
+    }
+    Ok(result + rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site() -> Site {
+        let mut site = Site::default();
+        for logical in PRELOADED.into_iter().chain(["page.css", "models/manifest.json"]) {
+            site.add(logical, logical.as_bytes().to_vec()).unwrap();
+        }
+        site
+    }
+
+    #[test]
+    fn names_become_published_ones() {
+        let site = site();
+        let template = "<head><link href=\"page.css\"><!-- assets --></head><a href=\"https://example.org/\" id=\"a\">\
+                        </a><a href=\"#a\"></a><img src=\"data:,\">";
+        let page = render(template, &site).unwrap();
+        let css = site.url("page.css").unwrap();
+        assert!(page.starts_with(&format!("<head><link href=\"{css}\"><link rel=\"modulepreload\"")), "{page}");
+        assert!(
+            page.ends_with(
+                "</head><a href=\"https://example.org/\" id=\"a\"></a><a href=\"#a\"></a><img src=\"data:,\">"
+            )
+        );
+    }
+
+    #[test]
+    fn the_map_leads_from_logical_names_to_relative_urls() {
+        let site = site();
+        let page = render(MARKER, &site).unwrap();
+        let (_, json) = page.split_once(r#"id="assets">"#).unwrap();
+        let map: BTreeMap<String, String> = serde_json::from_str(json.split_once("</script>").unwrap().0).unwrap();
+        assert_eq!(map.len(), 7);
+        assert_eq!(map["models/manifest.json"], site.url("models/manifest.json").unwrap());
+        assert!(map.values().all(|url| !url.starts_with('/') && !url.contains(':')));
+    }
+
+    #[test]
+    fn a_name_that_leads_nowhere_is_an_error() {
+        let error = render("<!-- assets --><img src=\"logo.svg\">", &site()).unwrap_err();
+        assert!(error.to_string().contains("`logo.svg`"));
+        assert!(render("<head></head>", &site()).is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! Steps of a long command: announced, timed, and summed up at the end.
+
+use std::env;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// What became of the steps so far.
+pub struct Steps {
+    started: Instant,
+    done: Vec<(&'static str, Outcome)>,
+}
+
+enum Outcome {
+    Passed(Duration),
+    Failed(Duration),
+    /// What is missing, and how to get it.
+    NotRun(String),
+}
+
+impl Steps {
+    /// Starts the clock.
+    pub fn new() -> Steps {
+        Steps { started: Instant::now(), done: Vec::new() }
+    }
+
+    /// Runs one step. One that fails does not end the others, so that a single run shows everything that is wrong.
+    pub fn run<T>(&mut self, name: &'static str, step: impl FnOnce() -> Result<T>) -> Option<T> {
+        println!("\n==> {name} (at {})", seconds(self.started.elapsed()));
+        let started = Instant::now();
+        let result = step();
+        let elapsed = started.elapsed();
+        match result {
+            Ok(value) => {
+                self.done.push((name, Outcome::Passed(elapsed)));
+                Some(value)
+            }
+            Err(error) => {
+                println!("error: {error:#}");
+                self.done.push((name, Outcome::Failed(elapsed)));
+                None
+            }
+        }
+    }
+
+    /// Says that a step cannot run here.
+    pub fn not_run(&mut self, name: &'static str, why: impl Into<String>) {
+        let why = why.into();
+        println!("\n==> {name}: NOT RUN\n{why}");
+        self.done.push((name, Outcome::NotRun(why)));
+    }
+
+    /// Prints the summary. A step that failed is an error; under continuous integration (CI=true), so is one that did not run.
+    pub fn finish(self) -> Result<()> {
+        println!("\n==> summary");
+        for (name, outcome) in &self.done {
+            match outcome {
+                Outcome::Passed(elapsed) => println!("{name:28} passed   {:>9}", seconds(*elapsed)),
+                Outcome::Failed(elapsed) => println!("{name:28} FAILED   {:>9}", seconds(*elapsed)),
+                Outcome::NotRun(why) => println!("{name:28} NOT RUN  {}", why.replace('\n', "\n    ")),
+            }
+        }
+        println!("{:28}          {:>9}", "total", seconds(self.started.elapsed()));
+
+        let count = |of: fn(&Outcome) -> bool| self.done.iter().filter(|(_, outcome)| of(outcome)).count();
+        let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+        let not_run = count(|outcome| matches!(outcome, Outcome::NotRun(_)));
+        let is_ci = env::var("CI").is_ok_and(|value| value == "true");
+        if failed > 0 {
+            bail!("{failed} of {} steps failed", self.done.len());
+        } else if not_run > 0 && is_ci {
+            bail!("{not_run} of {} steps did not run, and CI=true asks for all of them", self.done.len());
+        }
+        Ok(())
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}

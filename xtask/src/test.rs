@@ -1,0 +1,86 @@
+//! `cargo xtask test`: everything that must hold before a change is merged.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::cargo::{build, cargo, executable, find_program, root, run};
+use crate::steps::Steps;
+use crate::toolchain::WasmToolchain;
+use crate::web::build_site;
+
+const NO_CHROMIUM: &str = "\
+Chromium or its driver (`chromium` and `chromedriver` on the PATH) is missing.
+On Debian: apt-get install chromium chromium-driver, as root";
+
+/// Check everything: format, lints, documentation, tests, and the page in a real browser.
+///
+/// A step that cannot run on this machine is named with its remedy; with CI=true in the environment it is a failure.
+///
+/// To run one group of tests alone: `cargo test -p shared-model`, or any other package. Plain `cargo test --workspace`
+/// leaves out the tests in the browser, which need the site built.
+#[derive(clap::Args)]
+pub struct Test {}
+
+impl Test {
+    /// Runs all steps.
+    pub fn run(self) -> Result<()> {
+        let mut steps = Steps::new();
+        steps.run("format", || run(cargo().args(["fmt", "--all", "--check"])));
+        steps.run("clippy", || {
+            run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+        });
+        steps.run("documentation", || {
+            run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))
+        });
+
+        let site = steps.run("wasm32 compiler", WasmToolchain::ensure).and_then(|toolchain| {
+            clippy_wasm(&mut steps, &toolchain);
+            let dist = root().join("dist");
+            steps.run("site", || build_site(&toolchain, &dist).map(|sizes| print!("{sizes}"))).map(|()| dist)
+        });
+
+        // With the whole workspace selected, so that its dependencies are compiled as for the tests, and only once.
+        let program = steps.run("native programs", || {
+            let programs = build(cargo().args(["build", "--workspace", "--bins"]))?;
+            executable(&programs, "yolox-nano").map(PathBuf::from)
+        });
+        let Some(program) = program else { return steps.finish() };
+
+        steps.run("tests", || run(cargo().args(["test", "--workspace"]).env("YOLOX_BIN", &program)));
+        browser_tests(&mut steps, site, &program);
+        steps.finish()
+    }
+}
+
+/// Lints the code that exists only in the browser.
+fn clippy_wasm(steps: &mut Steps, toolchain: &WasmToolchain) {
+    const NAME: &str = "clippy for wasm32";
+    match toolchain {
+        WasmToolchain::Installed => {
+            let mut clippy = toolchain.cargo("clippy");
+            clippy.args(["--package", "web-demo", "--bins", "--", "--deny", "warnings"]);
+            steps.run(NAME, || run(&mut clippy));
+        }
+        WasmToolchain::BuildStd { .. } => {
+            println!("\n==> {NAME}: left out, because Debian's compiler comes without clippy");
+        }
+    }
+}
+
+/// The tests in `tests/tests/browser.rs`, which are `#[ignore]`d for all who have not built the site.
+fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, program: &PathBuf) {
+    const NAME: &str = "tests in the browser";
+    let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(find_program);
+    match (site, chromium, find_program("chromedriver")) {
+        (None, ..) => steps.not_run(NAME, "There is no site to test: see the steps above."),
+        (Some(dist), Some(chromium), Some(chromedriver)) => {
+            let mut tests = cargo();
+            tests.args(["test", "--workspace", "--test", "browser", "--", "--include-ignored"]);
+            tests.env("YOLOX_DIST", dist).env("YOLOX_BIN", program);
+            tests.env("YOLOX_CHROMIUM", chromium).env("YOLOX_CHROMEDRIVER", chromedriver);
+            steps.run(NAME, || run(&mut tests));
+        }
+        _ => steps.not_run(NAME, NO_CHROMIUM),
+    }
+}
