@@ -1,0 +1,123 @@
+//! `models/manifest.json`: the published weight files and what is known about each. The command line and the page read
+//! the same file.
+
+use serde::{Deserialize, Serialize};
+
+/// The newest manifest format that this code reads.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// The list of published weight files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`] of the program that wrote it.
+    pub format_version: u32,
+    /// Name of the entry that is used where nobody asks for another.
+    pub default: String,
+    /// The weight files, in the order in which they are offered.
+    pub models: Vec<ManifestEntry>,
+}
+
+/// A published weight file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ManifestEntry {
+    /// Short name, used on the command line and in the page's address.
+    pub name: String,
+    /// File name, next to the manifest.
+    pub file: String,
+    /// Name of the [`crate::Variant`].
+    pub variant: String,
+    /// Number of classes.
+    pub classes: usize,
+    /// SHA-256 of the file, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Trainable parameters of the network; see [`crate::Cost::parameters`].
+    pub parameters: usize,
+    /// GFLOPs of one picture at `input_size`; see [`crate::Cost::gflops`].
+    pub gflops: f64,
+    /// Side in pixels of the square that pictures are fitted into by default.
+    pub input_size: usize,
+    /// Data that the weights were trained on.
+    pub trained_on: String,
+    /// Where the weights come from.
+    pub source: String,
+    /// Licence of the weights (SPDX identifier).
+    pub licence: String,
+    /// The official VOC2007 AP at IoU .50 (11-point, per cent), where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voc2007_ap50: Option<f64>,
+    /// The official VOC2007 AP, mean over IoU .50:.05:.95 (11-point, per cent), where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voc2007_ap: Option<f64>,
+    /// How many pictures of VOC2007 test (4,952 in all) the two figures were measured on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voc2007_images: Option<usize>,
+}
+
+/// Why a text is no usable manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// No JSON of the expected shape.
+    #[error("the list of models cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by a newer program.
+    #[error("the list of models has format version {0}, newer than this program's ({MANIFEST_VERSION})")]
+    Newer(u32),
+    /// The default is not in the list.
+    #[error("the list of models names \"{0}\" as the default, but has no such entry")]
+    NoDefault(String),
+}
+
+impl Manifest {
+    /// Reads the JSON text of a manifest.
+    ///
+    /// # Errors
+    /// Fails where the text has another shape, comes from a newer program, or its default entry does not exist.
+    pub fn from_json(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Self = serde_json::from_str(text)?;
+        if manifest.format_version > MANIFEST_VERSION {
+            return Err(ManifestError::Newer(manifest.format_version));
+        }
+        if manifest.named(&manifest.default).is_none() {
+            return Err(ManifestError::NoDefault(manifest.default));
+        }
+        Ok(manifest)
+    }
+
+    /// The entry called `name`.
+    pub fn named(&self, name: &str) -> Option<&ManifestEntry> {
+        self.models.iter().find(|entry| entry.name == name)
+    }
+
+    /// The entry that is used where nobody asks for another.
+    ///
+    /// # Panics
+    /// Where there is none, which [`Manifest::from_json`] lets nobody read.
+    pub fn default_entry(&self) -> &ManifestEntry {
+        self.named(&self.default).expect("a manifest's default is one of its entries")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(version: u32, default: &str) -> String {
+        format!(
+            r#"{{"format_version":{version},"default":"{default}","models":[{{"name":"a","file":"a.safetensors",
+            "variant":"baseline","classes":80,"sha256":"00","bytes":1,"parameters":912159,"gflops":1.0792,
+            "input_size":416,"trained_on":"COCO","source":"somewhere","licence":"Apache-2.0"}}]}}"#
+        )
+    }
+
+    #[test]
+    fn reads_an_entry_and_refuses_what_does_not_fit() {
+        let manifest = Manifest::from_json(&text(1, "a")).unwrap();
+        assert_eq!(manifest.default_entry().file, "a.safetensors");
+        assert_eq!(manifest.default_entry().voc2007_ap50, None);
+        assert!(matches!(Manifest::from_json(&text(2, "a")), Err(ManifestError::Newer(2))));
+        assert!(matches!(Manifest::from_json(&text(1, "b")), Err(ManifestError::NoDefault(_))));
+        assert!(matches!(Manifest::from_json("{"), Err(ManifestError::Json(_))));
+    }
+}
