@@ -57,13 +57,13 @@ pub fn decode(graph: &Graph, raw: &[f32], height: usize, width: usize, min_score
             for (x, anchor) in (0..width / level.stride).zip(anchors.by_ref()) {
                 let objectness = sigmoid(anchor[4]);
                 // A score never exceeds the objectness, so most anchors end here. NaN does too.
-                if !(objectness >= min_score) {
+                if objectness < min_score || objectness.is_nan() {
                     continue;
                 }
                 let classes = anchor[5..].iter().enumerate();
                 let Some((class, &logit)) = classes.max_by(|a, b| a.1.total_cmp(b.1)) else { continue };
                 let score = objectness * sigmoid(logit);
-                if !(score >= min_score) {
+                if score < min_score || score.is_nan() {
                     continue;
                 }
                 let (cx, cy) = ((anchor[0] + x as f32) * stride, (anchor[1] + y as f32) * stride);

@@ -165,7 +165,7 @@ fn half(a: i32, b: i32) -> f32 {
     (((a + b) / (1 << (BITS - 1)) + 2) >> 2) as f32
 }
 
-/// For each of `to` output pixels, the input pixels (of `from`) it lies between.
+/// For each of `to` output pixels, the input pixels (of `from`) it lies between; at the border, one of them twice.
 fn taps(from: usize, to: usize) -> Vec<Taps> {
     let scale = 1.0 / (to as f64 / from as f64);
     let last = from - 1;
@@ -173,13 +173,14 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
         .map(|i| {
             let position = ((i as f64 + 0.5) * scale - 0.5) as f32;
             let floor = position.floor();
-            let (first, fraction) = match floor as i64 {
-                below if below < 0 => (0, 0.0),
-                at if at as usize >= last => (last, 0.0),
-                at => (at as usize, position - floor),
-            };
+            let fraction = position - floor;
+            let inside = |at: f32| (at.max(0.0) as usize).min(last);
             let weight = |f: f32| (f * ONE).round_ties_even() as i32;
-            Taps { first, second: (first + 1).min(last), weights: [weight(1.0 - fraction), weight(fraction)] }
+            Taps {
+                first: inside(floor),
+                second: inside(floor + 1.0),
+                weights: [weight(1.0 - fraction), weight(fraction)],
+            }
         })
         .collect()
 }

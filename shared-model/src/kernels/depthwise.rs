@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use super::activation::activate;
 use super::gemm::store;
 use super::parallel::{Shared, for_each, parts};
-use super::simd::{Kernel, Simd, dispatch};
+use super::simd::{Instructions, Kernel, Simd};
 use crate::graph::Activation;
 
 /// Weights of a depthwise convolution; with several kernel widths (mixed), the channels fall into equal chunks.
@@ -20,13 +20,20 @@ pub(crate) struct DepthwiseWeights {
     bias: Vec<f32>,
     activation: Activation,
     stride: usize,
+    instructions: Instructions,
 }
 
 impl DepthwiseWeights {
     /// `kernels`: width and kernels of each chunk; `bias`: one value an output channel.
-    pub(crate) fn new(kernels: Vec<(usize, Vec<f32>)>, bias: Vec<f32>, activation: Activation, stride: usize) -> Self {
+    pub(crate) fn new(
+        kernels: Vec<(usize, Vec<f32>)>,
+        bias: Vec<f32>,
+        activation: Activation,
+        stride: usize,
+        instructions: Instructions,
+    ) -> Self {
         debug_assert!(kernels.iter().all(|(k, _)| [3, 5, 7, 9].contains(k)) && [1, 2].contains(&stride));
-        Self { kernels, bias, activation, stride }
+        Self { kernels, bias, activation, stride, instructions }
     }
 }
 
@@ -38,7 +45,7 @@ pub(crate) fn depthwise(weights: &DepthwiseWeights, x: &[f32], height: usize, wi
     for_each(parts.len(), |part| {
         SCRATCH.with_borrow_mut(|scratch| {
             let (from, to) = parts[part];
-            dispatch(Channels { weights, x, height, width, out, from, to, scratch });
+            weights.instructions.run(Channels { weights, x, height, width, out, from, to, scratch });
         });
     });
 }
@@ -264,10 +271,6 @@ mod tests {
             let bias = random.numbers(channels);
             let x = random.numbers(inputs * height * width);
             let (h, w) = (height / stride, width / stride);
-            let mut out = vec![f32::NAN; channels * h * w];
-            let weights = DepthwiseWeights::new(kernels.clone(), bias.clone(), activation, stride);
-            depthwise(&weights, &x, height, width, &mut out);
-
             let mut naive = Vec::new();
             for o in 0..channels {
                 let (k, kernel) =
@@ -285,8 +288,13 @@ mod tests {
                     naive.push(activated(activation, sum));
                 }
             }
-            let what = format!("{widths:?} stride {stride} on {channels} x {height} x {width}");
-            assert_close(&out, &naive, 2e-5, &what);
+            for instructions in Instructions::available() {
+                let mut out = vec![f32::NAN; channels * h * w];
+                let weights = DepthwiseWeights::new(kernels.clone(), bias.clone(), activation, stride, instructions);
+                depthwise(&weights, &x, height, width, &mut out);
+                let what = format!("{widths:?} stride {stride} on {channels} x {height} x {width}, {instructions:?}");
+                assert_close(&out, &naive, 2e-5, &what);
+            }
         }
     }
 }

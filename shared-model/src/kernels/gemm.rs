@@ -6,7 +6,7 @@
 
 use super::activation::activate;
 use super::parallel::Shared;
-use super::simd::{Simd, register_rows};
+use super::simd::{Instructions, Simd};
 use crate::graph::Activation;
 
 /// Weights (channels_out x depth), bias and activation of a dense convolution, packed for this machine's registers.
@@ -19,14 +19,15 @@ pub(crate) struct PackedWeights {
     pub(crate) channels: usize,
     pub(crate) depth: usize,
     activation: Activation,
+    pub(crate) instructions: Instructions,
 }
 
 impl PackedWeights {
-    /// Packs `weights` (channels x depth).
-    pub(crate) fn new(weights: &[f32], bias: &[f32], activation: Activation) -> Self {
+    /// Packs `weights` (channels x depth) for `instructions`.
+    pub(crate) fn new(weights: &[f32], bias: &[f32], activation: Activation, instructions: Instructions) -> Self {
         let channels = bias.len();
         let depth = weights.len() / channels;
-        let block = register_rows().min(channels.next_multiple_of(4));
+        let block = instructions.register_rows().min(channels.next_multiple_of(4));
         let padded = channels.next_multiple_of(block);
         let mut values = vec![0.0; padded * depth];
         for o in 0..channels {
@@ -36,7 +37,7 @@ impl PackedWeights {
         }
         let mut padded_bias = bias.to_vec();
         padded_bias.resize(padded, 0.0);
-        Self { values, bias: padded_bias, block, channels, depth, activation }
+        Self { values, bias: padded_bias, block, channels, depth, activation, instructions }
     }
 }
 

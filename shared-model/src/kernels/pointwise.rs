@@ -2,7 +2,7 @@
 
 use super::gemm::{PackedWeights, Panel, TILE, Target, tile};
 use super::parallel::{Shared, for_each, parts};
-use super::simd::{Kernel, Simd, dispatch};
+use super::simd::{Kernel, Simd};
 
 /// `out` (channels_out x pixels) from `x` (channels_in x pixels).
 pub(crate) fn pointwise(weights: &PackedWeights, x: &[f32], out: &mut [f32]) {
@@ -13,7 +13,7 @@ pub(crate) fn pointwise(weights: &PackedWeights, x: &[f32], out: &mut [f32]) {
     for_each(parts.len(), |part| {
         let (from, to) = (parts[part].0 * UNIT, pixels.min(parts[part].1 * UNIT));
         let mut panel = vec![0.0; weights.depth * UNIT];
-        dispatch(Pixels { weights, x, out, pixels, from, to, panel: &mut panel });
+        weights.instructions.run(Pixels { weights, x, out, pixels, from, to, panel: &mut panel });
     });
 }
 
@@ -55,6 +55,7 @@ impl Kernel for Pixels<'_> {
 mod tests {
     use super::*;
     use crate::graph::Activation;
+    use crate::kernels::simd::Instructions;
     use crate::kernels::testing::{Random, activated, assert_close};
 
     #[test]
@@ -66,8 +67,6 @@ mod tests {
             let activation = random.activation();
             let (w, b) = (random.numbers(channels * channels_in), random.numbers(channels));
             let x = random.numbers(channels_in * pixels);
-            let mut out = vec![f32::NAN; channels * pixels];
-            pointwise(&PackedWeights::new(&w, &b, activation), &x, &mut out);
             let naive: Vec<f32> = (0..channels * pixels)
                 .map(|i| {
                     let (o, p) = (i / pixels, i % pixels);
@@ -75,19 +74,27 @@ mod tests {
                     activated(activation, sum + b[o])
                 })
                 .collect();
-            assert_close(&out, &naive, 2e-5, &format!("{channels_in} -> {channels}, {pixels} pixels"));
+            for instructions in Instructions::available() {
+                let mut out = vec![f32::NAN; channels * pixels];
+                pointwise(&PackedWeights::new(&w, &b, activation, instructions), &x, &mut out);
+                let what = format!("{channels_in} -> {channels}, {pixels} pixels, {instructions:?}");
+                assert_close(&out, &naive, 2e-5, &what);
+            }
         }
     }
 
     #[test]
     fn silu_holds_at_the_ends() {
-        let weights = PackedWeights::new(&[1.0], &[0.0], Activation::Silu);
         let x = [-200.0, -90.0, -20.0, -1.0, 0.0, 1.0, 20.0, 90.0, 200.0, f32::MAX];
-        let mut out = [f32::NAN; 10];
-        pointwise(&weights, &x, &mut out);
-        for (x, y) in x.into_iter().zip(out) {
-            let exact = f64::from(x) / (1.0 + (-f64::from(x)).exp());
-            assert!((f64::from(y) - exact).abs() <= 3e-7 * exact.abs() + 1e-30, "silu({x}) = {y}, not {exact}");
+        for instructions in Instructions::available() {
+            let weights = PackedWeights::new(&[1.0], &[0.0], Activation::Silu, instructions);
+            let mut out = [f32::NAN; 10];
+            pointwise(&weights, &x, &mut out);
+            for (x, y) in x.into_iter().zip(out) {
+                let exact = f64::from(x) / (1.0 + (-f64::from(x)).exp());
+                let what = format!("{instructions:?}: silu({x}) = {y}, not {exact}");
+                assert!((f64::from(y) - exact).abs() <= 3e-7 * exact.abs() + 1e-30, "{what}");
+            }
         }
     }
 }

@@ -1,11 +1,11 @@
-//! One vector type a target: what the kernels need of it, and the choice of the widest one that the machine has.
+//! One vector type a target: what the kernels need of it, and the choice of the fastest one that the machine has.
 //!
 //! Kernels are written once, generic over [`Simd`], and compiled once for each target's instructions.
 
 /// A vector of single-precision numbers.
 ///
 /// # Safety
-/// The functions may only be called where the target's instructions exist, which [`dispatch`] makes sure of; loads and
+/// The functions may only be called where the target's instructions exist, which [`Instructions`] makes sure of; loads and
 /// stores touch `LANES` numbers from the pointer on, at any alignment.
 pub(crate) trait Simd: Copy {
     /// The vector.
@@ -36,74 +36,100 @@ pub(crate) trait Kernel {
     unsafe fn run<S: Simd, const ROWS: usize>(self);
 }
 
-/// Output channels whose sums, three vectors each, fit into the registers of the vectors that [`dispatch`] chooses.
-pub(crate) fn register_rows() -> usize {
+/// Instructions that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instructions {
+    /// 16 numbers in a vector, 32 registers.
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") {
-        return 8;
-    }
-    4
+    Avx512,
+    /// 8 numbers in a vector, 16 registers.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// 4 numbers in a vector.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
+    /// Whatever the compiler makes of arrays.
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+    Portable,
 }
 
-/// Runs `kernel` on the widest vectors that this machine has; `ROWS` is [`register_rows`].
-#[inline]
-pub(crate) fn dispatch<K: Kernel>(kernel: K) {
-    #[cfg(target_arch = "x86_64")]
-    {
+impl Instructions {
+    /// All that this machine can run, the fastest first.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                all.push(Self::Avx512);
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                all.push(Self::Avx2);
+            }
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        all.push(Self::Simd128);
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+        all.push(Self::Portable);
+        all
+    }
+
+    /// The fastest that this machine can run.
+    pub(crate) fn best() -> Self {
+        Self::available()[0]
+    }
+
+    /// Output channels whose sums, three vectors each, fit into the registers: `ROWS` of [`Kernel::run`].
+    pub(crate) fn register_rows(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => 8,
+            _ => 4,
+        }
+    }
+
+    /// Runs `kernel`. Only what comes from [`Instructions::available`] may be run.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) {
+        #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f")]
         unsafe fn avx512<K: Kernel>(kernel: K) {
             // SAFETY: compiled for, and only called on, machines with AVX-512.
             unsafe { kernel.run::<x86::Avx512, 8>() }
         }
+        #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         unsafe fn avx2<K: Kernel>(kernel: K) {
             // SAFETY: compiled for, and only called on, machines with AVX2 and FMA.
             unsafe { kernel.run::<x86::Avx2, 4>() }
         }
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: just detected.
-            return unsafe { avx512(kernel) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: just detected.
-            return unsafe { avx2(kernel) };
-        }
-    }
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    // SAFETY: simd128 is part of this build.
-    unsafe {
-        kernel.run::<wasm::Simd128, 4>();
-    }
-    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-    // SAFETY: plain arrays need no particular instructions.
-    unsafe {
-        kernel.run::<Portable, 4>();
-    }
-}
-
-/// Name of the instructions that [`dispatch`] chooses.
-pub(crate) fn instructions() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            return "AVX-512";
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return "AVX2";
+        // SAFETY: detected, or part of this build, or in need of nothing.
+        unsafe {
+            match self {
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512 => avx512(kernel),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => avx2(kernel),
+                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                Self::Simd128 => kernel.run::<wasm::Simd128, 4>(),
+                #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+                Self::Portable => kernel.run::<Portable, 4>(),
+            }
         }
     }
-    if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) { "simd128" } else { "portable" }
 }
 
 /// Arrays of four, which compilers turn into whatever vectors there are.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 #[inline(always)]
 fn zip(a: [f32; 4], b: [f32; 4], f: impl Fn(f32, f32) -> f32) -> [f32; 4] {
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 impl Simd for Portable {
     type V = [f32; 4];
     const LANES: usize = 4;

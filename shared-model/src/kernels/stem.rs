@@ -5,7 +5,7 @@
 
 use super::gemm::{PackedWeights, Panel, TILE, Target, tile};
 use super::parallel::{Shared, for_each, parts};
-use super::simd::{Kernel, Simd, dispatch};
+use super::simd::{Kernel, Simd};
 
 /// `out` (channels_out x height/2 x width/2) from the picture `x` (3 x height x width).
 pub(crate) fn stem(weights: &PackedWeights, x: &[f32], height: usize, width: usize, out: &mut [f32]) {
@@ -17,7 +17,18 @@ pub(crate) fn stem(weights: &PackedWeights, x: &[f32], height: usize, width: usi
         // A zero before and after each row, and room for a last whole tile.
         let row = (width / 2).next_multiple_of(TILE * 16) + 2;
         let (mut rows, mut panel) = (vec![0.0; 3 * PLANES * row], vec![0.0; DEPTH * TILE * 16]);
-        dispatch(Rows { weights, x, height, width, out, from, to, row, rows: &mut rows, panel: &mut panel });
+        weights.instructions.run(Rows {
+            weights,
+            x,
+            height,
+            width,
+            out,
+            from,
+            to,
+            row,
+            rows: &mut rows,
+            panel: &mut panel,
+        });
     });
 }
 
@@ -93,6 +104,7 @@ impl Rows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::Instructions;
     use crate::kernels::testing::{Random, activated, assert_close};
 
     #[test]
@@ -105,9 +117,6 @@ mod tests {
             let (w, b) = (random.numbers(channels * DEPTH), random.numbers(channels));
             let x = random.numbers(3 * height * width);
             let (h, wd) = (height / 2, width / 2);
-            let mut out = vec![f32::NAN; channels * h * wd];
-            stem(&PackedWeights::new(&w, &b, activation), &x, height, width, &mut out);
-
             let depth = |c: usize, y: usize, x_: usize| {
                 let (quarter, colour) = (c / 3, c % 3);
                 x[(colour * height + 2 * y + quarter % 2) * width + 2 * x_ + quarter / 2]
@@ -123,7 +132,11 @@ mod tests {
                 }
                 naive.push(activated(activation, sum));
             }
-            assert_close(&out, &naive, 5e-5, &format!("{channels} channels, {height} x {width}"));
+            for instructions in Instructions::available() {
+                let mut out = vec![f32::NAN; channels * h * wd];
+                stem(&PackedWeights::new(&w, &b, activation, instructions), &x, height, width, &mut out);
+                assert_close(&out, &naive, 5e-5, &format!("{channels} channels, {height} x {width}, {instructions:?}"));
+            }
         }
     }
 }

@@ -113,10 +113,13 @@ impl Network {
     }
 }
 
+/// Told of every layer's output.
+type Observer<'a> = &'a mut dyn FnMut(Node, &[f32]);
+
 /// A run of the network as candle's operation.
 struct Forward<'a> {
     network: &'a Network,
-    observe: RefCell<&'a mut dyn FnMut(Node, &[f32])>,
+    observe: RefCell<Observer<'a>>,
 }
 
 impl CustomOp1 for Forward<'_> {

@@ -61,10 +61,11 @@ impl Plan {
         };
 
         // From its first write to its last read.
-        let mut lives: Vec<Range<usize>> = vec![usize::MAX..0; layers.len()];
+        let mut lives: Vec<Option<Range<usize>>> = vec![None; layers.len()];
         let mut touch = |i: usize, when: usize| {
             let life = &mut lives[resolve(i).0];
-            *life = life.start.min(when)..life.end.max(when + 1);
+            let first = life.as_ref().map_or(when, |life| life.start);
+            *life = Some(first..when + 1);
         };
         for (i, layer) in layers.iter().enumerate() {
             touch(i, i);
@@ -84,7 +85,10 @@ impl Plan {
         let mut starts = vec![0; layers.len()];
         let mut placed: Vec<usize> = Vec::new();
         for &i in &wholes {
-            let overlaps = |&&j: &&usize| lives[i].start < lives[j].end && lives[j].start < lives[i].end;
+            let overlaps = |&&j: &&usize| match (&lives[i], &lives[j]) {
+                (Some(a), Some(b)) => a.start < b.end && b.start < a.end,
+                _ => false,
+            };
             let mut taken: Vec<Range<usize>> =
                 placed.iter().filter(overlaps).map(|&j| starts[j]..starts[j] + sizes[j]).collect();
             taken.sort_by_key(|range| range.start);

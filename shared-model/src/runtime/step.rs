@@ -10,6 +10,7 @@ use crate::graph::{Conv, Graph, Kernel, Layer, Node, Op};
 use crate::kernels::depthwise::{DepthwiseWeights, depthwise};
 use crate::kernels::gemm::PackedWeights;
 use crate::kernels::pointwise::pointwise;
+use crate::kernels::simd::Instructions;
 use crate::kernels::stem::stem;
 use crate::kernels::{elementwise, pool};
 use crate::weights::Weights;
@@ -60,9 +61,11 @@ impl Step {
                 folded.bias,
                 conv.activation,
                 conv.stride,
+                Instructions::best(),
             )),
             Kernel::Dense(width @ (1 | 3)) if conv.stride == 1 && after_space_to_depth == (*width == 3) => {
-                let packed = PackedWeights::new(&folded.kernels[0], &folded.bias, conv.activation);
+                let packed =
+                    PackedWeights::new(&folded.kernels[0], &folded.bias, conv.activation, Instructions::best());
                 if *width == 1 { Self::Pointwise(packed) } else { Self::Stem(packed) }
             }
             _ => bail!("{}: there is no kernel for {}", layer.name, layer.op),
