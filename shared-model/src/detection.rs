@@ -106,3 +106,80 @@ pub fn nms(candidates: &[Detection], max_iou: f32) -> Vec<Detection> {
     }
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::variant::Variant;
+
+    fn at(class: usize, score: f32, x: f32) -> Detection {
+        Detection { class, score, bbox: BBox { x1: x, y1: 0.0, x2: x + 10.0, y2: 10.0 } }
+    }
+
+    #[test]
+    fn iou_of_known_boxes() {
+        let (a, b) = (at(0, 1.0, 0.0).bbox, at(0, 1.0, 5.0).bbox);
+        assert!((a.iou(&b) - 50.0 / 150.0).abs() < 1e-6);
+        assert_eq!(a.iou(&at(0, 1.0, 10.0).bbox), 0.0);
+        let empty = BBox { x1: 3.0, y1: 3.0, x2: 3.0, y2: 3.0 };
+        assert_eq!(empty.iou(&empty), 0.0);
+    }
+
+    #[test]
+    fn nms_keeps_the_best_of_each_class() {
+        let candidates = [at(0, 0.5, 1.0), at(0, 0.9, 0.0), at(1, 0.4, 0.0), at(0, 0.3, 30.0)];
+        assert_eq!(nms(&candidates, 0.45), [candidates[1], candidates[2], candidates[3]]);
+        // A box that is dropped drops no other.
+        let chain = [at(0, 0.9, 0.0), at(0, 0.8, 3.0), at(0, 0.7, 6.0)];
+        assert_eq!(nms(&chain, 0.45), [chain[0], chain[2]]);
+        assert_eq!(nms(&[], 0.45), []);
+    }
+
+    /// What the page's sliders rely on.
+    #[test]
+    fn score_may_be_cut_before_or_after_nms() {
+        let candidates: Vec<_> = (0..60).map(|i| at(i % 3, (i * 37 % 60) as f32 / 60.0, (i * 7 % 40) as f32)).collect();
+        for cut in [0.0, 0.2, 0.5, 0.8] {
+            let over = |all: &[Detection]| all.iter().filter(|d| d.score >= cut).copied().collect::<Vec<_>>();
+            assert_eq!(over(&nms(&candidates, 0.45)), nms(&over(&candidates), 0.45));
+        }
+    }
+
+    /// One anchor of each level set by hand.
+    #[test]
+    fn anchors_are_decoded_where_they_are() {
+        let graph = Variant::named("baseline").unwrap().graph(3);
+        let (height, width) = (64, 96);
+        let mut raw = vec![-20.0; graph.anchors(height, width) * 8];
+        let levels = [(8, 0), (16, 8 * 12), (32, 8 * 12 + 4 * 6)];
+        for (i, (stride, first)) in levels.into_iter().enumerate() {
+            let (x, y) = (1, 1);
+            let anchor = &mut raw[(first + y * (width / stride) + x) * 8..][..8];
+            anchor[..5].copy_from_slice(&[0.5, 0.25, 0.0, 2f32.ln(), 10.0]);
+            anchor[5 + i] = 10.0;
+        }
+        // Not a number must not become a box.
+        raw[4] = f32::NAN;
+        let found = decode(&graph, &raw, height, width, 0.5);
+        assert_eq!(found.len(), 3);
+        for ((i, (stride, _)), found) in levels.into_iter().enumerate().zip(&found) {
+            let s = stride as f32;
+            let expected = BBox { x1: s, y1: 0.25 * s, x2: 2.0 * s, y2: 2.25 * s };
+            assert_eq!(found.class, i);
+            assert!((found.score - 0.9999).abs() < 1e-4);
+            for (a, b) in [(found.bbox.x1, expected.x1), (found.bbox.y1, expected.y1), (found.bbox.x2, expected.x2)] {
+                assert!((a - b).abs() < 1e-4, "{:?} is not {expected:?}", found.bbox);
+            }
+            assert!((found.bbox.y2 - expected.y2).abs() < 1e-4);
+        }
+        assert!(decode(&graph, &raw, height, width, 1.0).is_empty());
+    }
+
+    #[test]
+    fn boxes_return_to_the_picture_and_are_clipped() {
+        let fit = Letterbox::fit(832, 400, 416);
+        let mut boxes = [Detection { class: 0, score: 1.0, bbox: BBox { x1: -5.0, y1: 10.0, x2: 100.0, y2: 300.0 } }];
+        to_picture(&mut boxes, fit, 832, 400);
+        assert_eq!(boxes[0].bbox, BBox { x1: 0.0, y1: 20.0, x2: 200.0, y2: 400.0 });
+    }
+}

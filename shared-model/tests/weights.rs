@@ -1,0 +1,148 @@
+//! Weight files: what is written is read back, and what is wrong with one is said.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use shared_model::{
+    ColourOrder, Detector, FORMAT_VERSION, Metadata, Network, NormState, Picture, Precision, VARIANTS, Variant,
+    WeightTensor, Weights, WeightsError,
+};
+
+/// Reproducible numbers between -1 and 1.
+fn numbers(seed: usize, count: usize) -> impl Iterator<Item = f32> {
+    (0..count).map(move |i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0)
+}
+
+fn weights(variant: &str, norm: NormState) -> Weights {
+    let classes = ["cat", "dog", "horse"].map(String::from).to_vec();
+    let graph = Variant::named(variant).unwrap().graph(classes.len());
+    let mut tensors = BTreeMap::new();
+    for (i, parameter) in graph.parameters(norm).into_iter().enumerate() {
+        let count: usize = parameter.shape.iter().product();
+        let gain = (1.0 / parameter.shape[1..].iter().product::<usize>() as f32).sqrt();
+        let mut values: Vec<f32> = numbers(i, count).map(|value| value * gain).collect();
+        if parameter.name.ends_with("running_var") || parameter.name.ends_with("bn.weight") {
+            values.iter_mut().for_each(|value| *value = value.abs() + 0.5);
+        }
+        tensors.insert(parameter.name, WeightTensor { shape: parameter.shape, values });
+    }
+    let metadata = Metadata {
+        format_version: FORMAT_VERSION,
+        variant: variant.into(),
+        class_names: classes,
+        colour_order: ColourOrder::Bgr,
+        input_size: 64,
+        norm,
+        source: "made up".into(),
+        training: None,
+    };
+    Weights { metadata, tensors }
+}
+
+fn error(weights: &Weights) -> WeightsError {
+    Weights::from_bytes(&weights.to_bytes(Precision::Single).unwrap()).unwrap_err()
+}
+
+#[test]
+fn every_variant_is_written_read_and_run() {
+    for variant in VARIANTS {
+        for norm in [NormState::Separate, NormState::Folded] {
+            let weights = weights(variant.name, norm);
+            let read = Weights::from_bytes(&weights.to_bytes(Precision::Single).unwrap()).unwrap();
+            assert_eq!(read, weights, "{}", variant.name);
+
+            let half = Weights::from_bytes(&weights.to_bytes(Precision::Half).unwrap()).unwrap();
+            for (name, tensor) in &half.tensors {
+                for (a, b) in tensor.values.iter().zip(&weights.tensors[name].values) {
+                    assert!((a - b).abs() <= b.abs() / 1024.0 + 1e-6, "{name}: {a}, not {b}");
+                }
+            }
+
+            let detector = Detector::new(&read).unwrap();
+            let pixels = vec![100; 50 * 40 * 3];
+            detector.detect(Picture::rgb(&pixels, 50, 40).unwrap(), 0.01, 0.45).unwrap();
+        }
+    }
+}
+
+/// The runtime on shapes other than the weights' own: rectangles, batches, and a run after another size.
+#[test]
+fn a_batch_is_its_pictures_one_by_one() {
+    let weights = weights("final", NormState::Separate);
+    let network = Network::new(&weights.graph().unwrap(), &weights).unwrap();
+    for (height, width) in [(64, 96), (32, 32), (96, 64)] {
+        let values: Vec<f32> = numbers(7, 2 * 3 * height * width).map(|value| 127.5 * (value + 1.0)).collect();
+        let batch = Tensor::from_vec(values, (2, 3, height, width), &Device::Cpu).unwrap();
+        let raw = network.forward(&batch).unwrap();
+        let anchors = height * width / 64 + height * width / 256 + height * width / 1024;
+        assert_eq!(raw.dims(), [2, anchors, 8]);
+        for i in 0..2 {
+            let one = network.forward(&batch.narrow(0, i, 1).unwrap()).unwrap();
+            let expected = raw.narrow(0, i, 1).unwrap();
+            assert_eq!(one.to_vec3::<f32>().unwrap(), expected.to_vec3::<f32>().unwrap());
+        }
+    }
+    for shape in [(1, 3, 33, 32), (1, 1, 32, 32), (1, 3, 0, 32)] {
+        let wrong = Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let error = network.forward(&wrong).unwrap_err().to_string();
+        assert!(error.contains("multiples of 32"), "{error}");
+    }
+}
+
+#[test]
+fn missing_extra_and_misshapen_tensors_are_named() {
+    let mut weights = weights("baseline", NormState::Folded);
+    let moved = weights.tensors.remove("head.stems.1.conv.weight").unwrap();
+    weights.tensors.insert("head.stems.9.conv.weight".into(), moved);
+    weights.tensors.get_mut("head.obj_preds.0.weight").unwrap().shape = vec![64, 1, 1, 1];
+    let message = error(&weights).to_string();
+    for part in [
+        "do not fit the variant \"baseline\"",
+        "\"head.stems.1.conv.weight\" is missing",
+        "\"head.stems.9.conv.weight\" does not belong",
+        "\"head.obj_preds.0.weight\" has shape [64, 1, 1, 1] instead of [1, 64, 1, 1]",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn weights_of_another_variant_are_refused_in_a_sentence() {
+    let mut weights = weights("dw7", NormState::Folded);
+    weights.metadata.variant = "final".into();
+    let message = error(&weights).to_string();
+    assert!(message.contains("and ") && message.contains(" more") && message.len() < 1000, "{message}");
+    weights.metadata.variant = "yolov9".into();
+    assert!(error(&weights).to_string().contains("the variants are baseline, dw3"));
+}
+
+#[test]
+fn damaged_bytes_are_refused() {
+    let bytes = weights("baseline", NormState::Folded).to_bytes(Precision::Half).unwrap();
+    for cut in [0, 1, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
+        let error = Weights::from_bytes(&bytes[..cut]).unwrap_err();
+        assert!(matches!(error, WeightsError::NotSafetensors(_)), "{cut}: {error}");
+    }
+    assert!(matches!(Weights::from_bytes(b"<!doctype html><html>"), Err(WeightsError::NotSafetensors(_))));
+    let foreign = safetensors::serialize(Vec::<(&str, safetensors::tensor::TensorView<'_>)>::new(), None).unwrap();
+    assert!(matches!(Weights::from_bytes(&foreign), Err(WeightsError::NoMetadata)));
+}
+
+#[test]
+fn impossible_contents_are_refused() {
+    let good = weights("baseline", NormState::Folded);
+    let mut bad = good.clone();
+    bad.tensors.get_mut("head.obj_preds.0.bias").unwrap().values[0] = f32::NAN;
+    assert!(matches!(error(&bad), WeightsError::NotFinite(name) if name == "head.obj_preds.0.bias"));
+
+    let change = |change: fn(&mut Metadata)| {
+        let mut bad = good.clone();
+        change(&mut bad.metadata);
+        error(&bad)
+    };
+    assert!(matches!(change(|m| m.format_version = FORMAT_VERSION + 1), WeightsError::Newer(_)));
+    assert!(matches!(change(|m| m.class_names.clear()), WeightsError::Inconsistent(_)));
+    assert!(matches!(change(|m| m.class_names[0] = "dog".into()), WeightsError::Inconsistent(_)));
+    assert!(matches!(change(|m| m.input_size = 415), WeightsError::Inconsistent(_)));
+    assert!(matches!(change(|m| m.input_size = 0), WeightsError::Inconsistent(_)));
+}
