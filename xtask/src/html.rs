@@ -12,8 +12,17 @@ use crate::site::Site;
 /// Stands in the template where the map and the preloads go.
 const MARKER: &str = "<!-- assets -->";
 
-/// Files that every visit needs at once: the browser fetches them while it still parses the page.
-const PRELOADED: [&str; 5] = ["page.js", "page.wasm", "worker.js", "worker-bindings.js", "worker.wasm"];
+/// What every visit needs, as `link` elements: the browser fetches it while it still parses the page.
+///
+/// The worker starts when the page runs and then finds its program in the browser's cache. A `preload` would be for the page's own use, and
+/// the console would complain that it is unused.
+const PRELOADED: [(&str, &str); 5] = [
+    ("page.js", r#"rel="modulepreload""#),
+    ("page.wasm", r#"rel="preload" as="fetch" type="application/wasm" crossorigin"#),
+    ("worker.js", r#"rel="modulepreload""#),
+    ("worker-bindings.js", r#"rel="modulepreload""#),
+    ("worker.wasm", r#"rel="prefetch""#),
+];
 
 /// Fills in the template.
 pub fn render(template: &str, site: &Site) -> Result<String> {
@@ -28,13 +37,9 @@ pub fn render(template: &str, site: &Site) -> Result<String> {
 /// Preloads and the map of assets.
 fn head(site: &Site) -> Result<String> {
     let mut lines = Vec::new();
-    for logical in PRELOADED {
+    for (logical, attributes) in PRELOADED {
         let url = site.url(logical).with_context(|| format!("the site has no {logical}"))?;
-        lines.push(if logical.ends_with(".js") {
-            format!(r#"<link rel="modulepreload" href="{url}">"#)
-        } else {
-            format!(r#"<link rel="preload" href="{url}" as="fetch" type="application/wasm" crossorigin>"#)
-        });
+        lines.push(format!(r#"<link {attributes} href="{url}">"#));
     }
     let map: BTreeMap<_, _> = site.files().map(|(logical, file)| (logical, file.url.as_str())).collect();
     let map = serde_json::to_string(&map)?;
@@ -66,7 +71,7 @@ mod tests {
 
     fn site() -> Site {
         let mut site = Site::default();
-        for logical in PRELOADED.into_iter().chain(["page.css", "models/manifest.json"]) {
+        for logical in PRELOADED.map(|(logical, _)| logical).into_iter().chain(["page.css", "models/manifest.json"]) {
             site.add(logical, logical.as_bytes().to_vec()).unwrap();
         }
         site
