@@ -1,7 +1,7 @@
 //! The matrix product at the heart of dense convolutions: a tile of pixels times all output channels.
 //!
-//! A tile is up to three vectors of neighbouring pixels. Its inputs lie in a panel, one row of pixels for each input
-//! value of the convolution; weights are packed so that the `ROWS` output channels that are computed together lie side
+//! A tile is up to three vectors of neighbouring pixels. Its inputs are rows of pixels, one for each input value of the
+//! convolution; weights are packed so that the `ROWS` output channels that are computed together lie side
 //! by side. Sums stay in registers over the whole depth, then bias and activation follow before the only store.
 
 use super::activation::activate;
@@ -41,11 +41,41 @@ impl PackedWeights {
     }
 }
 
-/// Where a tile's inputs are: row `i` begins at `start + i * stride`.
+/// Where a tile's rows of pixels begin.
+pub(crate) trait Rows: Copy {
+    /// # Safety
+    /// `i` must be less than the convolution's depth.
+    unsafe fn row(self, i: usize) -> *const f32;
+}
+
+/// Rows at equal distances.
 #[derive(Clone, Copy)]
-pub(crate) struct Panel {
+pub(crate) struct Strided {
     pub(crate) start: *const f32,
     pub(crate) stride: usize,
+}
+
+impl Rows for Strided {
+    #[inline(always)]
+    unsafe fn row(self, i: usize) -> *const f32 {
+        // SAFETY: inside the input, as the caller says.
+        unsafe { self.start.add(i * self.stride) }
+    }
+}
+
+/// Rows anywhere behind `start`.
+#[derive(Clone, Copy)]
+pub(crate) struct Scattered<'a> {
+    pub(crate) start: *const f32,
+    pub(crate) offsets: &'a [usize],
+}
+
+impl Rows for Scattered<'_> {
+    #[inline(always)]
+    unsafe fn row(self, i: usize) -> *const f32 {
+        // SAFETY: the caller's.
+        unsafe { self.start.add(*self.offsets.get_unchecked(i)) }
+    }
 }
 
 /// Where a tile's outputs go: channel `o` begins at `at + o * plane`; `pixels` of them are written.
@@ -63,30 +93,30 @@ pub(crate) const TILE: usize = 3;
 /// Computes one tile of `target.pixels` (at most `TILE` vectors) for all output channels.
 ///
 /// # Safety
-/// The panel's rows must be readable in whole vectors; see also [`Shared::at`] and [`Simd`].
+/// The rows, as many as the weights are deep, must be readable in whole vectors; see also [`Shared::at`] and [`Simd`].
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd, const ROWS: usize>(weights: &PackedWeights, panel: Panel, target: Target) {
+pub(crate) unsafe fn tile<S: Simd, const ROWS: usize>(weights: &PackedWeights, rows: impl Rows, target: Target) {
     // SAFETY: the caller's.
     unsafe {
         match target.pixels.div_ceil(S::LANES) {
-            1 => columns::<S, ROWS, 1>(weights, panel, target),
-            2 => columns::<S, ROWS, 2>(weights, panel, target),
-            _ => columns::<S, ROWS, TILE>(weights, panel, target),
+            1 => columns::<S, ROWS, 1>(weights, rows, target),
+            2 => columns::<S, ROWS, 2>(weights, rows, target),
+            _ => columns::<S, ROWS, TILE>(weights, rows, target),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn columns<S: Simd, const ROWS: usize, const N: usize>(w: &PackedWeights, panel: Panel, target: Target) {
+unsafe fn columns<S: Simd, const ROWS: usize, const N: usize>(w: &PackedWeights, rows: impl Rows, target: Target) {
     let mut first = 0;
     while first < w.channels {
         // SAFETY: the caller's. Blocks are `ROWS` high; the last few channels, or a lower block, take fewer.
         unsafe {
             if ROWS > 4 && w.channels - first > 4 {
-                block::<S, ROWS, N>(w, first, panel, target);
+                block::<S, ROWS, N>(w, first, rows, target);
                 first += ROWS;
             } else {
-                block::<S, 4, N>(w, first, panel, target);
+                block::<S, 4, N>(w, first, rows, target);
                 first += 4;
             }
         }
@@ -98,15 +128,15 @@ unsafe fn columns<S: Simd, const ROWS: usize, const N: usize>(w: &PackedWeights,
 unsafe fn block<S: Simd, const ROWS: usize, const N: usize>(
     w: &PackedWeights,
     first: usize,
-    panel: Panel,
+    rows: impl Rows,
     target: Target,
 ) {
     // SAFETY: the caller's; packed weights are padded to whole blocks.
     unsafe {
         let mut weights = w.values.as_ptr().add(first / w.block * w.block * w.depth + first % w.block);
-        let mut inputs = panel.start;
         let mut sums = [[S::splat(0.0); N]; ROWS];
-        for _ in 0..w.depth {
+        for i in 0..w.depth {
+            let inputs = rows.row(i);
             let mut x = [S::splat(0.0); N];
             for (n, x) in x.iter_mut().enumerate() {
                 *x = S::load(inputs.add(n * S::LANES));
@@ -118,7 +148,6 @@ unsafe fn block<S: Simd, const ROWS: usize, const N: usize>(
                 }
             }
             weights = weights.add(w.block);
-            inputs = inputs.add(panel.stride);
         }
         for (row, sums) in sums.iter().enumerate() {
             if first + row == w.channels {

@@ -1,6 +1,6 @@
 //! 1x1 convolution: a matrix product of weights (channels_out x channels_in) and pixels (channels_in x pixels).
 
-use super::gemm::{PackedWeights, Panel, TILE, Target, tile};
+use super::gemm::{PackedWeights, Strided, TILE, Target, tile};
 use super::parallel::{Shared, for_each, parts};
 use super::simd::{Kernel, Simd};
 
@@ -20,6 +20,10 @@ pub(crate) fn pointwise(weights: &PackedWeights, x: &[f32], out: &mut [f32]) {
 /// Pixels that threads share out: whole tiles of every vector width.
 const UNIT: usize = TILE * 16;
 
+/// Channels this many numbers apart (or a multiple) compete for the same few cache lines. Their tiles are copied together
+/// first, as is the last tile, which may not be read as a whole.
+const CONFLICT: usize = 256;
+
 /// The pixels `from..to` of all output channels.
 struct Pixels<'a> {
     weights: &'a PackedWeights,
@@ -34,18 +38,23 @@ struct Pixels<'a> {
 impl Kernel for Pixels<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize>(self) {
+        let Self { weights, x, out, pixels, .. } = self;
         let width = TILE * S::LANES;
         let mut at = self.from;
         while at < self.to {
             let count = width.min(self.to - at);
-            // The tile's pixels side by side: rows that are far apart would fall into the same cache sets.
-            for (c, row) in self.panel.chunks_exact_mut(width).enumerate().take(self.weights.depth) {
-                row[..count].copy_from_slice(&self.x[c * self.pixels + at..][..count]);
+            let target = Target { out, at, plane: pixels, pixels: count };
+            // SAFETY: whole tiles of x, or a panel of whole tiles, are readable; these pixels are this part's.
+            unsafe {
+                if count == width && !pixels.is_multiple_of(CONFLICT) {
+                    tile::<S, ROWS>(weights, Strided { start: x.as_ptr().add(at), stride: pixels }, target);
+                } else {
+                    for (c, row) in self.panel.chunks_exact_mut(width).enumerate().take(weights.depth) {
+                        row[..count].copy_from_slice(&x[c * pixels + at..][..count]);
+                    }
+                    tile::<S, ROWS>(weights, Strided { start: self.panel.as_ptr(), stride: width }, target);
+                }
             }
-            let target = Target { out: self.out, at, plane: self.pixels, pixels: count };
-            let panel = Panel { start: self.panel.as_ptr(), stride: width };
-            // SAFETY: the panel has whole vectors; these pixels are this part's.
-            unsafe { tile::<S, ROWS>(self.weights, panel, target) };
             at += width;
         }
     }

@@ -1,9 +1,9 @@
 //! The first layer: space-to-depth (3 -> 12 channels, half the size) and a dense 3x3 convolution, in one pass.
 //!
-//! For each output row, the three rows of space-to-depth that it reads are laid out with a border of zeros; the panel of
-//! a tile is then 12 x 3 x 3 shifted pieces of them.
+//! For each output row, the three rows of space-to-depth that it reads are laid out with a border of zeros; the inputs of
+//! a tile are then 12 x 3 x 3 shifted pieces of them.
 
-use super::gemm::{PackedWeights, Panel, TILE, Target, tile};
+use super::gemm::{PackedWeights, Scattered, TILE, Target, tile};
 use super::parallel::{Shared, for_each, parts};
 use super::simd::{Kernel, Simd};
 
@@ -16,7 +16,7 @@ pub(crate) fn stem(weights: &PackedWeights, x: &[f32], height: usize, width: usi
         let (from, to) = parts[part];
         // A zero before and after each row, and room for a last whole tile.
         let row = (width / 2).next_multiple_of(TILE * 16) + 2;
-        let (mut rows, mut panel) = (vec![0.0; 3 * PLANES * row], vec![0.0; DEPTH * TILE * 16]);
+        let (mut rows, mut offsets) = (vec![0.0; 3 * PLANES * row], [0; DEPTH]);
         weights.instructions.run(Rows {
             weights,
             x,
@@ -27,7 +27,7 @@ pub(crate) fn stem(weights: &PackedWeights, x: &[f32], height: usize, width: usi
             to,
             row,
             rows: &mut rows,
-            panel: &mut panel,
+            offsets: &mut offsets,
         });
     });
 }
@@ -48,7 +48,8 @@ struct Rows<'a> {
     row: usize,
     /// Three rows of space-to-depth (12 planes each); row y lies at y % 3, so that each is sorted once.
     rows: &'a mut [f32],
-    panel: &'a mut [f32],
+    /// For each tap, where its row of pixels begins in `rows`.
+    offsets: &'a mut [usize; DEPTH],
 }
 
 impl Kernel for Rows<'_> {
@@ -66,18 +67,19 @@ impl Kernel for Rows<'_> {
             } else {
                 self.rows[(y + 1) % 3 * PLANES * row..][..PLANES * row].fill(0.0);
             }
+            for (i, offset) in self.offsets.iter_mut().enumerate() {
+                let (plane, dy, dx) = (i / 9, i / 3 % 3, i % 3);
+                *offset = ((y + dy + 2) % 3 * PLANES + plane) * row + dx;
+            }
             let mut x = 0;
             while x < width {
-                for (i, to) in self.panel.chunks_exact_mut(tile_width).enumerate().take(DEPTH) {
-                    let (plane, dy, dx) = (i / 9, i / 3 % 3, i % 3);
-                    let line = ((y + dy + 2) % 3 * PLANES + plane) * row;
-                    to.copy_from_slice(&self.rows[line + x + dx..][..tile_width]);
-                }
                 let pixels = tile_width.min(width - x);
                 let target = Target { out: self.out, at: y * width + x, plane: height * width, pixels };
-                let panel = Panel { start: self.panel.as_ptr(), stride: tile_width };
-                // SAFETY: the panel has whole vectors; the rows written are this part's.
-                unsafe { tile::<S, ROWS>(self.weights, panel, target) };
+                // SAFETY: `rows` has room for whole tiles; the rows written are this part's.
+                unsafe {
+                    let taps = Scattered { start: self.rows.as_ptr().add(x), offsets: self.offsets };
+                    tile::<S, ROWS>(self.weights, taps, target);
+                }
                 x += tile_width;
             }
         }
