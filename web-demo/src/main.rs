@@ -1,2 +1,4 @@
-//! The command line `yolox-nano`.
-fn main() {}
+//! The page's program.
+fn main() {
+    web_demo::page::start();
+}

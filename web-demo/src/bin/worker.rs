@@ -1,2 +1,4 @@
-//! The command line `yolox-nano`.
-fn main() {}
+//! The worker's program.
+fn main() {
+    web_demo::worker::start();
+}

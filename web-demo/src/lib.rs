@@ -1,0 +1,7 @@
+//! The comparison page and its worker: two programs that talk in the messages of [`protocol`].
+//!
+//! [`page`] shows pictures, boxes and figures and never runs a network; [`worker`] runs the networks and shows nothing.
+
+pub mod page;
+pub mod protocol;
+pub mod worker;

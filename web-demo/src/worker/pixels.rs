@@ -1,0 +1,78 @@
+//! From a picture file to pixels, by the browser's own decoders.
+
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    Blob, ColorSpaceConversion, ImageBitmap, ImageBitmapOptions, ImageOrientation, OffscreenCanvas,
+    OffscreenCanvasRenderingContext2d, PremultiplyAlpha,
+};
+
+use super::scope::{describe, scope};
+
+/// Pixels copied at a time: the canvas in between stays small, and under iOS's limit of 16 megapixels.
+const BAND_PIXELS: u32 = 4 << 20;
+
+/// A decoded picture.
+pub struct Pixels {
+    /// R, G, B, alpha; rows from top to bottom.
+    pub rgba: Vec<u8>,
+    /// Width, upright.
+    pub width: u32,
+    /// Height, upright.
+    pub height: u32,
+}
+
+/// Decodes a picture at its full size, upright.
+///
+/// # Errors
+/// Says in a sentence why it cannot be shown.
+pub async fn decode(blob: &Blob) -> Result<Pixels, String> {
+    let bitmap = bitmap(blob).await.map_err(|_| {
+        "This browser cannot decode the picture: the file is damaged, or of a kind that the browser does not know."
+            .to_string()
+    })?;
+    let pixels = read(&bitmap);
+    bitmap.close();
+    pixels
+}
+
+async fn bitmap(blob: &Blob) -> Result<ImageBitmap, JsValue> {
+    let options = ImageBitmapOptions::new();
+    // The only place where EXIF orientation is applied to the network's input.
+    options.set_image_orientation(ImageOrientation::FromImage);
+    // The values in the file, as training and the command line see them.
+    options.set_color_space_conversion(ColorSpaceConversion::None);
+    options.set_premultiply_alpha(PremultiplyAlpha::None);
+    let bitmap = scope().create_image_bitmap_with_blob_and_image_bitmap_options(blob, &options)?;
+    Ok(JsFuture::from(bitmap).await?.unchecked_into())
+}
+
+fn read(bitmap: &ImageBitmap) -> Result<Pixels, String> {
+    let (width, height) = (bitmap.width(), bitmap.height());
+    let row = 4 * width as usize;
+    let mut rgba = Vec::new();
+    rgba.try_reserve_exact(row * height as usize)
+        .map_err(|_| format!("There is not enough memory for {width} x {height} pixels."))?;
+    let band_height = (BAND_PIXELS / width).clamp(1, height);
+    let context = context(width, band_height).map_err(|error| describe(&error))?;
+    for top in (0..height).step_by(band_height as usize) {
+        let rows = band_height.min(height - top);
+        let band = (|| {
+            // Bands of a picture with transparent parts must not shine through the next.
+            context.clear_rect(0.0, 0.0, width.into(), band_height.into());
+            context.draw_image_with_image_bitmap(bitmap, 0.0, -f64::from(top))?;
+            context.get_image_data(0.0, 0.0, width.into(), rows.into())
+        })();
+        let band = band.map_err(|error| format!("The picture's pixels cannot be read: {}", describe(&error)))?;
+        rgba.extend_from_slice(&band.data());
+    }
+    Ok(Pixels { rgba, width, height })
+}
+
+fn context(width: u32, height: u32) -> Result<OffscreenCanvasRenderingContext2d, JsValue> {
+    let options = js_sys::Object::new();
+    // On the processor's side from the start: every pixel is read back.
+    js_sys::Reflect::set(&options, &"willReadFrequently".into(), &JsValue::TRUE)?;
+    let context = OffscreenCanvas::new(width, height)?.get_context_with_context_options("2d", &options)?;
+    Ok(context.ok_or("this browser has no canvas in workers")?.unchecked_into())
+}
