@@ -1,2 +1,7 @@
-//! The command line `yolox-nano`.
-fn main() {}
+//! The command line `yolox-nano`; everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    native_train::main()
+}

@@ -23,6 +23,13 @@ pub struct Input {
     height: usize,
 }
 
+impl Input {
+    /// The network's input: (1, 3, side, side), 0-255.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+}
+
 impl Detector {
     /// Prepares the network for inference on the CPU.
     ///

@@ -9,6 +9,7 @@ mod detector;
 mod ghost;
 pub mod graph;
 mod head;
+mod init;
 mod kernels;
 mod manifest;
 mod neck;

@@ -1,0 +1,245 @@
+//! `yolox-nano bench`: how long a picture takes.
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use shared_model::graph::{Graph, Op};
+use shared_model::{Detector, Picture, Variant, Weights, cost, nms};
+
+use crate::table::{grouped, table};
+use crate::{Outcome, models};
+
+/// Measure milliseconds for a picture: preprocessing, network (layer by layer), postprocessing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  yolox-nano bench
+  yolox-nano bench --variant final --threads 2 --json
+
+All times are of warm runs. The network's time comes from whole runs; the times of layers, from runs of their own. With
+--variant the weights are random, which costs the same time as trained ones.")]
+pub struct Args {
+    /// A weight file, or a name in models/manifest.json [default: the manifest's default].
+    #[arg(long, value_name = "FILE|NAME", conflicts_with = "variant")]
+    weights: Option<String>,
+    /// A network with random weights and 20 classes; `yolox-nano variants` lists them.
+    #[arg(long, value_parser = super::variant)]
+    variant: Option<&'static Variant>,
+    /// Number of threads.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::thread_count)]
+    threads: usize,
+    /// Side of the input in pixels, a multiple of 32.
+    #[arg(long, default_value = "416", value_parser = super::input_size)]
+    size: usize,
+    /// Number of measured runs.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs before the measured ones.
+const WARM_UP: u32 = 5;
+/// Classes of a network with random weights: Pascal VOC's number.
+const CLASSES: usize = 20;
+/// Seed of random weights.
+const SEED: u64 = 0;
+/// Size of the picture: a small photograph.
+const PICTURE: (usize, usize) = (640, 480);
+
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    variant: String,
+    input_size: usize,
+    threads: usize,
+    runs: u32,
+    preprocess_ms: f64,
+    network_ms: f64,
+    postprocess_ms: f64,
+    /// More about the three medians above.
+    spread: Spreads,
+    layers: Vec<LayerTime>,
+}
+
+#[derive(Serialize)]
+struct Spreads {
+    preprocess: Spread,
+    network: Spread,
+    postprocess: Spread,
+}
+
+/// Milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Spread {
+    min: f64,
+    median: f64,
+    max: f64,
+    /// Between the slowest and the fastest of the middle half of the runs.
+    interquartile: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct LayerTime {
+    name: String,
+    op: String,
+    ms: f64,
+    macs: u64,
+    gflops_per_s: f64,
+}
+
+/// # Errors
+/// Fails where the weights cannot be read, or the output cannot be written.
+pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
+    let (model, weights) = match args.variant {
+        Some(variant) => ("random weights".into(), Weights::random(variant, CLASSES, SEED)),
+        None => {
+            let models::Named { name, weights } = models::load(args.weights.as_deref())?;
+            (name, weights)
+        }
+    };
+    let threads = super::use_threads(Some(args.threads))?;
+    let mut detector = Detector::new(&weights).with_context(|| model.clone())?;
+    detector.set_input_size(args.size)?;
+
+    let [preprocess, network, postprocess] = whole_runs(&detector, args.runs)?;
+    let report = Report {
+        model,
+        variant: weights.metadata.variant.clone(),
+        input_size: args.size,
+        threads,
+        runs: args.runs,
+        preprocess_ms: preprocess.median,
+        network_ms: network.median,
+        postprocess_ms: postprocess.median,
+        spread: Spreads { preprocess, network, postprocess },
+        layers: layer_runs(&detector, args.runs)?,
+    };
+    if args.json {
+        super::print_json(out, &report)?
+    } else {
+        print(&report, out)?
+    }
+    Ok(Outcome::Complete)
+}
+
+/// A picture with edges and gradients; what is on it does not change the time.
+fn pixels() -> Vec<u8> {
+    let (width, height) = PICTURE;
+    let pixel = |i: usize| {
+        let (x, y) = (i % width, i / width);
+        [x * 255 / width, y * 255 / height, (x / 40 + y / 40) % 2 * 255].map(|value| value as u8)
+    };
+    (0..width * height).flat_map(pixel).collect()
+}
+
+/// Times of preprocessing, network and postprocessing, by turns.
+fn whole_runs(detector: &Detector, runs: u32) -> Result<[Spread; 3]> {
+    let pixels = pixels();
+    let picture = Picture::rgb(&pixels, PICTURE.0, PICTURE.1)?;
+    let mut times: [Vec<f64>; 3] = Default::default();
+    for run in 0..WARM_UP + runs {
+        let start = Instant::now();
+        let input = detector.preprocess(picture)?;
+        let preprocessed = Instant::now();
+        let raw = detector.forward(&input)?;
+        let forwarded = Instant::now();
+        let boxes = nms(&detector.candidates(&input, &raw, 0.3)?, 0.45);
+        std::hint::black_box(boxes);
+        let end = Instant::now();
+        if run >= WARM_UP {
+            let spans = [preprocessed - start, forwarded - preprocessed, end - forwarded];
+            for (times, span) in times.iter_mut().zip(spans) {
+                times.push(1e3 * span.as_secs_f64());
+            }
+        }
+    }
+    Ok(times.map(spread))
+}
+
+/// Time of every layer that is a computation of its own.
+fn layer_runs(detector: &Detector, runs: u32) -> Result<Vec<LayerTime>> {
+    let pixels = pixels();
+    let input = detector.preprocess(Picture::rgb(&pixels, PICTURE.0, PICTURE.1)?)?;
+    let network = detector.network();
+    let count = network.graph().layers.len();
+    let mut times = vec![Vec::new(); count];
+    let mut fused = vec![false; count];
+    for run in 0..WARM_UP + runs {
+        let mut before = Instant::now();
+        network.forward_observed(input.tensor(), &mut |node, output| {
+            let now = Instant::now();
+            if run >= WARM_UP {
+                times[node.0].push(1e3 * (now - before).as_secs_f64());
+            }
+            fused[node.0] = output.is_empty();
+            before = Instant::now();
+        })?;
+    }
+    let medians = times.into_iter().map(|times| spread(times).median).collect::<Vec<_>>();
+    Ok(layer_times(network.graph(), detector.input_size(), &medians, &fused))
+}
+
+/// Joins layers that are computed as part of the next one to it.
+fn layer_times(graph: &Graph, size: usize, medians: &[f64], fused: &[bool]) -> Vec<LayerTime> {
+    let costs = cost(graph, size, size).layers;
+    let mut rows: Vec<LayerTime> = Vec::new();
+    let (mut ops, mut macs, mut ms) = (Vec::new(), 0, 0.0);
+    for (i, layer) in graph.layers.iter().enumerate() {
+        if layer.op == Op::Input {
+            continue;
+        }
+        ops.push(layer.op.to_string());
+        macs += costs[i].macs;
+        ms += medians[i];
+        if !fused[i] {
+            let gflops_per_s = if ms > 0.0 { 2.0 * macs as f64 / (ms * 1e6) } else { 0.0 };
+            rows.push(LayerTime { name: layer.name.clone(), op: ops.join(" + "), ms, macs, gflops_per_s });
+            (ops, macs, ms) = (Vec::new(), 0, 0.0);
+        }
+    }
+    rows
+}
+
+fn spread(mut times: Vec<f64>) -> Spread {
+    times.sort_by(f64::total_cmp);
+    let at = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
+    Spread { min: at(0.0), median: at(0.5), max: at(1.0), interquartile: at(0.75) - at(0.25) }
+}
+
+fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
+    let mut layers = table(&["layer", "operation", "ms", "multiply-adds", "GFLOP/s"], 2);
+    for row in &report.layers {
+        layers.add_row([
+            row.name.clone(),
+            row.op.clone(),
+            format!("{:.3}", row.ms),
+            grouped(row.macs),
+            format!("{:.1}", row.gflops_per_s),
+        ]);
+    }
+    writeln!(out, "{layers}")?;
+    let mut steps = table(&["step", "median ms", "min", "max", "interquartile"], 1);
+    let Spreads { preprocess, network, postprocess } = report.spread;
+    for (name, s) in [("preprocess", preprocess), ("network", network), ("postprocess", postprocess)] {
+        let times = [s.median, s.min, s.max, s.interquartile].map(|ms| format!("{ms:.2}"));
+        steps.add_row([name.to_string()].into_iter().chain(times));
+    }
+    writeln!(out, "{steps}")?;
+    let Report { model, variant, input_size, threads, runs, .. } = report;
+    writeln!(out, "{model}, {variant}, {input_size} x {input_size}, {threads} threads, {runs} warm runs")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_of_known_times() {
+        let s = spread(vec![5.0, 1.0, 2.0, 4.0, 3.0]);
+        assert_eq!((s.min, s.median, s.max, s.interquartile), (1.0, 3.0, 5.0, 2.0));
+    }
+}

@@ -1,0 +1,180 @@
+//! `yolox-nano detect`: boxes in pictures.
+
+use std::collections::BTreeSet;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use image::codecs::jpeg::JpegEncoder;
+use image::{ImageFormat, RgbImage};
+use serde::Serialize;
+use shared_model::{Detection, Detector};
+
+use crate::files::{PictureFile, find_pictures, write_whole};
+use crate::photo::Photo;
+use crate::table::table;
+use crate::{Outcome, complain, draw, models};
+
+/// Find objects in pictures: a table, JSON, or pictures with labelled boxes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  yolox-nano detect photo.jpg
+  yolox-nano detect holiday/ --out boxes/ --score 0.5
+  yolox-nano detect *.jpg --json > boxes.jsonl
+
+Folders are searched through for JPEG, PNG, WebP, GIF (first frame), BMP and TIFF. Photographs are turned upright by their
+EXIF orientation; boxes are in pixels of the upright picture. A picture that cannot be read is reported and does not stop
+the others; the exit code is then 1.")]
+pub struct Args {
+    /// Pictures, or folders of pictures.
+    #[arg(required = true, value_name = "IMAGE|FOLDER")]
+    paths: Vec<PathBuf>,
+    /// A weight file, or a name in models/manifest.json [default: the manifest's default].
+    #[arg(long, value_name = "FILE|NAME")]
+    weights: Option<String>,
+    /// Leave out boxes with a lower score.
+    #[arg(long, default_value = "0.3", value_parser = super::fraction)]
+    score: f32,
+    /// Drop a box that overlaps a better one of its class by more (IoU).
+    #[arg(long, default_value = "0.45", value_parser = super::fraction)]
+    nms: f32,
+    /// Print JSON, a line for each picture: {image, width, height, detections: [{class, score, x1, y1, x2, y2}]}.
+    #[arg(long)]
+    json: bool,
+    /// Write pictures with labelled boxes into this folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    image: String,
+    width: usize,
+    height: usize,
+    detections: Vec<Row<'a>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    class: &'a str,
+    score: f32,
+    x1: f32,
+    y1: f32,
+    x2: f32,
+    y2: f32,
+}
+
+/// # Errors
+/// Fails where the weights cannot be read, there is no picture, or the output cannot be written. Pictures that cannot
+/// be read only make the outcome partial.
+pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
+    let found = find_pictures(&args.paths)?;
+    if found.skipped > 0 {
+        eprintln!("note: {} other files in the folders are skipped", found.skipped);
+    }
+    let models::Named { name, weights } = models::load(args.weights.as_deref())?;
+    let detector = Detector::new(&weights).context(name)?;
+    let class_names = &weights.metadata.class_names;
+
+    let mut outcome = Outcome::Complete;
+    let mut written = BTreeSet::new();
+    for file in &found.pictures {
+        let name = file.path.display();
+        let looked = look(&detector, &file.path, args).and_then(|(photo, detections)| {
+            let report = report(file, &photo, &detections, class_names);
+            if let Some(folder) = &args.out {
+                let path = result_path(folder, file, &mut written)?;
+                let mut pixels = photo.into_pixels();
+                draw::draw(&mut pixels, &detections, class_names);
+                write_picture(&path, &pixels)?;
+            }
+            Ok(report)
+        });
+        match looked.with_context(|| name.to_string()) {
+            Ok(report) if args.json => {
+                serde_json::to_writer(&mut *out, &report)?;
+                writeln!(out)?;
+            }
+            Ok(report) => print(&report, out)?,
+            Err(error) => {
+                complain(&error);
+                outcome = Outcome::Partial;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+fn look(detector: &Detector, path: &Path, args: &Args) -> Result<(Photo, Vec<Detection>)> {
+    let photo = Photo::open(path)?;
+    let detections = detector.detect(photo.picture()?, args.score, args.nms)?;
+    Ok((photo, detections))
+}
+
+fn report<'a>(file: &PictureFile, photo: &Photo, detections: &[Detection], class_names: &'a [String]) -> Report<'a> {
+    let row = |d: &Detection| {
+        let bbox = d.bbox;
+        Row { class: &class_names[d.class], score: d.score, x1: bbox.x1, y1: bbox.y1, x2: bbox.x2, y2: bbox.y2 }
+    };
+    Report {
+        image: file.path.display().to_string(),
+        width: photo.width(),
+        height: photo.height(),
+        detections: detections.iter().map(row).collect(),
+    }
+}
+
+fn print(report: &Report<'_>, out: &mut dyn Write) -> Result<()> {
+    let Report { image, width, height, detections } = report;
+    if detections.is_empty() {
+        writeln!(out, "{image} ({width} x {height}): nothing found; a lower --score shows less certain boxes\n")?;
+        return Ok(());
+    }
+    writeln!(out, "{image} ({width} x {height})")?;
+    let mut table = table(&["class", "score", "x1", "y1", "x2", "y2"], 1);
+    for row in detections {
+        let corners = [row.x1, row.y1, row.x2, row.y2].map(|value| format!("{value:.1}"));
+        table.add_row([row.class.to_string(), format!("{:.3}", row.score)].into_iter().chain(corners));
+    }
+    writeln!(out, "{table}\n")?;
+    Ok(())
+}
+
+/// Where the picture with boxes goes: JPEG stays JPEG, all others become PNG.
+fn result_path(folder: &Path, file: &PictureFile, written: &mut BTreeSet<PathBuf>) -> Result<PathBuf> {
+    let mut name = file.inside.clone().into_os_string();
+    if !is_jpeg(&file.inside) && !has_extension(&file.inside, &["png"]) {
+        name.push(".png");
+    }
+    let path = folder.join(name);
+    if !written.insert(path.clone()) {
+        bail!(
+            "{} is the result for another picture of the same name: give them different --out folders",
+            path.display()
+        );
+    }
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if same(&path, &file.path) {
+        bail!("the result would replace the picture itself: choose another --out folder");
+    }
+    Ok(path)
+}
+
+fn write_picture(path: &Path, pixels: &RgbImage) -> Result<()> {
+    const JPEG_QUALITY: u8 = 92;
+    let mut bytes = Vec::new();
+    if is_jpeg(path) {
+        pixels.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY))?;
+    } else {
+        pixels.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)?;
+    }
+    write_whole(path, &bytes)
+}
+
+fn is_jpeg(path: &Path) -> bool {
+    has_extension(path, &["jpg", "jpeg", "jfif"])
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension.eq_ignore_ascii_case(wanted)))
+}

@@ -1,0 +1,4 @@
+//! Data sets.
+
+pub mod coco;
+pub mod voc;

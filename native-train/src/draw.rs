@@ -1,0 +1,106 @@
+//! Labelled boxes on a picture.
+
+use ab_glyph::{FontRef, PxScale};
+use image::{Rgb, RgbImage};
+use imageproc::drawing::{draw_filled_rect_mut, draw_text_mut, text_size};
+use imageproc::rect::Rect;
+use shared_model::{BBox, Detection};
+
+/// Draws every detection's box, class and score; better ones on top.
+pub fn draw(picture: &mut RgbImage, detections: &[Detection], class_names: &[String]) {
+    // DejaVu Sans: free to use and to pass on (https://dejavu-fonts.github.io/License.html).
+    let font = FontRef::try_from_slice(dejavu::sans::bold()).expect("the font is part of the program");
+    let side = picture.width().min(picture.height()) as f32;
+    let style =
+        Style { font, scale: PxScale::from((side / 28.0).clamp(13.0, 60.0)), line: (side / 200.0).max(2.0) as i32 };
+    let mut order: Vec<_> = detections.iter().collect();
+    order.sort_by(|a, b| a.score.total_cmp(&b.score));
+    for detection in &order {
+        outline(picture, detection.bbox, style.line, colour(detection.class));
+    }
+    // Labels last, so that no line crosses one.
+    for detection in order {
+        let text = format!("{} {:.0} %", class_names[detection.class], 100.0 * detection.score);
+        label(picture, &style, detection.bbox, &text, colour(detection.class));
+    }
+}
+
+struct Style {
+    font: FontRef<'static>,
+    scale: PxScale,
+    /// Width of the lines in pixels.
+    line: i32,
+}
+
+fn outline(picture: &mut RgbImage, bbox: BBox, line: i32, colour: Rgb<u8>) {
+    let [x1, y1, x2, y2] = [bbox.x1, bbox.y1, bbox.x2, bbox.y2].map(|value| value.round() as i32);
+    let mut bar = |x1: i32, y1: i32, x2: i32, y2: i32| fill(picture, x1, y1, x2, y2, colour);
+    bar(x1, y1, x2, y1 + line);
+    bar(x1, y2 - line, x2, y2);
+    bar(x1, y1, x1 + line, y2);
+    bar(x2 - line, y1, x2, y2);
+}
+
+/// Writes `text` above the box; inside it at the picture's upper edge.
+fn label(picture: &mut RgbImage, style: &Style, bbox: BBox, text: &str, colour: Rgb<u8>) {
+    let (text_width, _) = text_size(style.scale, &style.font, text);
+    let pad = style.line + 1;
+    let (width, height) = (text_width as i32 + 2 * pad, style.scale.y.ceil() as i32 + pad);
+    let rightmost = (picture.width() as i32 - width).max(0);
+    let x = (bbox.x1.round() as i32).clamp(0, rightmost);
+    let top = bbox.y1.round() as i32;
+    let y = if top >= height { top - height } else { top.max(0) };
+    fill(picture, x, y, x + width, y + height, colour);
+    draw_text_mut(picture, ink(colour), x + pad, y + pad / 2, style.scale, &style.font, text);
+}
+
+/// Fills the part of a rectangle that lies in the picture.
+fn fill(picture: &mut RgbImage, x1: i32, y1: i32, x2: i32, y2: i32, colour: Rgb<u8>) {
+    let (width, height) = (picture.width() as i32, picture.height() as i32);
+    let (x1, x2) = (x1.clamp(0, width), x2.clamp(0, width));
+    let (y1, y2) = (y1.clamp(0, height), y2.clamp(0, height));
+    if x2 > x1 && y2 > y1 {
+        draw_filled_rect_mut(picture, Rect::at(x1, y1).of_size((x2 - x1) as u32, (y2 - y1) as u32), colour);
+    }
+}
+
+/// A colour for each class: neighbouring numbers lie far apart on the circle of hues.
+fn colour(class: usize) -> Rgb<u8> {
+    const GOLDEN_RATIO: f32 = 0.618_034;
+    let hue = (0.05 + class as f32 * GOLDEN_RATIO).fract() * 6.0;
+    let channel = |shift: f32| {
+        let distance = ((hue + shift).rem_euclid(6.0) - 3.0).abs() - 1.0;
+        (255.0 * (0.15 + 0.8 * distance.clamp(0.0, 1.0))) as u8
+    };
+    Rgb([channel(0.0), channel(4.0), channel(2.0)])
+}
+
+/// Black or white, whichever reads better on `background`.
+fn ink(background: Rgb<u8>) -> Rgb<u8> {
+    let [r, g, b] = background.0.map(f32::from);
+    if 0.299 * r + 0.587 * g + 0.114 * b > 130.0 { Rgb([0; 3]) } else { Rgb([255; 3]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_at_and_over_the_edge_are_drawn() {
+        let mut picture = RgbImage::new(40, 30);
+        let bbox = BBox { x1: 0.0, y1: 0.0, x2: 40.0, y2: 30.0 };
+        let tiny = BBox { x1: 39.0, y1: 29.0, x2: 39.2, y2: 29.1 };
+        let detections = [bbox, tiny].map(|bbox| Detection { class: 0, score: 0.5, bbox });
+        draw(&mut picture, &detections, &["a class with a very long name".into()]);
+        assert_eq!(*picture.get_pixel(0, 29), colour(0));
+    }
+
+    #[test]
+    fn neighbouring_classes_have_different_colours() {
+        for class in 0..80 {
+            let (a, b) = (colour(class).0, colour(class + 1).0);
+            let distance: u32 = a.iter().zip(b).map(|(&a, b)| u32::from(a.abs_diff(b))).sum();
+            assert!(distance > 150, "{class}: {a:?} {b:?}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The network's first operation, which Megvii's files spell as eight slices and a joining.
+
+use super::Found;
+use super::recognise::{Recogniser, same};
+
+/// First row and column of the pixels in each quarter of the channels: top-left, bottom-left, top-right, bottom-right.
+const ORDER: [[i64; 2]; 4] = [[0, 0], [1, 0], [0, 1], [1, 1]];
+
+/// The axis of rows; columns follow.
+const ROWS: i64 = 2;
+
+impl Recogniser<'_> {
+    /// Finds the four slices of every other row and column of `picture`, and their joining.
+    pub(super) fn space_to_depth(&mut self, picture: &str) -> Found<String> {
+        let mut slices = Vec::new();
+        for [row, column] in ORDER {
+            let rows = self.slice(picture, ROWS, row)?;
+            slices.push(self.slice(&rows, ROWS + 1, column)?);
+        }
+        self.concat(&slices, 1)
+    }
+
+    /// Finds the slice of every other element of `value`, from `first` to the end.
+    fn slice(&mut self, value: &str, axis: i64, first: i64) -> Found<String> {
+        let file = self.file;
+        self.claim("Slice", &[value.to_string()], |node| {
+            let parameter = |i: usize| node.input.get(i).and_then(|name| file.integers(name)).unwrap_or_default();
+            same("slicing from", &parameter(1), &[first])?;
+            same("slicing along", &parameter(3), &[axis])?;
+            same("slicing in steps of", &parameter(4), &[2])?;
+            match parameter(2)[..] {
+                // PyTorch writes the greatest number for "to the end".
+                [i64::MAX] => Ok(()),
+                ref end => Err(format!("slicing up to {end:?} was found")),
+            }
+        })
+    }
+}
