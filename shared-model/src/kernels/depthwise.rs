@@ -2,7 +2,7 @@
 //!
 //! Each input plane is copied once into a padded scratch plane, so that the hot loop knows no borders. With stride 2 the
 //! copy sorts the columns into even and odd ones: then every load is of neighbouring numbers. The hot loop keeps a tile
-//! of `ROWS` output rows by up to three vectors of columns in registers and loads each input vector once for all the
+//! of `ROWS` output rows by two or three vectors of columns in registers and loads each input vector once for all the
 //! output rows that it contributes to.
 
 use std::cell::RefCell;
@@ -69,7 +69,7 @@ struct Channels<'a> {
 
 impl Kernel for Channels<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd, const ROWS: usize>(mut self) {
+    unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(mut self) {
         let chunk = self.weights.bias.len() / self.weights.kernels.len();
         let mut channel = self.from;
         while channel < self.to {
@@ -95,11 +95,8 @@ impl Kernel for Channels<'_> {
     }
 }
 
-/// Output rows in a register tile: with three vectors of columns, twelve sums leave room in sixteen registers.
+/// Output rows in a register tile.
 const ROWS: usize = 4;
-
-/// Vectors of columns in a register tile.
-const COLUMNS: usize = 3;
 
 /// The padded plane: where things lie in it.
 #[derive(Clone, Copy)]
@@ -132,9 +129,11 @@ impl Channels<'_> {
                         x += S::LANES
                             * match (width - x).div_ceil(S::LANES) {
                                 1 => self.tile::<S, K, STRIDE, 1>(kernel, tile),
-                                // Two and two, not three and one.
+                                // Four are two and two, not three and one.
                                 2 | 4 => self.tile::<S, K, STRIDE, 2>(kernel, tile),
-                                _ => self.tile::<S, K, STRIDE, COLUMNS>(kernel, tile),
+                                // Twelve sums leave no room for products among sixteen registers.
+                                _ if S::LANES == 4 => self.tile::<S, K, STRIDE, 2>(kernel, tile),
+                                _ => self.tile::<S, K, STRIDE, 3>(kernel, tile),
                             };
                     }
                 }

@@ -1,6 +1,6 @@
 //! The matrix product at the heart of dense convolutions: a tile of pixels times all output channels.
 //!
-//! A tile is up to three vectors of neighbouring pixels. Its inputs are rows of pixels, one for each input value of the
+//! A tile is a few vectors of neighbouring pixels. Its inputs are rows of pixels, one for each input value of the
 //! convolution; weights are packed so that the `ROWS` output channels that are computed together lie side
 //! by side. Sums stay in registers over the whole depth, then bias and activation follow before the only store.
 
@@ -87,20 +87,25 @@ pub(crate) struct Target {
     pub(crate) pixels: usize,
 }
 
-/// Vectors in a whole tile.
-pub(crate) const TILE: usize = 3;
+/// Pixels that are a whole number of tiles for every vector type.
+pub(crate) const TILES: usize = 48;
 
 /// Computes one tile of `target.pixels` (at most `TILE` vectors) for all output channels.
 ///
 /// # Safety
 /// The rows, as many as the weights are deep, must be readable in whole vectors; see also [`Shared::at`] and [`Simd`].
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd, const ROWS: usize>(weights: &PackedWeights, rows: impl Rows, target: Target) {
+pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const TILE: usize>(
+    weights: &PackedWeights,
+    rows: impl Rows,
+    target: Target,
+) {
     // SAFETY: the caller's.
     unsafe {
         match target.pixels.div_ceil(S::LANES) {
             1 => columns::<S, ROWS, 1>(weights, rows, target),
             2 => columns::<S, ROWS, 2>(weights, rows, target),
+            3 => columns::<S, ROWS, 3>(weights, rows, target),
             _ => columns::<S, ROWS, TILE>(weights, rows, target),
         }
     }
@@ -110,14 +115,17 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize>(weights: &PackedWeights, r
 unsafe fn columns<S: Simd, const ROWS: usize, const N: usize>(w: &PackedWeights, rows: impl Rows, target: Target) {
     let mut first = 0;
     while first < w.channels {
-        // SAFETY: the caller's. Blocks are `ROWS` high; the last few channels, or a lower block, take fewer.
+        // SAFETY: the caller's. Blocks are `ROWS` high, but for a convolution of fewer channels.
         unsafe {
-            if ROWS > 4 && w.channels - first > 4 {
-                block::<S, ROWS, N>(w, first, rows, target);
-                first += ROWS;
-            } else {
+            if ROWS == 8 && w.channels - first > 4 {
+                block::<S, 8, N>(w, first, rows, target);
+                first += 8;
+            } else if ROWS >= 4 {
                 block::<S, 4, N>(w, first, rows, target);
                 first += 4;
+            } else {
+                block::<S, 2, N>(w, first, rows, target);
+                first += 2;
             }
         }
     }

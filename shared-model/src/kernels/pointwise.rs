@@ -1,6 +1,6 @@
 //! 1x1 convolution: a matrix product of weights (channels_out x channels_in) and pixels (channels_in x pixels).
 
-use super::gemm::{PackedWeights, Strided, TILE, Target, tile};
+use super::gemm::{PackedWeights, Strided, TILES, Target, tile};
 use super::parallel::{Shared, for_each, parts};
 use super::simd::{Kernel, Simd};
 
@@ -9,16 +9,13 @@ pub(crate) fn pointwise(weights: &PackedWeights, x: &[f32], out: &mut [f32]) {
     let pixels = x.len() / weights.depth;
     debug_assert_eq!(out.len(), pixels * weights.channels);
     let out = Shared::new(out);
-    let parts = parts(pixels.div_ceil(UNIT));
+    let parts = parts(pixels.div_ceil(TILES));
     for_each(parts.len(), |part| {
-        let (from, to) = (parts[part].0 * UNIT, pixels.min(parts[part].1 * UNIT));
-        let mut panel = vec![0.0; weights.depth * UNIT];
+        let (from, to) = (parts[part].0 * TILES, pixels.min(parts[part].1 * TILES));
+        let mut panel = vec![0.0; weights.depth * TILES];
         weights.instructions.run(Pixels { weights, x, out, pixels, from, to, panel: &mut panel });
     });
 }
-
-/// Pixels that threads share out: whole tiles of every vector width.
-const UNIT: usize = TILE * 16;
 
 /// Channels this many numbers apart (or a multiple) compete for the same few cache lines. Their tiles are copied together
 /// first, as is the last tile, which may not be read as a whole.
@@ -37,7 +34,7 @@ struct Pixels<'a> {
 
 impl Kernel for Pixels<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd, const ROWS: usize>(self) {
+    unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
         let Self { weights, x, out, pixels, .. } = self;
         let width = TILE * S::LANES;
         let mut at = self.from;
@@ -47,12 +44,12 @@ impl Kernel for Pixels<'_> {
             // SAFETY: whole tiles of x, or a panel of whole tiles, are readable; these pixels are this part's.
             unsafe {
                 if count == width && !pixels.is_multiple_of(CONFLICT) {
-                    tile::<S, ROWS>(weights, Strided { start: x.as_ptr().add(at), stride: pixels }, target);
+                    tile::<S, ROWS, TILE>(weights, Strided { start: x.as_ptr().add(at), stride: pixels }, target);
                 } else {
                     for (c, row) in self.panel.chunks_exact_mut(width).enumerate().take(weights.depth) {
                         row[..count].copy_from_slice(&x[c * pixels + at..][..count]);
                     }
-                    tile::<S, ROWS>(weights, Strided { start: self.panel.as_ptr(), stride: width }, target);
+                    tile::<S, ROWS, TILE>(weights, Strided { start: self.panel.as_ptr(), stride: width }, target);
                 }
             }
             at += width;

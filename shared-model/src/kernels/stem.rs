@@ -3,7 +3,7 @@
 //! For each output row, the three rows of space-to-depth that it reads are laid out with a border of zeros; the inputs of
 //! a tile are then 12 x 3 x 3 shifted pieces of them.
 
-use super::gemm::{PackedWeights, Scattered, TILE, Target, tile};
+use super::gemm::{PackedWeights, Scattered, TILES, Target, tile};
 use super::parallel::{Shared, for_each, parts};
 use super::simd::{Kernel, Simd};
 
@@ -15,7 +15,7 @@ pub(crate) fn stem(weights: &PackedWeights, x: &[f32], height: usize, width: usi
     for_each(parts.len(), |part| {
         let (from, to) = parts[part];
         // A zero before and after each row, and room for a last whole tile.
-        let row = (width / 2).next_multiple_of(TILE * 16) + 2;
+        let row = (width / 2).next_multiple_of(TILES) + 2;
         let (mut rows, mut offsets) = (vec![0.0; 3 * PLANES * row], [0; DEPTH]);
         weights.instructions.run(Rows {
             weights,
@@ -54,7 +54,7 @@ struct Rows<'a> {
 
 impl Kernel for Rows<'_> {
     #[inline(always)]
-    unsafe fn run<S: Simd, const ROWS: usize>(mut self) {
+    unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(mut self) {
         let (height, width, row) = (self.height / 2, self.width / 2, self.row);
         let tile_width = TILE * S::LANES;
         if self.from > 0 {
@@ -78,7 +78,7 @@ impl Kernel for Rows<'_> {
                 // SAFETY: `rows` has room for whole tiles; the rows written are this part's.
                 unsafe {
                     let taps = Scattered { start: self.rows.as_ptr().add(x), offsets: self.offsets };
-                    tile::<S, ROWS>(self.weights, taps, target);
+                    tile::<S, ROWS, TILE>(self.weights, taps, target);
                 }
                 x += tile_width;
             }
