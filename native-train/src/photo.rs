@@ -1,10 +1,12 @@
 //! Decoding picture files: upright RGB pixels, or a sentence that says what is wrong with the file and what to do.
 
+mod jpeg;
+
 use std::io::{self, Cursor};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 use shared_model::Picture;
 
 /// Pictures with more pixels are refused before they are decoded: they would take gigabytes of memory.
@@ -68,9 +70,7 @@ impl Photo {
             return Err(PhotoError::Empty);
         }
         let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-        if reader.format().is_none() {
-            return Err(PhotoError::Format);
-        }
+        let Some(format) = reader.format() else { return Err(PhotoError::Format) };
         let mut decoder = reader.into_decoder().map_err(explain)?;
         let (width, height) = decoder.dimensions();
         if u64::from(width) * u64::from(height) > MAX_PIXELS {
@@ -78,7 +78,11 @@ impl Photo {
         }
         // A broken EXIF block is no reason to refuse the picture.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let mut picture = DynamicImage::from_decoder(decoder).map_err(explain)?;
+        let jpeg = if format == ImageFormat::Jpeg { jpeg::decode(bytes)? } else { None };
+        let mut picture = match jpeg {
+            Some(pixels) => pixels.into(),
+            None => DynamicImage::from_decoder(decoder).map_err(explain)?,
+        };
         picture.apply_orientation(orientation);
         Ok(Self { pixels: picture.into_rgb8() })
     }
