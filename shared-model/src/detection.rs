@@ -80,12 +80,22 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// Moves boxes from the network's input to a picture of `width` x `height` pixels, clipped to it.
-pub fn to_picture(detections: &mut [Detection], fit: Letterbox, width: usize, height: usize) {
-    for Detection { bbox, .. } in detections {
-        let x = |x: f32| (x / fit.ratio).clamp(0.0, width as f32);
-        let y = |y: f32| (y / fit.ratio).clamp(0.0, height as f32);
-        *bbox = BBox { x1: x(bbox.x1), y1: y(bbox.y1), x2: x(bbox.x2), y2: y(bbox.y2) };
+/// Moves boxes from the network's input to the picture. They may reach beyond it, see [`clip`].
+pub fn to_picture(detections: &mut [Detection], fit: Letterbox) {
+    for Detection { bbox: BBox { x1, y1, x2, y2 }, .. } in detections {
+        for coordinate in [x1, y1, x2, y2] {
+            *coordinate /= fit.ratio;
+        }
+    }
+}
+
+/// Clips boxes to a picture of `width` x `height` pixels: what people are shown. Suppression and the official VOC score
+/// come before, on whole boxes.
+pub fn clip(detections: &mut [Detection], width: usize, height: usize) {
+    for Detection { bbox: BBox { x1, y1, x2, y2 }, .. } in detections {
+        for (coordinate, limit) in [(x1, width), (y1, height), (x2, width), (y2, height)] {
+            *coordinate = coordinate.clamp(0.0, limit as f32);
+        }
     }
 }
 
@@ -179,7 +189,9 @@ mod tests {
     fn boxes_return_to_the_picture_and_are_clipped() {
         let fit = Letterbox::fit(832, 400, 416);
         let mut boxes = [Detection { class: 0, score: 1.0, bbox: BBox { x1: -5.0, y1: 10.0, x2: 100.0, y2: 300.0 } }];
-        to_picture(&mut boxes, fit, 832, 400);
+        to_picture(&mut boxes, fit);
+        assert_eq!(boxes[0].bbox, BBox { x1: -10.0, y1: 20.0, x2: 200.0, y2: 600.0 });
+        clip(&mut boxes, 832, 400);
         assert_eq!(boxes[0].bbox, BBox { x1: 0.0, y1: 20.0, x2: 200.0, y2: 400.0 });
     }
 }

@@ -19,8 +19,6 @@ pub struct Detector {
 pub struct Input {
     tensor: Tensor,
     fit: Letterbox,
-    width: usize,
-    height: usize,
 }
 
 impl Input {
@@ -76,7 +74,7 @@ impl Detector {
         let side = self.input_size;
         let (planes, fit) = letterbox(picture, side, self.metadata.colour_order);
         let tensor = Tensor::from_vec(planes, (1, 3, side, side), &Device::Cpu)?;
-        Ok(Input { tensor, fit, width: picture.width(), height: picture.height() })
+        Ok(Input { tensor, fit })
     }
 
     /// Step 2 of 3: runs the network; the raw head output, (1, anchors, 5 + classes).
@@ -87,19 +85,20 @@ impl Detector {
         self.network.forward(&input.tensor)
     }
 
-    /// Step 3 of 3: the boxes with at least `min_score`, in pixels of the picture, overlapping ones still among them
-    /// (see [`crate::nms`]).
+    /// Step 3 of 3: the boxes with at least `min_score`, in pixels of the picture. Overlapping ones are still among them
+    /// (see [`crate::nms`]), and they may reach beyond the picture (see [`crate::clip`]).
     ///
     /// # Errors
     /// Fails where the output cannot be read back.
     pub fn candidates(&self, input: &Input, raw: &Tensor, min_score: f32) -> candle_core::Result<Vec<Detection>> {
         let raw = raw.flatten_all()?.to_vec1::<f32>()?;
         let mut found = decode(self.network.graph(), &raw, self.input_size, self.input_size, min_score);
-        to_picture(&mut found, input.fit, input.width, input.height);
+        to_picture(&mut found, input.fit);
         Ok(found)
     }
 
-    /// All three steps, and non-maximum suppression: boxes in order of falling score.
+    /// All three steps, and non-maximum suppression: boxes in order of falling score, which may reach beyond the picture
+    /// (see [`crate::clip`]).
     ///
     /// # Errors
     /// Passes on the runtime's errors.

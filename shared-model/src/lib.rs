@@ -19,7 +19,7 @@ mod variant;
 mod weights;
 
 pub use cost::{Cost, LayerCost, cost};
-pub use detection::{BBox, Detection, decode, nms, to_picture};
+pub use detection::{BBox, Detection, clip, decode, nms, to_picture};
 pub use detector::{Detector, Input};
 pub use graph::{Graph, NormState};
 pub use manifest::{MANIFEST_VERSION, Manifest, ManifestEntry, ManifestError};

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, RgbImage};
 use serde::Serialize;
-use shared_model::{Detection, Detector};
+use shared_model::{Detection, Detector, clip};
 
 use crate::files::{PictureFile, find_pictures, write_whole};
 use crate::photo::Photo;
@@ -107,7 +107,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
 
 fn look(detector: &Detector, path: &Path, args: &Args) -> Result<(Photo, Vec<Detection>)> {
     let photo = Photo::open(path)?;
-    let detections = detector.detect(photo.picture()?, args.score, args.nms)?;
+    let mut detections = detector.detect(photo.picture()?, args.score, args.nms)?;
+    clip(&mut detections, photo.width(), photo.height());
     Ok((photo, detections))
 }
 

@@ -195,6 +195,7 @@ macro_rules! intrinsics {
         pub(crate) struct $name;
 
         // SAFETY (all functions): the caller's, see the trait.
+        #[allow(unused_unsafe, reason = "most of WebAssembly's intrinsics are safe")]
         impl Simd for $name {
             type V = $vector;
             const LANES: usize = $lanes;

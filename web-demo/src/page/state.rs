@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use shared_model::{BBox, Detection, Manifest, ManifestEntry, nms};
+use shared_model::{BBox, Detection, Manifest, ManifestEntry, clip, nms};
 use web_sys::Blob;
 
 use super::assets::Assets;
@@ -35,6 +35,8 @@ pub struct State {
     pub highlighted: RwSignal<Option<Highlight>>,
     /// Something to tell the visitor.
     pub notice: RwSignal<Option<Notice>>,
+    /// How often networks have run, all in all.
+    pub runs: RwSignal<usize>,
 }
 
 /// The list of models.
@@ -155,6 +157,7 @@ impl State {
             max_iou: RwSignal::new(0.45),
             highlighted: RwSignal::new(None),
             notice: RwSignal::new(None),
+            runs: RwSignal::new(0),
         };
         provide_context(state);
         state
@@ -215,8 +218,12 @@ impl Panel {
             if !self.is_current(state) {
                 return Vec::new();
             }
-            match self.run.read().as_ref().map(|run| &run.candidates) {
-                Some(Ok(candidates)) => nms(candidates, state.max_iou.get()),
+            match (self.run.read().as_ref().map(|run| &run.candidates), &*state.picture.read()) {
+                (Some(Ok(candidates)), Some(opened)) => {
+                    let mut boxes = nms(candidates, state.max_iou.get());
+                    clip(&mut boxes, opened.width as usize, opened.height as usize);
+                    boxes
+                }
                 _ => Vec::new(),
             }
         })
