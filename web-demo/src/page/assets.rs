@@ -18,7 +18,8 @@ impl Assets {
             map.and_then(|json| serde_json::from_str(&json).ok()).expect("the build put a map of assets into the page");
         // Absolute: a worker's relative URLs start from its own script.
         let base = document().base_uri().ok().flatten().unwrap_or_default();
-        let absolute = |url: &str| web_sys::Url::new_with_base(url, &base).map_or_else(|_| url.into(), |url| url.href());
+        let absolute =
+            |url: &str| web_sys::Url::new_with_base(url, &base).map_or_else(|_| url.into(), |url| url.href());
         Self { urls: relative.into_iter().map(|(name, url)| (name, absolute(&url))).collect() }
     }
 

@@ -27,30 +27,40 @@ pub struct Scene<'a> {
 /// Draws the scene over the whole canvas, sharp on any screen.
 pub fn draw(canvas: &HtmlCanvasElement, scene: &Scene) -> Result<(), JsValue> {
     let density = web_sys::window().map_or(1.0, |window| window.device_pixel_ratio());
-    let (width, height) = (f64::from(canvas.client_width()), f64::from(canvas.client_height()));
-    canvas.set_width((width * density).round() as u32);
-    canvas.set_height((height * density).round() as u32);
+    let size = (f64::from(canvas.client_width()), f64::from(canvas.client_height()));
+    canvas.set_width((size.0 * density).round() as u32);
+    canvas.set_height((size.1 * density).round() as u32);
     let Some(context) = canvas.get_context("2d")? else { return Ok(()) };
     let context: CanvasRenderingContext2d = context.unchecked_into();
     context.scale(density, density)?;
     context.set_font(FONT);
     context.set_text_baseline("middle");
-    let scale = (width / f64::from(scene.picture.0), height / f64::from(scene.picture.1));
+    let scale = (size.0 / f64::from(scene.picture.0), size.1 / f64::from(scene.picture.1));
 
-    // The best ones last, on top; the one that stands out over all.
-    let order = (0..scene.detections.len()).rev().filter(|&i| Some(i) != scene.highlighted).chain(scene.highlighted);
-    for i in order {
-        let Some(detection) = scene.detections.get(i) else { continue };
-        let emphasis = match scene.highlighted {
-            None => Emphasis::Normal,
-            Some(highlighted) if highlighted == i => Emphasis::Strong,
-            Some(_) => Emphasis::Faint,
-        };
-        context.set_global_alpha(if emphasis == Emphasis::Faint { 0.3 } else { 1.0 });
-        frame(&context, on_screen(detection.bbox, scale), detection.class, emphasis);
-        let name = scene.classes.get(detection.class).map_or("?", String::as_str);
-        let text = format!("{name} {:.2}", detection.score);
-        label(&context, on_screen(detection.bbox, scale), detection.class, &text, width)?;
+    // The most important first: the best places for labels are theirs.
+    let others = (0..scene.detections.len()).filter(|&i| Some(i) != scene.highlighted);
+    let mut taken = Vec::new();
+    let mut marks = Vec::new();
+    for i in scene.highlighted.into_iter().chain(others) {
+        let Detection { class, score, bbox } = scene.detections[i];
+        let name = scene.classes.get(class).map_or("?", String::as_str);
+        let text = format!("{name} {score:.2}");
+        let width = context.measure_text(&text)?.width() + 2.0 * PADDING;
+        let frame = on_screen(bbox, scale);
+        let label = place(frame, width, size, &taken);
+        taken.push(label);
+        marks.push((i, frame, label, text));
+    }
+    // And last, on top of the others.
+    for (i, frame, label, text) in marks.into_iter().rev() {
+        let is_strong = Some(i) == scene.highlighted;
+        context.set_global_alpha(if scene.highlighted.is_some() && !is_strong { 0.3 } else { 1.0 });
+        let colour = Colour::of_class(scene.detections[i].class);
+        outline(&context, frame, colour, if is_strong { 3.5 } else { 2.0 });
+        context.set_fill_style_str(&colour.css());
+        context.fill_rect(label.0, label.1, label.2, label.3);
+        context.set_fill_style_str(colour.text());
+        context.fill_text(&text, label.0 + PADDING, label.1 + LABEL / 2.0 + 0.5)?;
     }
     Ok(())
 }
@@ -62,13 +72,6 @@ pub fn hit(detections: &[Detection], x: f32, y: f32) -> Option<usize> {
     under.min_by(|a, b| a.1.bbox.area().total_cmp(&b.1.bbox.area())).map(|(i, _)| i)
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Emphasis {
-    Faint,
-    Normal,
-    Strong,
-}
-
 /// Left, top, width and height in CSS pixels.
 type Rect = (f64, f64, f64, f64);
 
@@ -77,33 +80,31 @@ fn on_screen(bbox: BBox, (sx, sy): (f64, f64)) -> Rect {
     (x1 * sx, y1 * sy, (x2 - x1) * sx, (y2 - y1) * sy)
 }
 
-fn frame(context: &CanvasRenderingContext2d, (x, y, width, height): Rect, class: usize, emphasis: Emphasis) {
-    let line = if emphasis == Emphasis::Strong { 3.5 } else { 2.0 };
+fn outline(context: &CanvasRenderingContext2d, (x, y, width, height): Rect, colour: Colour, line: f64) {
     // A dark rim keeps the line visible on pictures of its own colour.
     context.set_line_width(line + 2.0);
     context.set_stroke_style_str("rgb(0 0 0 / 55%)");
     context.stroke_rect(x, y, width, height);
     context.set_line_width(line);
-    context.set_stroke_style_str(&Colour::of_class(class).css());
+    context.set_stroke_style_str(&colour.css());
     context.stroke_rect(x, y, width, height);
 }
 
-/// Above the box, or inside it where the picture ends; never beyond the picture's right edge.
-fn label(
-    context: &CanvasRenderingContext2d,
-    (x, y, ..): Rect,
-    class: usize,
-    text: &str,
-    canvas_width: f64,
-) -> Result<(), JsValue> {
-    let width = context.measure_text(text)?.width() + 2.0 * PADDING;
-    let left = (x - 1.0).min(canvas_width - width).max(0.0);
-    let top = if y >= LABEL { y - LABEL } else { y.max(0.0) };
-    let colour = Colour::of_class(class);
-    context.set_fill_style_str(&colour.css());
-    context.fill_rect(left, top, width, LABEL);
-    context.set_fill_style_str(colour.text());
-    context.fill_text(text, left + PADDING, top + LABEL / 2.0 + 0.5)
+/// A place for a box's label: on one of its edges, within the canvas, and on no other label if there is such a place.
+fn place((x, y, width, height): Rect, label: f64, canvas: (f64, f64), taken: &[Rect]) -> Rect {
+    let fit = |left: f64, top: f64| {
+        let left = left.min(canvas.0 - label).max(0.0);
+        (left, top.min(canvas.1 - LABEL).max(0.0), label, LABEL)
+    };
+    let (left, right, bottom) = (x - 1.0, x + width + 1.0 - label, y + height);
+    let above = if y >= LABEL { y - LABEL } else { y };
+    let places = [(left, above), (left, y), (right, above), (right, y), (left, bottom), (left, bottom - LABEL)];
+    let places = places.map(|(left, top)| fit(left, top));
+    places.into_iter().find(|place| !taken.iter().any(|other| overlap(*place, *other))).unwrap_or(places[0])
+}
+
+fn overlap(a: Rect, b: Rect) -> bool {
+    a.0 < b.0 + b.2 && b.0 < a.0 + a.2 && a.1 < b.1 + b.3 && b.1 < a.1 + a.3
 }
 
 #[cfg(test)]
@@ -117,5 +118,15 @@ mod tests {
         assert_eq!(hit(&detections, 50.0, 5.0), Some(1));
         assert_eq!(hit(&detections, 10.0, 5.0), Some(0));
         assert_eq!(hit(&detections, 10.0, 11.0), None);
+    }
+
+    #[test]
+    fn labels_stay_on_the_canvas_and_off_each_other() {
+        let canvas = (200.0, 100.0);
+        let first = place((150.0, 50.0, 40.0, 40.0), 80.0, canvas, &[]);
+        assert_eq!(first, (120.0, 30.0, 80.0, LABEL));
+        let second = place((150.0, 50.0, 40.0, 40.0), 80.0, canvas, &[first]);
+        assert!(!overlap(first, second));
+        assert_eq!(place((0.0, 0.0, 200.0, 100.0), 80.0, canvas, &[]).1, 0.0);
     }
 }

@@ -20,16 +20,16 @@ const CC0: &str = "https://creativecommons.org/publicdomain/zero/1.0/";
 /// All samples; the first is shown at the start.
 pub const SAMPLES: [Sample; 5] = [
     Sample {
-        id: "motorcycle",
-        title: "A motorcycle in a workshop",
-        credit: "Middlebury stereo 2014",
+        id: "coffee",
+        title: "A cup of coffee and a spoon",
+        credit: "Rachel Michetti, scikit-image",
         licence: "CC0",
         licence_url: CC0,
     },
     Sample {
-        id: "coffee",
-        title: "A cup of coffee and a spoon",
-        credit: "Rachel Michetti, scikit-image",
+        id: "motorcycle",
+        title: "A motorcycle in a workshop",
+        credit: "Middlebury stereo 2014",
         licence: "CC0",
         licence_url: CC0,
     },

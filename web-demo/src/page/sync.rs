@@ -111,7 +111,8 @@ impl Sync {
         if let Models::Listed(manifest) = &models {
             for (model, _) in &weights {
                 let Some(entry) = manifest.named(model).filter(|_| link.models.insert(model.clone())) else { continue };
-                let url = state.assets.with_value(|assets| assets.find(&format!("models/{}", entry.file)).map(Into::into));
+                let url =
+                    state.assets.with_value(|assets| assets.find(&format!("models/{}", entry.file)).map(Into::into));
                 requests.push(Request::Load(ModelFile {
                     model: model.clone(),
                     url: url.unwrap_or_default(),
@@ -138,9 +139,8 @@ impl Sync {
 
     fn receive(self, reply: Reply) {
         let state = self.state;
-        let panel_of = |model: &str| {
-            state.panels.get_untracked().into_iter().find(|panel| *panel.model.read_untracked() == model)
-        };
+        let panel_of =
+            |model: &str| state.panels.get_untracked().into_iter().find(|panel| *panel.model.read_untracked() == model);
         match reply {
             Reply::Ready => {
                 self.link().borrow_mut().failed_starts = 0;
@@ -174,6 +174,7 @@ impl Sync {
             }
             Reply::Found { picture, model, candidates, timing, cold } => {
                 self.settle(picture);
+                state.runs.update(|runs| *runs += 1);
                 if let Some(panel) = panel_of(&model).filter(|_| self.is_wanted(picture)) {
                     let candidates = Ok(candidates.into());
                     panel.run.set(Some(Run { picture, candidates, timings: vec![timing], measured: false }));
@@ -183,6 +184,7 @@ impl Sync {
                 }
             }
             Reply::Measured { picture, model, timings } => {
+                state.runs.update(|runs| *runs += timings.len());
                 if let Some(panel) = panel_of(&model).filter(|_| self.is_wanted(picture)) {
                     panel.run.update(|run| {
                         if let Some(run) = run {

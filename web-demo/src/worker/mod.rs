@@ -35,10 +35,9 @@ pub fn start() {
 fn announce_death() {
     std::panic::set_hook(Box::new(|info| post(&Reply::Died(info.to_string()))));
     // A trap inside asynchronous code is a rejected promise, which `Worker.onerror` does not see.
-    let rejected =
-        Closure::<dyn Fn(web_sys::PromiseRejectionEvent)>::new(|event: web_sys::PromiseRejectionEvent| {
-            post(&Reply::Died(scope::describe(&event.reason())));
-        });
+    let rejected = Closure::<dyn Fn(web_sys::PromiseRejectionEvent)>::new(|event: web_sys::PromiseRejectionEvent| {
+        post(&Reply::Died(scope::describe(&event.reason())));
+    });
     let _ = scope().add_event_listener_with_callback("unhandledrejection", rejected.as_ref().unchecked_ref());
     rejected.forget();
 }

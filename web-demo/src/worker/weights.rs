@@ -62,13 +62,13 @@ async fn keep(cache: &Cache, file: &ModelFile, bytes: &[u8]) -> Result<(), JsVal
 
 async fn download(file: &ModelFile) -> Result<Vec<u8>, String> {
     let unreachable = |_| format!("{} cannot be reached. Is the connection up?", name(file));
-    let response: Response = JsFuture::from(scope().fetch_with_str(&file.url)).await.map_err(unreachable)?.unchecked_into();
+    let response: Response =
+        JsFuture::from(scope().fetch_with_str(&file.url)).await.map_err(unreachable)?.unchecked_into();
     if !response.ok() {
         return Err(format!("The server answered {} to {}.", response.status(), name(file)));
     }
-    let interrupted = |received: usize| {
-        format!("The download of {} broke off after {received} of {} bytes.", name(file), file.bytes)
-    };
+    let interrupted =
+        |received: usize| format!("The download of {} broke off after {received} of {} bytes.", name(file), file.bytes);
     let body = response.body().ok_or_else(|| interrupted(0))?;
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut bytes = Vec::with_capacity(file.bytes as usize);

@@ -11,10 +11,10 @@ mod words;
 use leptos::prelude::*;
 use leptos::{ev, task::spawn_local};
 
+use super::intake;
 use super::samples::SAMPLES;
 use super::state::{Panel, State};
 use super::sync::{self, Sync};
-use super::intake;
 use cost::Cost;
 use notice::NoticeBar;
 use objects::Objects;
@@ -104,9 +104,8 @@ fn DropTarget(children: Children) -> impl IntoView {
     let state = State::get();
     // Entering a child comes before leaving its parent: counting tells when the pointer has really left.
     let depth = RwSignal::new(0_i32);
-    let has_files = |event: &ev::DragEvent| {
-        event.data_transfer().is_some_and(|data| data.types().includes(&"Files".into(), 0))
-    };
+    let has_files =
+        |event: &ev::DragEvent| event.data_transfer().is_some_and(|data| data.types().includes(&"Files".into(), 0));
     let enter = move |event: ev::DragEvent| {
         if has_files(&event) {
             event.prevent_default();

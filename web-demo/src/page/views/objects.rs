@@ -123,7 +123,8 @@ fn Table(panel: Panel, detections: Memo<Vec<Detection>>) -> impl IntoView {
                     <td class="numbers">{format!("{:.0} \u{d7} {:.0}", bbox.x2 - bbox.x1, bbox.y2 - bbox.y1)}</td>
                 </tr>
             }
-        }).collect_view()
+        })
+        .collect_view()
     };
     view! {
         <div class="table">

@@ -15,15 +15,15 @@ use crate::page::state::{Highlight, Models, Panel, State, WeightsState, WorkerSt
 #[component]
 pub fn Viewer(panel: Panel, detections: Memo<Vec<Detection>>) -> impl IntoView {
     let state = State::get();
-    let aspect = move || {
-        state.picture.read().as_ref().map_or(1.5, |opened| f64::from(opened.width) / f64::from(opened.height))
-    };
+    let aspect =
+        move || state.picture.read().as_ref().map_or(1.5, |opened| f64::from(opened.width) / f64::from(opened.height));
     view! {
         <figure
             class="viewer"
             data-testid="viewer"
             data-picture=move || state.picture.read().as_ref().map(|opened| opened.picture.name.clone())
             data-state=move || phase(state, panel).name()
+            data-runs=move || state.runs.get()
             style:--aspect=move || aspect().to_string()
         >
             <div class="stage" class:waiting=move || state.picture.read().is_none()>
@@ -51,7 +51,7 @@ pub fn Viewer(panel: Panel, detections: Memo<Vec<Detection>>) -> impl IntoView {
                 let size = format!("{} \u{d7} {} pixels", opened.width, opened.height);
                 let credit = opened.picture.sample.map(|sample| view! {
                     <span>
-                        {sample.title}" by "{sample.credit}", "
+                        "Photograph: "{sample.credit}", "
                         <a href=sample.licence_url rel="license noreferrer">{sample.licence}</a>
                     </span>
                 });

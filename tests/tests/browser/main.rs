@@ -1,0 +1,18 @@
+//! The page in a real browser.
+//!
+//! `cargo xtask test` builds the site and runs these tests. By hand, after `cargo xtask web` and `cargo build`:
+//! `cargo test -p integration-tests --test browser -- --include-ignored`.
+//!
+//! A test opens a browser of its own ([`browser`]), speaks of the page in the page's words ([`page`]), and fails when
+//! the browser's console shows an error that the test did not announce.
+
+mod bad_files;
+mod browser;
+mod hosting;
+mod objects;
+mod page;
+mod photo;
+mod pictures;
+mod thresholds;
+mod weights;
+mod worker;

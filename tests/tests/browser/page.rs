@@ -1,0 +1,166 @@
+//! The page in its own words: what a visitor can do and see.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use thirtyfour::{By, WebDriver, WebElement};
+use xtask::server::Server;
+
+use crate::objects::Object;
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The page in a browser, and the server it comes from.
+pub struct Page {
+    driver: WebDriver,
+    /// Where the page comes from.
+    pub server: Server,
+    /// Parts of console errors that the test provokes.
+    expected_errors: RefCell<Vec<&'static str>>,
+}
+
+impl Page {
+    pub fn new(driver: WebDriver, server: Server) -> Self {
+        Self { driver, server, expected_errors: RefCell::default() }
+    }
+
+    /// Goes to the page, and does not wait for it.
+    pub async fn visit(&self) -> Result<()> {
+        Ok(self.driver.goto(self.server.url()).await?)
+    }
+
+    /// Goes to the page and waits for the first boxes.
+    pub async fn open(&self) -> Result<()> {
+        self.visit().await?;
+        self.wait_for_boxes("").await
+    }
+
+    /// Runs JavaScript in the page, as the body of a function.
+    pub async fn script(&self, script: &str, arguments: Vec<Value>) -> Result<Value> {
+        Ok(self.driver.execute(script, arguments).await?.json().clone())
+    }
+
+    /// Runs JavaScript before any of the page's own.
+    pub async fn script_at_start(&self, script: &str) -> Result<()> {
+        let params = json!({ "source": script });
+        self.driver.cdp().send_raw("Page.addScriptToEvaluateOnNewDocument", params).await?;
+        Ok(())
+    }
+
+    /// A command of the browser's debugging protocol.
+    pub async fn devtools(&self, command: &str, params: Value) -> Result<Value> {
+        Ok(self.driver.cdp().send_raw(command, params).await?)
+    }
+
+    /// The element with this test id.
+    pub async fn element(&self, id: &str) -> Result<WebElement> {
+        let selector = format!("[data-testid={id:?}]");
+        self.driver.find(By::Css(selector)).await.with_context(|| format!("the page shows no {id}"))
+    }
+
+    /// What the element with this test id says.
+    pub async fn text(&self, id: &str) -> Result<String> {
+        Ok(self.element(id).await?.text().await?)
+    }
+
+    /// Whether there is an element with this test id.
+    pub async fn shows(&self, id: &str) -> Result<bool> {
+        let selector = format!("[data-testid={id:?}]");
+        Ok(!self.driver.find_all(By::Css(selector)).await?.is_empty())
+    }
+
+    pub async fn click(&self, id: &str) -> Result<()> {
+        Ok(self.element(id).await?.click().await?)
+    }
+
+    pub async fn pick_sample(&self, id: &str) -> Result<()> {
+        self.click(&format!("sample-{id}")).await
+    }
+
+    /// Gives files to the file input, as the file dialogue does.
+    pub async fn upload(&self, files: &[&Path]) -> Result<()> {
+        let names: Vec<_> = files.iter().map(|file| file.to_string_lossy().into_owned()).collect();
+        Ok(self.element("upload").await?.send_keys(names.join("\n")).await?)
+    }
+
+    /// Moves a slider as the arrow keys or a drag do.
+    pub async fn slide(&self, id: &str, value: f64) -> Result<()> {
+        let script = "const slider = document.querySelector(`[data-testid=${arguments[0]}]`);
+            slider.value = arguments[1];
+            slider.dispatchEvent(new Event('input', { bubbles: true }));";
+        self.script(script, vec![json!(id), json!(value)]).await?;
+        Ok(())
+    }
+
+    /// Waits until the boxes of a picture are there; any picture's if the name is empty.
+    pub async fn wait_for_boxes(&self, picture: &str) -> Result<()> {
+        self.wait_for(
+            "const viewer = document.querySelector('[data-testid=viewer]');
+            return viewer?.dataset.state === 'done' && (!arguments[0] || viewer.dataset.picture === arguments[0]);",
+            vec![json!(picture)],
+        )
+        .await
+        .with_context(|| format!("no boxes on {picture:?}"))
+    }
+
+    /// Waits until the runs that are only for their time are over.
+    pub async fn wait_for_times(&self) -> Result<()> {
+        let measured = "return /\\d/.test(document.querySelector('[data-testid=network-ms]').textContent)";
+        self.wait_for(measured, vec![]).await.context("no time is shown")
+    }
+
+    /// Waits for the message that something went wrong, and returns it.
+    pub async fn wait_for_message(&self, id: &str) -> Result<String> {
+        let appeared = "return Boolean(document.querySelector(`[data-testid=${arguments[0]}]`))";
+        self.wait_for(appeared, vec![json!(id)]).await.with_context(|| format!("no {id} appears"))?;
+        self.text(id).await
+    }
+
+    /// Waits until a script gives true.
+    pub async fn wait_for(&self, script: &str, arguments: Vec<Value>) -> Result<()> {
+        let start = Instant::now();
+        while self.script(script, arguments.clone()).await? != json!(true) {
+            if start.elapsed() > PATIENCE {
+                let seen = self.script("return document.body.innerText", vec![]).await?;
+                bail!("waited {PATIENCE:?} in vain; the page says: {seen}");
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        Ok(())
+    }
+
+    /// The rows of the table of objects.
+    pub async fn objects(&self) -> Result<Vec<Object>> {
+        let script = "return Array.from(document.querySelectorAll('[data-testid=object]'), row => ({
+            class: row.dataset.class,
+            score: Number(row.dataset.score),
+            corners: row.dataset.box.split(',').map(Number),
+        }));";
+        Ok(serde_json::from_value(self.script(script, vec![]).await?)?)
+    }
+
+    /// How often networks have run in the worker.
+    pub async fn runs(&self) -> Result<u64> {
+        let script = "return Number(document.querySelector('[data-testid=viewer]').dataset.runs)";
+        self.script(script, vec![]).await?.as_u64().context("the viewer counts no runs")
+    }
+
+    /// Lets errors pass whose message contains this.
+    pub fn expect_error(&self, part: &'static str) {
+        self.expected_errors.borrow_mut().push(part);
+    }
+
+    /// Fails if the console has shown an error that the test did not expect.
+    pub async fn check_console(&self) -> Result<()> {
+        let expected = self.expected_errors.borrow().clone();
+        for entry in self.driver.browser_log().await? {
+            let is_expected = expected.iter().any(|part| entry.message.contains(part));
+            ensure!(entry.level != "SEVERE" || is_expected, "the console shows: {}", entry.message);
+        }
+        Ok(())
+    }
+}
