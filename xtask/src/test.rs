@@ -13,6 +13,9 @@ const NO_CHROMIUM: &str = "\
 Chromium or its driver (`chromium` and `chromedriver` on the PATH) is missing.
 On Debian: apt-get install chromium chromium-driver, as root";
 
+const NO_RUSTFMT: &str = "rustfmt is missing: rustup component add rustfmt, or Debian's package rustfmt-web";
+const NO_CLIPPY: &str = "clippy is missing: rustup component add clippy, or Debian's package rust-web-clippy";
+
 /// Check everything: format, lints, documentation, tests, and the page in a real browser.
 ///
 /// A step that cannot run on this machine is named with its remedy; with CI=true in the environment it is a failure.
@@ -26,19 +29,33 @@ impl Test {
     /// Runs all steps.
     pub fn run(self) -> Result<()> {
         let mut steps = Steps::new();
-        steps.run("format", || run(cargo().args(["fmt", "--all", "--check"])));
-        steps.run("clippy", || {
-            run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
-        });
+        if has("fmt") {
+            steps.run("format", || run(cargo().args(["fmt", "--all", "--check"])));
+        } else {
+            steps.not_run("format", NO_RUSTFMT);
+        }
+        if has("clippy") {
+            steps.run("clippy", || {
+                run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+            });
+        } else {
+            steps.not_run("clippy", NO_CLIPPY);
+        }
         steps.run("documentation", || {
             run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))
         });
 
-        let site = steps.run("wasm32 compiler", WasmToolchain::ensure).and_then(|toolchain| {
-            clippy_wasm(&mut steps, &toolchain);
-            let dist = root().join("dist");
-            steps.run("site", || build_site(&toolchain, &dist).map(|sizes| print!("{sizes}"))).map(|()| dist)
-        });
+        let dist = root().join("dist");
+        let site = match WasmToolchain::ensure() {
+            Ok(toolchain) => {
+                clippy_wasm(&mut steps, &toolchain);
+                steps.run("site", || build_site(&toolchain, &dist).map(|sizes| print!("{sizes}"))).map(|()| dist)
+            }
+            Err(remedy) => {
+                steps.not_run("site", remedy.to_string());
+                None
+            }
+        };
 
         // With the whole workspace selected, so that its dependencies are compiled as for the tests, and only once.
         let program = steps.run("native programs", || {
@@ -53,17 +70,23 @@ impl Test {
     }
 }
 
+/// Whether cargo has this subcommand.
+fn has(subcommand: &str) -> bool {
+    cargo().args([subcommand, "--version"]).output().is_ok_and(|output| output.status.success())
+}
+
 /// Lints the code that exists only in the browser.
 fn clippy_wasm(steps: &mut Steps, toolchain: &WasmToolchain) {
     const NAME: &str = "clippy for wasm32";
     match toolchain {
+        WasmToolchain::Installed if !has("clippy") => steps.not_run(NAME, NO_CLIPPY),
         WasmToolchain::Installed => {
             let mut clippy = toolchain.cargo("clippy");
             clippy.args(["--package", "web-demo", "--bins", "--", "--deny", "warnings"]);
             steps.run(NAME, || run(&mut clippy));
         }
         WasmToolchain::BuildStd { .. } => {
-            println!("\n==> {NAME}: left out, because Debian's compiler comes without clippy");
+            println!("\n==> {NAME}: left out, as the compiler in use builds the standard library too");
         }
     }
 }
