@@ -120,3 +120,123 @@ fn explain(error: ImageError) -> PhotoError {
         other => PhotoError::Damaged(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use image::codecs::jpeg::JpegEncoder;
+    use image::{ExtendedColorType, GrayImage, ImageEncoder, Luma, Rgb, Rgba, RgbaImage};
+
+    use super::*;
+
+    /// Red on the left, blue on the right, green at the bottom: no turn or mirroring leaves it as it is.
+    fn picture() -> RgbImage {
+        RgbImage::from_fn(48, 32, |x, y| match (x, y) {
+            (_, 24..) => Rgb([0, 200, 0]),
+            (..24, _) => Rgb([200, 0, 0]),
+            _ => Rgb([0, 0, 200]),
+        })
+    }
+
+    fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        picture.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+        bytes
+    }
+
+    /// A JPEG whose EXIF block says how to turn it.
+    fn oriented(picture: &RgbImage, orientation: u8) -> Vec<u8> {
+        let mut exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+        exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+        let mut bytes = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
+        encoder.set_exif_metadata(exif).unwrap();
+        encoder.write_image(picture.as_raw(), picture.width(), picture.height(), ExtendedColorType::Rgb8).unwrap();
+        bytes
+    }
+
+    fn assert_looks_like(photo: &Photo, expected: &RgbImage, what: &str) {
+        assert_eq!(photo.pixels.dimensions(), expected.dimensions(), "{what}");
+        let distance =
+            |a: &Rgb<u8>, b: &Rgb<u8>| a.0.iter().zip(b.0).map(|(&a, b)| u64::from(a.abs_diff(b))).sum::<u64>();
+        let total: u64 = photo.pixels.pixels().zip(expected.pixels()).map(|(a, b)| distance(a, b)).sum();
+        let mean = total / u64::from(expected.width() * expected.height());
+        assert!(mean < 20, "{what}: pixels differ by {mean}");
+    }
+
+    #[test]
+    fn every_exif_orientation_is_applied_once() {
+        let upright = picture();
+        for orientation in 1..=8 {
+            // What a camera held that way stores: the upright picture, turned back.
+            let turn = Orientation::from_exif(orientation).unwrap();
+            let back = match turn {
+                Orientation::Rotate90 => Orientation::Rotate270,
+                Orientation::Rotate270 => Orientation::Rotate90,
+                same => same,
+            };
+            let mut stored = DynamicImage::from(upright.clone());
+            stored.apply_orientation(back);
+            let photo = Photo::decode(&oriented(&stored.into_rgb8(), orientation)).unwrap();
+            assert_looks_like(&photo, &upright, &format!("orientation {orientation}"));
+        }
+    }
+
+    #[test]
+    fn all_formats_and_depths_give_eight_bit_rgb() {
+        let rgb = DynamicImage::from(picture());
+        for format in [
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::WebP,
+            ImageFormat::Gif,
+            ImageFormat::Bmp,
+            ImageFormat::Tiff,
+        ] {
+            let source = if format == ImageFormat::Gif { rgb.to_rgba8().into() } else { rgb.clone() };
+            let photo = Photo::decode(&encoded(&source, format)).unwrap();
+            assert_looks_like(&photo, &picture(), &format!("{format:?}"));
+        }
+        let sixteen = Photo::decode(&encoded(&rgb.to_rgb16().into(), ImageFormat::Png)).unwrap();
+        assert_looks_like(&sixteen, &picture(), "16 bits");
+        let transparent = RgbaImage::from_pixel(4, 4, Rgba([9, 8, 7, 0]));
+        let photo = Photo::decode(&encoded(&transparent.into(), ImageFormat::Png)).unwrap();
+        assert_eq!(photo.pixels.get_pixel(0, 0), &Rgb([9, 8, 7]), "transparency is dropped");
+        let grey = DynamicImage::from(GrayImage::from_pixel(16, 16, Luma([77])));
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let photo = Photo::decode(&encoded(&grey, format)).unwrap();
+            assert_eq!(photo.pixels.get_pixel(3, 3), &Rgb([77; 3]), "grey {format:?}");
+        }
+    }
+
+    #[test]
+    fn jpeg_in_inks_is_read() {
+        let mut encoder = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_CMYK);
+        encoder.set_size(16, 16);
+        let mut encoder = encoder.start_compress(Vec::new()).unwrap();
+        // Adobe's inverted inks, 255 is none: no cyan, no black.
+        encoder.write_scanlines(&[255, 30, 30, 255].repeat(256)).unwrap();
+        let photo = Photo::decode(&encoder.finish().unwrap()).unwrap();
+        let [red, green, blue] = photo.pixels.get_pixel(8, 8).0;
+        assert!(red > 200 && green < 80 && blue < 80, "{red} {green} {blue}");
+    }
+
+    #[test]
+    fn files_that_are_no_pictures_are_explained() {
+        let jpeg = oriented(&picture(), 1);
+        let mut large = jpeg.clone();
+        let frame = large.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+        large[frame + 5..frame + 9].copy_from_slice(&[0x27, 0x10, 0x27, 0x10]);
+        for (what, bytes, expected) in [
+            ("empty", &[][..], "empty (0 bytes)"),
+            ("text", b"just some text, no picture", "not a picture"),
+            ("too large", &large, "10000 x 10000 pixels are more than the 64 megapixels"),
+            ("cut in the header", &jpeg[..100], "damaged or cut short"),
+            ("cut in the data", &jpeg[..jpeg.len() - 40], "damaged or cut short"),
+            ("cut at the end", &jpeg[..jpeg.len() - 2], "damaged or cut short"),
+            ("half a PNG", &encoded(&picture().into(), ImageFormat::Png)[..90], "damaged or cut short"),
+        ] {
+            let error = Photo::decode(bytes).expect_err(what).to_string();
+            assert!(error.contains(expected), "{what}: {error}");
+        }
+    }
+}

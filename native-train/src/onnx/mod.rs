@@ -4,6 +4,10 @@ mod file;
 mod focus;
 mod output;
 mod recognise;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use shared_model::{ColourOrder, FORMAT_VERSION, Metadata, NormState, Variant, Weights, WeightsError};
 
