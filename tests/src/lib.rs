@@ -22,3 +22,17 @@ pub fn shared(what: &str) -> Option<PathBuf> {
     }
     folder
 }
+
+/// The command line `yolox-nano`: the environment variable `YOLOX_BIN`, or what `cargo build -p native-train` put beside
+/// the tests, as `cargo xtask test` does.
+pub fn yolox_nano() -> PathBuf {
+    if let Some(program) = std::env::var_os("YOLOX_BIN").map(PathBuf::from) {
+        assert!(program.is_file(), "YOLOX_BIN={} is no file", program.display());
+        return program;
+    }
+    let test = std::env::current_exe().expect("the test knows where it is");
+    let program = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join("yolox-nano");
+    let program = program.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(program.is_file(), "{} is missing: run `cargo build -p native-train` first", program.display());
+    program
+}

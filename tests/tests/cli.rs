@@ -1,0 +1,270 @@
+//! The command line `yolox-nano` as a subprocess: what it prints, and how it fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use assert_cmd::Command;
+use integration_tests::{repository, yolox_nano};
+use predicates::str::contains;
+use serde_json::Value;
+
+fn command() -> Command {
+    let mut command = Command::new(yolox_nano());
+    command.current_dir(repository());
+    command
+}
+
+fn json(command: &mut Command) -> Value {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn sample(name: &str) -> PathBuf {
+    repository().join("web-demo/assets/samples").join(name)
+}
+
+fn weights() -> PathBuf {
+    repository().join("models/yolox_nano_coco.safetensors")
+}
+
+#[test]
+fn every_help_has_an_example() {
+    for name in ["variants", "cost", "detect", "eval", "bench", "import"] {
+        command().args([name, "--help"]).assert().success().stdout(contains(format!("  yolox-nano {name}")));
+    }
+    command().arg("--help").assert().success().stdout(contains("Examples:"));
+}
+
+#[test]
+fn variants_as_table_and_json() {
+    command().arg("variants").assert().success().stdout(contains("900,459")).stdout(contains("mdconv"));
+    let rows = json(command().args(["variants", "--json"]));
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 8);
+    assert_eq!((&rows[0]["name"], &rows[0]["parameters"]), (&"baseline".into(), &900_459.into()));
+    assert!((rows[0]["gflops"].as_f64().unwrap() - 1.0516).abs() < 1e-4);
+    assert!(rows.iter().all(|row| row["macs"].is_u64()));
+}
+
+#[test]
+fn costs_of_layers_add_up() {
+    let report = json(command().args(["cost", "--variant", "final", "--classes", "80", "--size", "320", "--json"]));
+    for key in ["parameters", "macs", "activation_bytes"] {
+        let sum: u64 = report["layers"].as_array().unwrap().iter().map(|layer| layer[key].as_u64().unwrap()).sum();
+        assert_eq!(report[key], sum, "{key}");
+    }
+    command().args(["cost", "--variant", "baseline"]).assert().success().stdout(contains("head.cls_preds.2"));
+}
+
+#[test]
+fn objects_in_the_sample_pictures() {
+    for (name, class) in
+        [("astronaut.jpg", "person"), ("chelsea.jpg", "cat"), ("coffee.jpg", "cup"), ("motorcycle.jpg", "motorcycle")]
+    {
+        let report = json(command().arg("detect").arg(sample(name)).arg("--json"));
+        let picture = image::image_dimensions(sample(name)).unwrap();
+        assert_eq!((&report["width"], &report["height"]), (&picture.0.into(), &picture.1.into()));
+        let best = &report["detections"][0];
+        assert_eq!(best["class"], class, "{name}");
+        assert!(best["score"].as_f64().unwrap() > 0.5, "{name}: {best}");
+        let [x1, y1, x2, y2] = ["x1", "y1", "x2", "y2"].map(|key| best[key].as_f64().unwrap());
+        assert!(0.0 <= x1 && x1 < x2 && x2 <= picture.0.into(), "{best}");
+        assert!(0.0 <= y1 && y1 < y2 && y2 <= picture.1.into(), "{best}");
+    }
+    command().arg("detect").arg(sample("coffee.jpg")).assert().success().stdout(contains("cup"));
+}
+
+#[test]
+fn no_box_is_said_so() {
+    let mut detect = command();
+    detect.arg("detect").arg(sample("coffee.jpg")).args(["--score", "1"]);
+    detect.assert().success().stdout(contains("nothing found"));
+}
+
+#[test]
+fn pictures_with_boxes_are_written_and_originals_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, out) = (folder.path().join("in"), folder.path().join("out"));
+    fs::create_dir_all(input.join("deep")).unwrap();
+    fs::copy(sample("coffee.jpg"), input.join("deep/a.jpg")).unwrap();
+    image::open(sample("chelsea.jpg")).unwrap().save(input.join("b.bmp")).unwrap();
+    fs::write(input.join("notes.txt"), "no picture").unwrap();
+    let mut detect = command();
+    detect.arg("detect").arg(&input).arg("--out").arg(&out);
+    detect.assert().success().stderr(contains("1 other files"));
+    for (drawn, original) in [("deep/a.jpg", "deep/a.jpg"), ("b.bmp.png", "b.bmp")] {
+        let (drawn, original) = (image::open(out.join(drawn)).unwrap(), image::open(input.join(original)).unwrap());
+        assert_eq!((drawn.width(), drawn.height()), (original.width(), original.height()));
+        assert_ne!(drawn.to_rgb8(), original.to_rgb8());
+    }
+    let before = fs::read(input.join("deep/a.jpg")).unwrap();
+    let mut onto_itself = command();
+    onto_itself.arg("detect").arg(&input).arg("--out").arg(&input);
+    onto_itself.assert().code(1).stderr(contains("choose another --out"));
+    assert_eq!(fs::read(input.join("deep/a.jpg")).unwrap(), before);
+}
+
+#[test]
+fn a_bad_picture_is_explained_and_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let jpeg = fs::read(sample("coffee.jpg")).unwrap();
+    let mut large = jpeg.clone();
+    let frame = large.windows(2).position(|marker| matches!(marker, [0xff, 0xc0 | 0xc2])).unwrap();
+    large[frame + 5..frame + 9].copy_from_slice(&[0x27, 0x10, 0x27, 0x10]);
+    for (name, bytes, complaint) in [
+        ("empty.jpg", &[][..], "empty (0 bytes): copy or download it again"),
+        ("short.jpg", &jpeg[..jpeg.len() / 2], "damaged or cut short"),
+        ("text.png", b"this is no picture at all", "not a picture in a format that can be read"),
+        ("large.jpg", &large, "10000 x 10000 pixels are more than the 64 megapixels"),
+    ] {
+        let bad = folder.path().join(name);
+        fs::write(&bad, bytes).unwrap();
+        let mut detect = command();
+        detect.arg("detect").arg(&bad).arg(sample("coffee.jpg")).arg("--json");
+        let assert = detect.assert().code(1).stderr(contains(name)).stderr(contains(complaint));
+        assert.stdout(contains("\"cup\""));
+    }
+    let mut missing = command();
+    missing.args(["detect", "nowhere.jpg"]).assert().code(1).stderr(contains("nowhere.jpg"));
+}
+
+#[test]
+fn weights_that_cannot_be_used_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(weights()).unwrap();
+    let text = folder.path().join("text.safetensors");
+    fs::write(&text, "no weights").unwrap();
+    let short = folder.path().join("short.safetensors");
+    fs::write(&short, &bytes[..bytes.len() / 2]).unwrap();
+    for (weights, complaint) in [
+        ("nowhere", "the models are baseline-coco"),
+        (text.to_str().unwrap(), "not a complete .safetensors file"),
+        (short.to_str().unwrap(), "not a complete .safetensors file"),
+    ] {
+        let mut detect = command();
+        detect.arg("detect").arg(sample("coffee.jpg")).args(["--weights", weights]);
+        detect.assert().code(1).stderr(contains(complaint)).stderr(contains(weights));
+    }
+    let mut named = command();
+    named.arg("detect").arg(sample("coffee.jpg")).args(["--weights", "baseline-coco"]).assert().success();
+}
+
+#[test]
+fn without_the_models_folder_there_is_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("yolox-nano");
+    fs::copy(yolox_nano(), &program).unwrap();
+    let mut detect = Command::new(&program);
+    detect.current_dir(folder.path()).arg("detect").arg(sample("coffee.jpg"));
+    detect.assert().code(1).stderr(contains("models/manifest.json")).stderr(contains("--weights"));
+}
+
+#[test]
+fn wrong_arguments_are_usage_errors() {
+    for (args, complaint) in [
+        (&["cost", "--variant", "nano"][..], "the variants are baseline, dw3"),
+        (&["bench", "--size", "400"], "multiple of 32"),
+        (&["bench", "--variant", "dw3", "--weights", "x"], "cannot be used with"),
+        (&["detect", "x.jpg", "--score", "2"], "from 0 to 1"),
+        (&["eval", "--data", ".", "--threads", "0"], "from 1 to 1024"),
+        (&["detect"], "IMAGE|FOLDER"),
+    ] {
+        command().args(args).assert().code(2).stderr(contains(complaint));
+    }
+}
+
+/// A VOC folder with two pictures of the cup: one of its objects is a class that COCO does not have.
+fn voc(folder: &Path) {
+    for part in ["JPEGImages", "Annotations", "ImageSets/Main"] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    fs::write(folder.join("ImageSets/Main/val.txt"), "one 1\ntwo -1\n").unwrap();
+    let cup = &json(command().arg("detect").arg(sample("coffee.jpg")).arg("--json"))["detections"][0];
+    let [x1, y1, x2, y2] = ["x1", "y1", "x2", "y2"].map(|key| cup[key].as_f64().unwrap() + 1.0);
+    let object = |class: &str| {
+        format!(
+            "<object><name>{class}</name><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax>\
+             </bndbox></object>"
+        )
+    };
+    for (name, objects) in [("one", object("cup")), ("two", object("cup") + &object("saucer"))] {
+        fs::copy(sample("coffee.jpg"), folder.join(format!("JPEGImages/{name}.jpg"))).unwrap();
+        let xml = format!("<annotation>{objects}</annotation>");
+        fs::write(folder.join(format!("Annotations/{name}.xml")), xml).unwrap();
+    }
+}
+
+#[test]
+fn a_data_set_is_scored_and_unknown_classes_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    voc(folder.path());
+    let mut eval = command();
+    eval.args(["eval", "--split", "val", "--data"]).arg(folder.path());
+    eval.assert().success().stdout(contains("do not know saucer"));
+    let report = json(eval.arg("--json"));
+    assert_eq!(report["images"], 2);
+    assert_eq!(report["unknown_classes"], serde_json::json!(["saucer"]));
+    assert_eq!(report["per_class"].as_array().unwrap().len(), 1);
+    for key in ["ap50_11", "ap_11", "ap50_area", "ap_area"] {
+        assert!((report[key].as_f64().unwrap() - 100.0).abs() < 1e-9, "{key}: {}", report[key]);
+    }
+    let limited = json(eval.args(["--limit", "1"]));
+    assert_eq!((&limited["images"], &limited["unknown_classes"]), (&1.into(), &serde_json::json!([])));
+}
+
+#[test]
+fn data_sets_that_are_broken_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    voc(folder.path());
+    let eval = |split: &str, complaints: &[&str]| {
+        let mut eval = command();
+        let mut assert = eval.args(["eval", "--split", split, "--data"]).arg(folder.path()).assert().code(1);
+        for complaint in complaints {
+            assert = assert.stderr(contains(*complaint));
+        }
+    };
+    eval("test", &["no split \"test\"", "the splits are val"]);
+    fs::remove_file(folder.path().join("JPEGImages/two.jpg")).unwrap();
+    eval("val", &["two.jpg"]);
+    fs::write(folder.path().join("Annotations/one.xml"), "<annotation><object>").unwrap();
+    eval("val", &["one.xml"]);
+    fs::remove_dir_all(folder.path().join("Annotations")).unwrap();
+    eval("val", &["no Pascal VOC folder", "Annotations"]);
+}
+
+#[test]
+fn bench_measures_every_step_and_layer() {
+    let report = json(command().args(["bench", "--variant", "final", "--size", "96", "--runs", "3", "--json"]));
+    for key in ["preprocess_ms", "network_ms", "postprocess_ms"] {
+        assert!(report[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    let layers = report["layers"].as_array().unwrap();
+    let macs: u64 = layers.iter().map(|layer| layer["macs"].as_u64().unwrap()).sum();
+    let cost = json(command().args(["cost", "--variant", "final", "--size", "96", "--json"]));
+    assert_eq!(cost["macs"], macs);
+    let ms: f64 = layers.iter().map(|layer| layer["ms"].as_f64().unwrap()).sum();
+    assert!(ms > 0.0 && ms < 10.0 * report["network_ms"].as_f64().unwrap(), "{ms} ms");
+}
+
+#[test]
+fn other_files_are_not_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let mut import = command();
+    import.arg("import").arg(weights()).arg("--out").arg(&out);
+    import.assert().code(1).stderr(contains("not a complete ONNX file")).stderr(contains("yolox_nano_coco"));
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut cost = Process::new(yolox_nano());
+    let mut cost = cost.args(["cost", "--variant", "final", "--json"]);
+    cost = cost.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = cost.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
