@@ -118,9 +118,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
         layers: layer_runs(&detector, args.runs)?,
     };
     if args.json {
-        super::print_json(out, &report)?
+        super::print_json(out, &report)?;
     } else {
-        print(&report, out)?
+        print(&report, out)?;
     }
     Ok(Outcome::Complete)
 }
