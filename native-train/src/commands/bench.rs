@@ -229,7 +229,7 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
     }
     writeln!(out, "{steps}")?;
     let Report { model, variant, input_size, threads, runs, .. } = report;
-    writeln!(out, "{model}, {variant}, {input_size} x {input_size}, {threads} threads, {runs} warm runs")?;
+    writeln!(out, "{model}, {variant}, {input_size} x {input_size}, threads: {threads}, warm runs: {runs}")?;
     Ok(())
 }
 
