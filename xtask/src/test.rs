@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change is merged.
 
+use std::env;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -28,6 +29,7 @@ pub struct Test {}
 impl Test {
     /// Runs all steps.
     pub fn run(self) -> Result<()> {
+        let is_ci = env::var("CI").is_ok_and(|value| value == "true");
         let mut steps = Steps::new();
         if has("fmt") {
             steps.run("format", || run(cargo().args(["fmt", "--all", "--check"])));
@@ -62,11 +64,11 @@ impl Test {
             let programs = build(cargo().args(["build", "--workspace", "--bins"]))?;
             executable(&programs, "yolox-nano").map(PathBuf::from)
         });
-        let Some(program) = program else { return steps.finish() };
+        let Some(program) = program else { return steps.finish(is_ci) };
 
         steps.run("tests", || run(cargo().args(["test", "--workspace"]).env("YOLOX_BIN", &program)));
         browser_tests(&mut steps, site, &program);
-        steps.finish()
+        steps.finish(is_ci)
     }
 }
 
