@@ -1,14 +1,14 @@
 //! A web server, a chromedriver and a Chromium for one test, all of which end with it.
 
+use std::env;
 use std::ffi::OsString;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use std::{env, thread};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use integration_tests::repository;
 use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, LoggingPrefsLogLevel, WebDriver};
 use xtask::server::Server;
@@ -39,7 +39,7 @@ pub fn browse_under(base: &str, test: impl AsyncFnOnce(&Page) -> Result<()>) {
         anyhow::Ok(())
     });
     if let Err(error) = result {
-        panic!("{error:?}");
+        panic!("{error:#}");
     }
 }
 
@@ -119,27 +119,31 @@ fn capabilities(chromium: &Path, profile: &Path) -> Result<ChromeCapabilities> {
 struct Chromedriver {
     process: Child,
     port: u16,
+    /// Kept open: a program whose output nobody can read any more may die of it.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Chromedriver {
     fn start(program: &Path) -> Result<Self> {
-        // chromedriver would take any free port itself, but tells it on a terminal only.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let process = Command::new(program)
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
+        let mut process = Command::new(program)
+            .arg("--port=0")
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        let driver = Self { process, port };
-        let start = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            if start.elapsed() > Duration::from_secs(20) {
-                bail!("chromedriver does not listen on port {port}");
+        let mut output = BufReader::new(process.stdout.take().context("chromedriver's output")?);
+        // "ChromeDriver was started successfully on port 41234."
+        let mut said = String::new();
+        let port = loop {
+            let start = said.len();
+            ensure!(output.read_line(&mut said)? > 0, "chromedriver does not start: {said}");
+            let port =
+                said[start..].split_once("successfully on port ").map(|(_, port)| port.trim_end_matches(['.', '\n']));
+            if let Some(port) = port {
+                break port.parse()?;
             }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(driver)
+        };
+        Ok(Self { process, port, _output: output })
     }
 
     fn url(&self) -> String {

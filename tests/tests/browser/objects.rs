@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::browser::command_line;
 

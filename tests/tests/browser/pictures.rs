@@ -126,7 +126,8 @@ fn a_dropped_picture_is_taken() {
 fn a_pasted_picture_is_taken() {
     browse(async |page| {
         page.open().await?;
-        let script = "document.body.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, clipboardData: data }));";
+        let script =
+            "document.body.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, clipboardData: data }));";
         hand_over(page, "pasted.jpg", script).await
     });
 }

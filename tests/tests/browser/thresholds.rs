@@ -22,6 +22,8 @@ async fn drawn(page: &Page) -> Result<u64> {
 fn sliders_choose_without_another_run() {
     browse(async |page| {
         page.open().await?;
+        page.pick_sample("motorcycle").await?;
+        page.wait_for_boxes("motorcycle.jpg").await?;
         page.wait_for_times().await?;
         let (runs, before, picture) = (page.runs().await?, page.objects().await?, drawn(page).await?);
         ensure!(runs > 1, "{runs} runs");

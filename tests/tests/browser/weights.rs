@@ -89,8 +89,7 @@ fn a_cache_gone_bad_is_replaced() {
 fn a_browser_without_a_cache_keeps_weights_in_memory() {
     browse(async |page| {
         // What a full disk or a private window looks like to the worker.
-        let script = "const { Worker } = globalThis;
-            globalThis.Worker = class extends Worker {
+        let script = "globalThis.Worker = class extends globalThis.Worker {
                 constructor(url, options) {
                     const code = `Object.defineProperty(self, 'caches', { get() { throw new Error('denied') } });
                         await import(${JSON.stringify(String(url))});`;

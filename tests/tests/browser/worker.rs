@@ -8,9 +8,8 @@ use crate::browser::browse;
 use crate::page::Page;
 
 /// Keeps hold of the page's workers, so that a test can reach them.
-const KEEP_WORKERS: &str = "const { Worker } = globalThis;
-    globalThis.workers = [];
-    globalThis.Worker = class extends Worker {
+const KEEP_WORKERS: &str = "globalThis.workers = [];
+    globalThis.Worker = class extends globalThis.Worker {
         constructor(...options) { super(...options); globalThis.workers.push(this); }
     };";
 

@@ -16,7 +16,7 @@ impl Colour {
     pub fn of_class(class: usize) -> Self {
         let hue = (class as f64 * GOLDEN_ANGLE + 25.0) % 360.0;
         // Neighbouring hues differ in lightness as well.
-        let lightness = [0.60, 0.70, 0.52][class % 3];
+        let lightness = [0.60, 0.72, 0.57][class % 3];
         let chroma = (1.0 - (2.0 * lightness - 1.0_f64).abs()) * 0.85;
         let channel = |offset: f64| {
             let k = (offset + hue / 30.0) % 12.0;

@@ -54,9 +54,13 @@ pub fn draw(canvas: &HtmlCanvasElement, scene: &Scene) -> Result<(), JsValue> {
     // And last, on top of the others.
     for (i, frame, label, text) in marks.into_iter().rev() {
         let is_strong = Some(i) == scene.highlighted;
-        context.set_global_alpha(if scene.highlighted.is_some() && !is_strong { 0.3 } else { 1.0 });
+        let is_faint = scene.highlighted.is_some() && !is_strong;
+        context.set_global_alpha(if is_faint { 0.35 } else { 1.0 });
         let colour = Colour::of_class(scene.detections[i].class);
-        outline(&context, frame, colour, if is_strong { 3.5 } else { 2.0 });
+        outline(&context, frame, size, colour, if is_strong { 3.5 } else { 2.0 });
+        if is_faint {
+            continue;
+        }
         context.set_fill_style_str(&colour.css());
         context.fill_rect(label.0, label.1, label.2, label.3);
         context.set_fill_style_str(colour.text());
@@ -80,7 +84,15 @@ fn on_screen(bbox: BBox, (sx, sy): (f64, f64)) -> Rect {
     (x1 * sx, y1 * sy, (x2 - x1) * sx, (y2 - y1) * sy)
 }
 
-fn outline(context: &CanvasRenderingContext2d, (x, y, width, height): Rect, colour: Colour, line: f64) {
+fn outline(context: &CanvasRenderingContext2d, frame: Rect, canvas: (f64, f64), colour: Colour, line: f64) {
+    // Whole lines, also where the box ends with the picture.
+    let half = line / 2.0 + 1.0;
+    let within = |from: f64, length: f64, end: f64| {
+        let (start, stop) = (from.max(half), (from + length).min(end - half));
+        (start, (stop - start).max(0.0))
+    };
+    let (x, width) = within(frame.0, frame.2, canvas.0);
+    let (y, height) = within(frame.1, frame.3, canvas.1);
     // A dark rim keeps the line visible on pictures of its own colour.
     context.set_line_width(line + 2.0);
     context.set_stroke_style_str("rgb(0 0 0 / 55%)");

@@ -19,10 +19,12 @@ const BEGINNING: f64 = 256.0 * 1024.0;
 pub fn open_files(state: State, files: Option<FileList>) {
     let Some(files) = files else { return };
     let Some(file) = files.get(0) else { return };
+    // Now: the list empties itself when its input or its event is done.
+    let count = files.length();
     spawn_local(async move {
         open_file(state, file).await;
-        if files.length() > 1 && state.notice.read_untracked().is_none() {
-            state.tell(format!("{} files were given; this is the first.", files.length()));
+        if count > 1 && state.notice.read_untracked().is_none() {
+            state.tell(format!("{count} files were given; this is the first."));
         }
     });
 }

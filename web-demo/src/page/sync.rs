@@ -222,7 +222,6 @@ impl Sync {
             let _ = Url::revoke_object_url(&old.url);
         }
         state.highlighted.set(None);
-        state.notice.set(None);
         state.picture.set(Some(Opened { picture, url, width, height }));
         state.pending.set(None);
     }

@@ -57,8 +57,8 @@ pub fn App() -> impl IntoView {
             </main>
             <footer class="bottom">
                 <p>
-                    "Weights and networks are downloaded once and then run here, in WebAssembly, in a worker of their own. "
-                    "Sample pictures are credited below each of them."
+                    "The networks run in WebAssembly (SIMD, one thread), in a worker of their own. "
+                    "Weights are downloaded once and then kept in this browser."
                 </p>
             </footer>
         </DropTarget>

@@ -53,7 +53,7 @@ fn NothingFound(panel: Panel, best: Memo<Option<Detection>>) -> impl IntoView {
                         "Nothing scores {:.2} or more. The best guess is {name}, at {:.2}.", state.score.get(), best.score
                     )}</p>
                     <button type="button" data-testid="lower" on:click=move |_| state.score.set(score.max(0.01))>
-                        {format!("Lower the least score to {score:.2}")}
+                        {format!("Lower the threshold to {score:.2}")}
                     </button>
                 }
             })}
@@ -119,7 +119,7 @@ fn Table(panel: Panel, detections: Memo<Vec<Detection>>) -> impl IntoView {
                         <span class="bar" style:--part=score.to_string()></span>
                         {format!("{score:.2}")}
                     </td>
-                    <td class="numbers">{format!("{:.0}, {:.0}", bbox.x1, bbox.y1)}</td>
+                    <td class="numbers place">{format!("{:.0}, {:.0}", bbox.x1, bbox.y1)}</td>
                     <td class="numbers">{format!("{:.0} \u{d7} {:.0}", bbox.x2 - bbox.x1, bbox.y2 - bbox.y1)}</td>
                 </tr>
             }
@@ -133,7 +133,7 @@ fn Table(panel: Panel, detections: Memo<Vec<Detection>>) -> impl IntoView {
                     <tr>
                         <th scope="col">"Class"</th>
                         <th scope="col">"Score"</th>
-                        <th scope="col" class="numbers">"Left, top"</th>
+                        <th scope="col" class="numbers place">"Left, top"</th>
                         <th scope="col" class="numbers">"Size"</th>
                     </tr>
                 </thead>

@@ -11,7 +11,7 @@ pub fn Thresholds() -> impl IntoView {
     view! {
         <section class="card thresholds" aria-label="Thresholds">
             <Slider
-                label="Least score"
+                label="Score threshold"
                 hint="Boxes the network is less sure of are hidden."
                 testid="score"
                 value=state.score
@@ -19,7 +19,7 @@ pub fn Thresholds() -> impl IntoView {
                 max=0.95
             />
             <Slider
-                label="Most overlap (NMS)"
+                label="NMS threshold (IoU)"
                 hint="Of boxes of one class that overlap more, the best one stays."
                 testid="nms"
                 value=state.max_iou
