@@ -25,7 +25,7 @@ pub fn Objects(panel: Panel, detections: Memo<Vec<Detection>>, best: Memo<Option
     };
     view! {
         <section class="card objects" aria-label="Objects">
-            <h2 role="status" data-testid="summary">{summary}</h2>
+            <h2><span role="status" data-testid="summary">{summary}</span></h2>
             <Show when=move || is_done() && is_empty.get()>
                 <NothingFound panel best/>
             </Show>
