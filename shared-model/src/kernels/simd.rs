@@ -56,21 +56,20 @@ pub(crate) enum Instructions {
 impl Instructions {
     /// All that this machine can run, the fastest first.
     pub(crate) fn available() -> Vec<Self> {
-        let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                all.push(Self::Avx512);
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                all.push(Self::Avx2);
-            }
-        }
+        let vectors = [
+            is_x86_feature_detected!("avx512f").then_some(Self::Avx512),
+            (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self::Avx2),
+        ];
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        all.push(Self::Simd128);
+        let vectors = [Some(Self::Simd128)];
+        #[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
+        let vectors = [None];
         #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-        all.push(Self::Portable);
-        all
+        let portable = [Self::Portable];
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        let portable = [];
+        vectors.into_iter().flatten().chain(portable).collect()
     }
 
     /// The fastest that this machine can run.
