@@ -155,7 +155,8 @@ fn weights_that_cannot_be_used_are_explained() {
 fn without_the_models_folder_there_is_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("yolox-nano");
-    fs::copy(yolox_nano(), &program).unwrap();
+    // Not `fs::copy`: a process that another test starts meanwhile would inherit the open file, which then cannot be run.
+    std::process::Command::new("cp").arg(yolox_nano()).arg(&program).status().unwrap();
     let mut detect = Command::new(&program);
     detect.current_dir(folder.path()).arg("detect").arg(sample("coffee.jpg"));
     detect.assert().code(1).stderr(contains("models/manifest.json")).stderr(contains("--weights"));
