@@ -90,22 +90,25 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let detector = Detector::new(&weights).with_context(|| name.clone())?;
     super::use_threads(args.threads)?;
 
+    // Annotations first: a damaged one is told at once, not when half of the pictures have been looked at.
+    let truth = names.iter().map(|name| folder.objects(name)).collect::<Result<Vec<_>>>()?;
+
     let progress = Progress::new(names.len(), "images");
-    let look = |name: &String| -> Result<(Vec<Object>, Vec<Detection>)> {
-        let objects = folder.objects(name)?;
+    let look = |name: &String| -> Result<Vec<Detection>> {
         let path = folder.picture(name);
-        let detections = (|| -> Result<_> {
+        let detect = || -> Result<_> {
             let photo = Photo::open(&path)?;
             Ok(detector.detect(photo.picture()?, args.score, args.nms)?)
-        })();
-        let detections = detections.with_context(|| format!("the picture {}", path.display()))?;
+        };
+        let detections = detect().with_context(|| format!("the picture {}", path.display()))?;
         progress.step();
-        Ok((objects, detections))
+        Ok(detections)
     };
     // In the order of the split, whatever thread was first: the result is the same every time.
-    let pictures = names.par_iter().map(look).collect::<Result<Vec<_>>>();
+    let found = names.par_iter().map(look).collect::<Result<Vec<_>>>();
     let seconds = progress.finish();
-    let report = report(&pictures?, &weights.metadata.class_names, seconds)?;
+    let pictures: Vec<_> = truth.into_iter().zip(found?).collect();
+    let report = report(&pictures, &weights.metadata.class_names, seconds)?;
     if args.json {
         super::print_json(out, &report)?;
     } else {
