@@ -5,12 +5,9 @@
 //! of `ROWS` output rows by two or three vectors of columns in registers and loads each input vector once for all the
 //! output rows that it contributes to.
 
-use std::cell::RefCell;
-
 use super::activation::activate;
-use super::gemm::store;
-use super::parallel::{Shared, for_each, parts};
-use super::simd::{Instructions, Kernel, Simd};
+use super::parallel::{Shared, Team, with_scratch};
+use super::simd::{Instructions, Kernel, MOST_LANES, Simd, load_up_to, store_up_to};
 use crate::graph::Activation;
 
 /// Weights of a depthwise convolution; with several kernel widths (mixed), the channels fall into equal chunks.
@@ -37,22 +34,23 @@ impl DepthwiseWeights {
     }
 }
 
-/// `out` (channels_out x height/stride x width/stride) from `x` (channels_in x height x width).
-pub(crate) fn depthwise(weights: &DepthwiseWeights, x: &[f32], height: usize, width: usize, out: &mut [f32]) {
+/// `out` (channels_out x height/stride x width/stride) from `x` (channels_in x height x width), plus `residual` (as `out`).
+pub(crate) fn depthwise(
+    team: &Team,
+    weights: &DepthwiseWeights,
+    x: &[f32],
+    height: usize,
+    width: usize,
+    residual: Option<&[f32]>,
+    out: &mut [f32],
+) {
     debug_assert!(height.is_multiple_of(weights.stride) && width.is_multiple_of(weights.stride));
     let out = Shared::new(out);
-    let parts = parts(weights.bias.len());
-    for_each(parts.len(), |part| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let (from, to) = parts[part];
-            weights.instructions.run(Channels { weights, x, height, width, out, from, to, scratch });
+    team.for_each_part(weights.bias.len(), |from, to| {
+        with_scratch(Padded::most(weights, height, width), |scratch| {
+            weights.instructions.run(Channels { weights, x, height, width, residual, out, from, to, scratch });
         });
     });
-}
-
-thread_local! {
-    /// The padded plane, kept between calls.
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The output channels `from..to`.
@@ -61,10 +59,12 @@ struct Channels<'a> {
     x: &'a [f32],
     height: usize,
     width: usize,
+    residual: Option<&'a [f32]>,
     out: Shared,
     from: usize,
     to: usize,
-    scratch: &'a mut Vec<f32>,
+    /// The padded plane.
+    scratch: &'a mut [f32],
 }
 
 impl Kernel for Channels<'_> {
@@ -73,7 +73,7 @@ impl Kernel for Channels<'_> {
         let chunk = self.weights.bias.len() / self.weights.kernels.len();
         let mut channel = self.from;
         while channel < self.to {
-            // Channels of one kernel width share the scratch plane's layout, and so its zeros.
+            // Channels of one kernel width share the padded plane's layout, and so its zeros.
             let end = self.to.min((channel / chunk + 1) * chunk);
             let k = self.weights.kernels[channel / chunk].0;
             // SAFETY: the caller's.
@@ -98,13 +98,33 @@ impl Kernel for Channels<'_> {
 /// Output rows in a register tile.
 const ROWS: usize = 4;
 
-/// The padded plane: where things lie in it.
+/// Where things lie in the padded plane.
 #[derive(Clone, Copy)]
 struct Padded {
+    rows: usize,
     /// Numbers from one row to the next.
     row: usize,
     /// Numbers from a row's even columns to its odd ones (stride 2).
     odd: usize,
+}
+
+impl Padded {
+    /// For inputs of `height` x `width` and kernels of width `k`.
+    fn new(k: usize, stride: usize, height: usize, width: usize, lanes: usize) -> Self {
+        // Tiles at the lower and right edge are computed as a whole.
+        let (tiled_height, tiled_width) =
+            ((height / stride).next_multiple_of(ROWS), (width / stride).next_multiple_of(lanes));
+        let rows = ((tiled_height - 1) * stride + k).max(height + k / 2);
+        // Columns of one parity: enough for the last output's last tap, and for the picture itself.
+        let odd = (tiled_width + k).max((width + k).div_ceil(stride));
+        Self { rows, row: odd * stride, odd }
+    }
+
+    /// Numbers in the largest padded plane that `weights` need.
+    fn most(weights: &DepthwiseWeights, height: usize, width: usize) -> usize {
+        let widths = weights.kernels.iter().map(|(k, _)| Self::new(*k, weights.stride, height, width, MOST_LANES));
+        widths.map(|padded| padded.rows * padded.row).max().unwrap_or(0)
+    }
 }
 
 impl Channels<'_> {
@@ -115,10 +135,12 @@ impl Channels<'_> {
         let (height, width) = (self.height / STRIDE, self.width / STRIDE);
         let (channels, chunk) = (weights.bias.len(), weights.bias.len() / weights.kernels.len());
         let inputs = self.x.len() / (self.height * self.width);
-        let padded = self.clear::<K, STRIDE>(height.next_multiple_of(ROWS), width.next_multiple_of(S::LANES));
+        let padded = Padded::new(K, STRIDE, self.height, self.width, S::LANES);
+        self.clear_border::<K, STRIDE>(padded);
         let kernels: &[[[f32; K]; K]] = weights.kernels[from / chunk].1.as_chunks::<K>().0.as_chunks::<K>().0;
         for channel in from..to {
-            self.copy_input::<K, STRIDE>(channel * inputs / channels, padded);
+            // SAFETY: the caller's.
+            unsafe { self.copy_input::<S, K, STRIDE>(channel * inputs / channels, padded) };
             for y in (0..height).step_by(ROWS) {
                 let mut x = 0;
                 while x < width {
@@ -141,32 +163,51 @@ impl Channels<'_> {
         }
     }
 
-    /// Makes the scratch plane wide and high enough for `rows` x `columns` outputs, all zeros.
+    /// Zeros all that `copy_input` does not write.
     #[inline(always)]
-    fn clear<const K: usize, const STRIDE: usize>(&mut self, rows: usize, columns: usize) -> Padded {
-        let height = ((rows - 1) * STRIDE + K).max(self.height + K / 2);
-        // Columns of one parity: enough for the last output's last tap, and for the picture itself.
-        let odd = (columns + K).max((self.width + K).div_ceil(STRIDE));
-        self.scratch.clear();
-        self.scratch.resize(height * odd * STRIDE, 0.0);
-        Padded { row: odd * STRIDE, odd }
+    fn clear_border<const K: usize, const STRIDE: usize>(&mut self, padded: Padded) {
+        let p = K / 2;
+        let rows = self.scratch.chunks_exact_mut(padded.row).take(padded.rows);
+        for (y, row) in rows.enumerate() {
+            if y < p || y >= p + self.height {
+                row.fill(0.0);
+                continue;
+            }
+            for (parity, columns) in row.chunks_exact_mut(padded.odd).enumerate() {
+                // Padded columns p..p + width hold the picture.
+                let first = (p + STRIDE - 1 - parity) / STRIDE;
+                columns[..first].fill(0.0);
+                columns[first + self.width / STRIDE..].fill(0.0);
+            }
+        }
     }
 
-    /// Copies input channel `input` into the middle of the scratch plane.
+    /// Copies input channel `input` into the middle of the padded plane.
     #[inline(always)]
-    fn copy_input<const K: usize, const STRIDE: usize>(&mut self, input: usize, padded: Padded) {
-        let (p, plane) = (K / 2, self.height * self.width);
-        let rows = self.x[input * plane..][..plane].chunks_exact(self.width);
+    unsafe fn copy_input<S: Simd, const K: usize, const STRIDE: usize>(&mut self, input: usize, padded: Padded) {
+        let (p, plane, width) = (K / 2, self.height * self.width, self.width);
+        let rows = self.x[input * plane..][..plane].chunks_exact(width);
         for (from, to) in rows.zip(self.scratch[p * padded.row..].chunks_exact_mut(padded.row)) {
-            if STRIDE == 1 {
-                to[p..][..self.width].copy_from_slice(from);
-            } else {
-                // Column c lies at padded column c + p, so it is the parity of p that decides where even ones go.
-                let (even, odd) = to.split_at_mut(padded.odd);
-                let (first, second) = if p.is_multiple_of(2) { (even, odd) } else { (odd, even) };
-                let to = first[p / 2..].iter_mut().zip(&mut second[p.div_ceil(2)..]);
-                for (&[a, b], (first, second)) in from.as_chunks::<2>().0.iter().zip(to) {
-                    (*first, *second) = (a, b);
+            let from = from.as_ptr();
+            // SAFETY: inside both rows.
+            unsafe {
+                if STRIDE == 1 {
+                    let to = to.as_mut_ptr().add(p);
+                    for x in (0..width).step_by(S::LANES) {
+                        store_up_to::<S>(to.add(x), load_up_to::<S>(from.add(x), width - x), width - x);
+                    }
+                } else {
+                    // Column c lies at padded column c + p, so it is the parity of p that decides where even ones go.
+                    let (even, odd) = to.split_at_mut(padded.odd);
+                    let (even, odd) = if p.is_multiple_of(2) { (even, odd) } else { (odd, even) };
+                    let (even, odd) = (even[p / 2..].as_mut_ptr(), odd[p.div_ceil(2)..].as_mut_ptr());
+                    for x in (0..width).step_by(2 * S::LANES) {
+                        let second = (width - x).saturating_sub(S::LANES);
+                        let b = load_up_to::<S>(from.add(x + S::LANES.min(width - x)), second);
+                        let (a, b) = S::deinterleave(load_up_to::<S>(from.add(x), width - x), b);
+                        store_up_to::<S>(even.add(x / 2), a, (width - x) / 2);
+                        store_up_to::<S>(odd.add(x / 2), b, (width - x) / 2);
+                    }
                 }
             }
         }
@@ -181,7 +222,7 @@ impl Channels<'_> {
     ) -> usize {
         // SAFETY: the caller's.
         unsafe {
-            let Padded { row, odd } = tile.padded;
+            let Padded { row, odd, .. } = tile.padded;
             let mut sums = [[S::splat(self.weights.bias[tile.channel]); N]; ROWS];
             let corner = self.scratch.as_ptr().add(tile.y * STRIDE * row + tile.x);
             for dx in 0..K {
@@ -200,8 +241,12 @@ impl Channels<'_> {
                 let at = (tile.channel * tile.height + tile.y + r) * tile.width + tile.x;
                 let to = self.out.at(at, count.min(N * S::LANES));
                 for (n, &sum) in sums.iter().enumerate() {
-                    let y = activate::<S>(self.weights.activation, sum);
-                    store::<S>(to.add(n * S::LANES), y, count - n * S::LANES);
+                    let (done, left) = (n * S::LANES, count - n * S::LANES);
+                    let mut y = activate::<S>(self.weights.activation, sum);
+                    if let Some(residual) = self.residual {
+                        y = S::add(y, load_up_to::<S>(residual.as_ptr().add(at + done), left));
+                    }
+                    store_up_to::<S>(to.add(done), y, left);
                 }
             }
             N
@@ -270,6 +315,7 @@ mod tests {
             let bias = random.numbers(channels);
             let x = random.numbers(inputs * height * width);
             let (h, w) = (height / stride, width / stride);
+            let residual = random.pick(&[false, true]).then(|| random.numbers(channels * h * w));
             let mut naive = Vec::new();
             for o in 0..channels {
                 let (k, kernel) =
@@ -284,13 +330,15 @@ mod tests {
                             sum += kernel[ky * k + kx] * plane[(iy - k / 2) * width + ix - k / 2];
                         }
                     }
-                    naive.push(activated(activation, sum));
+                    naive.push(
+                        activated(activation, sum) + residual.as_ref().map_or(0.0, |residual| residual[naive.len()]),
+                    );
                 }
             }
             for instructions in Instructions::available() {
                 let mut out = vec![f32::NAN; channels * h * w];
                 let weights = DepthwiseWeights::new(kernels.clone(), bias.clone(), activation, stride, instructions);
-                depthwise(&weights, &x, height, width, &mut out);
+                depthwise(&Team::alone(), &weights, &x, height, width, residual.as_deref(), &mut out);
                 let what = format!("{widths:?} stride {stride} on {channels} x {height} x {width}, {instructions:?}");
                 assert_close(&out, &naive, 2e-5, &what);
             }

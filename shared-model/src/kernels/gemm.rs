@@ -6,7 +6,7 @@
 
 use super::activation::activate;
 use super::parallel::Shared;
-use super::simd::{Instructions, Simd};
+use super::simd::{Instructions, Simd, load_up_to, store_up_to};
 use crate::graph::Activation;
 
 /// Weights (channels_out x depth), bias and activation of a dense convolution, packed for this machine's registers.
@@ -80,41 +80,51 @@ impl Rows for Scattered<'_> {
 
 /// Where a tile's outputs go: channel `o` begins at `at + o * plane`; `pixels` of them are written.
 #[derive(Clone, Copy)]
-pub(crate) struct Target {
+pub(crate) struct Target<'a> {
     pub(crate) out: Shared,
     pub(crate) at: usize,
     pub(crate) plane: usize,
     pub(crate) pixels: usize,
+    /// Added to the outputs; lies as they do.
+    pub(crate) residual: Option<&'a [f32]>,
 }
 
 /// Pixels that are a whole number of tiles for every vector type.
 pub(crate) const TILES: usize = 48;
 
-/// Computes one tile of `target.pixels` (at most `TILE` vectors) for all output channels.
+/// Computes one tile of `target.pixels` (at most `TILE` vectors) for the output channels `from..to`, of which `from` is a
+/// multiple of 8.
 ///
 /// # Safety
 /// The rows, as many as the weights are deep, must be readable in whole vectors; see also [`Shared::at`] and [`Simd`].
 #[inline(always)]
 pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const TILE: usize>(
     weights: &PackedWeights,
+    (from, to): (usize, usize),
     rows: impl Rows,
     target: Target,
 ) {
     // SAFETY: the caller's.
     unsafe {
         match target.pixels.div_ceil(S::LANES) {
-            1 => columns::<S, ROWS, 1>(weights, rows, target),
-            2 => columns::<S, ROWS, 2>(weights, rows, target),
-            3 => columns::<S, ROWS, 3>(weights, rows, target),
-            _ => columns::<S, ROWS, TILE>(weights, rows, target),
+            1 => columns::<S, ROWS, 1>(weights, from, to, rows, target),
+            2 => columns::<S, ROWS, 2>(weights, from, to, rows, target),
+            3 => columns::<S, ROWS, 3>(weights, from, to, rows, target),
+            _ => columns::<S, ROWS, TILE>(weights, from, to, rows, target),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn columns<S: Simd, const ROWS: usize, const N: usize>(w: &PackedWeights, rows: impl Rows, target: Target) {
-    let mut first = 0;
-    while first < w.channels {
+unsafe fn columns<S: Simd, const ROWS: usize, const N: usize>(
+    w: &PackedWeights,
+    from: usize,
+    to: usize,
+    rows: impl Rows,
+    target: Target,
+) {
+    let mut first = from;
+    while first < to {
         // SAFETY: the caller's. Blocks are `ROWS` high, but for a convolution of fewer channels.
         unsafe {
             if ROWS == 8 && w.channels - first > 4 {
@@ -141,50 +151,56 @@ unsafe fn block<S: Simd, const ROWS: usize, const N: usize>(
 ) {
     // SAFETY: the caller's; packed weights are padded to whole blocks.
     unsafe {
-        let mut weights = w.values.as_ptr().add(first / w.block * w.block * w.depth + first % w.block);
-        let mut sums = [[S::splat(0.0); N]; ROWS];
-        for i in 0..w.depth {
-            let inputs = rows.row(i);
-            let mut x = [S::splat(0.0); N];
-            for (n, x) in x.iter_mut().enumerate() {
-                *x = S::load(inputs.add(n * S::LANES));
-            }
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let weight = S::splat(*weights.add(row));
-                for n in 0..N {
-                    sums[n] = S::mul_add(weight, x[n], sums[n]);
-                }
-            }
-            weights = weights.add(w.block);
-        }
+        let weights = w.values.as_ptr().add(first / w.block * w.block * w.depth + first % w.block);
+        let sums = products::<S, ROWS, N>(weights, w.block, rows, w.depth);
         for (row, sums) in sums.iter().enumerate() {
             if first + row == w.channels {
                 break;
             }
             let bias = S::splat(w.bias[first + row]);
-            let to = target.out.at(target.at + (first + row) * target.plane, target.pixels);
+            let at = target.at + (first + row) * target.plane;
+            let to = target.out.at(at, target.pixels);
             for (n, &sum) in sums.iter().enumerate() {
-                let y = activate::<S>(w.activation, S::add(sum, bias));
-                store::<S>(to.add(n * S::LANES), y, target.pixels - n * S::LANES);
+                let (done, left) = (n * S::LANES, target.pixels - n * S::LANES);
+                let mut y = activate::<S>(w.activation, S::add(sum, bias));
+                if let Some(residual) = target.residual {
+                    y = S::add(y, load_up_to::<S>(residual.as_ptr().add(at + done), left));
+                }
+                store_up_to::<S>(to.add(done), y, left);
             }
         }
     }
 }
 
-/// Stores the first `count` numbers of `v`, or all.
+/// For each of `ROWS` neighbouring numbers from `scalars` on, and each of `N` vectors: their products, summed over `depth`
+/// steps. A step's numbers lie `stride` behind those of the step before, its vectors in a row of `rows`.
 ///
 /// # Safety
-/// `to` must be writable for as many numbers; see also [`Simd`].
+/// All that is named must be readable, vectors as a whole; see also [`Simd`].
 #[inline(always)]
-pub(crate) unsafe fn store<S: Simd>(to: *mut f32, v: S::V, count: usize) {
-    // SAFETY: the caller's; no target has more than 16 lanes.
+pub(crate) unsafe fn products<S: Simd, const ROWS: usize, const N: usize>(
+    mut scalars: *const f32,
+    stride: usize,
+    rows: impl Rows,
+    depth: usize,
+) -> [[S::V; N]; ROWS] {
+    // SAFETY: the caller's.
     unsafe {
-        if count >= S::LANES {
-            S::store(to, v);
-        } else {
-            let mut whole = [0.0f32; 16];
-            S::store(whole.as_mut_ptr(), v);
-            std::ptr::copy_nonoverlapping(whole.as_ptr(), to, count);
+        let mut sums = [[S::splat(0.0); N]; ROWS];
+        for i in 0..depth {
+            let vectors = rows.row(i);
+            let mut x = [S::splat(0.0); N];
+            for (n, x) in x.iter_mut().enumerate() {
+                *x = S::load(vectors.add(n * S::LANES));
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let scalar = S::splat(*scalars.add(row));
+                for n in 0..N {
+                    sums[n] = S::mul_add(scalar, x[n], sums[n]);
+                }
+            }
+            scalars = scalars.wrapping_add(stride);
         }
+        sums
     }
 }

@@ -8,9 +8,10 @@ pub(crate) mod activation;
 pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
-mod parallel;
+pub(crate) mod parallel;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
+pub(crate) mod predict;
 pub(crate) mod simd;
 pub(crate) mod stem;
 

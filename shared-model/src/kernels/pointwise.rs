@@ -1,55 +1,73 @@
 //! 1x1 convolution: a matrix product of weights (channels_out x channels_in) and pixels (channels_in x pixels).
 
-use super::gemm::{PackedWeights, Strided, TILES, Target, tile};
-use super::parallel::{Shared, for_each, parts};
+use super::gemm::{PackedWeights, Strided, Target, tile};
+use super::parallel::{Shared, Team, with_scratch};
 use super::simd::{Kernel, Simd};
 
-/// `out` (channels_out x pixels) from `x` (channels_in x pixels).
-pub(crate) fn pointwise(weights: &PackedWeights, x: &[f32], out: &mut [f32]) {
+/// `out` (channels_out x pixels) from `x` (channels_in x pixels), plus `residual` (as `out`).
+pub(crate) fn pointwise(team: &Team, weights: &PackedWeights, x: &[f32], residual: Option<&[f32]>, out: &mut [f32]) {
     let pixels = x.len() / weights.depth;
     debug_assert_eq!(out.len(), pixels * weights.channels);
     let out = Shared::new(out);
-    let parts = parts(pixels.div_ceil(TILES));
-    for_each(parts.len(), |part| {
-        let (from, to) = (parts[part].0 * TILES, pixels.min(parts[part].1 * TILES));
-        let mut panel = vec![0.0; weights.depth * TILES];
-        weights.instructions.run(Pixels { weights, x, out, pixels, from, to, panel: &mut panel });
+    let tile = weights.instructions.tile_pixels();
+    let tiles = pixels.div_ceil(tile);
+    // Small pictures have too few tiles for several threads.
+    let groups = if tiles < FEW_TILES { weights.channels.div_ceil(CHANNELS).min(team.threads()) } else { 1 };
+    let blocks = weights.channels.div_ceil(8);
+    let channels = |group: usize| weights.channels.min(blocks * group / groups * 8);
+    team.for_each_part(tiles * groups, |from, to| {
+        with_scratch(weights.depth * tile, |panel| {
+            for group in from / tiles..to.div_ceil(tiles) {
+                let (from, to) = (from.max(group * tiles) - group * tiles, to.min((group + 1) * tiles) - group * tiles);
+                let (from, to) = (from * tile, pixels.min(to * tile));
+                let channels = (channels(group), channels(group + 1));
+                weights.instructions.run(Pixels { weights, x, residual, out, pixels, from, to, channels, panel });
+            }
+        });
     });
 }
+
+/// Fewer tiles than this are also divided by channels, into groups of at least [`CHANNELS`].
+const FEW_TILES: usize = 16;
+const CHANNELS: usize = 32;
 
 /// Channels this many numbers apart (or a multiple) compete for the same few cache lines. Their tiles are copied together
 /// first, as is the last tile, which may not be read as a whole.
 const CONFLICT: usize = 256;
 
-/// The pixels `from..to` of all output channels.
+/// The pixels `from..to` of some output channels.
 struct Pixels<'a> {
     weights: &'a PackedWeights,
     x: &'a [f32],
+    residual: Option<&'a [f32]>,
     out: Shared,
     pixels: usize,
     from: usize,
     to: usize,
+    channels: (usize, usize),
     panel: &'a mut [f32],
 }
 
 impl Kernel for Pixels<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
-        let Self { weights, x, out, pixels, .. } = self;
+        let Self { weights, x, residual, out, pixels, channels, .. } = self;
         let width = TILE * S::LANES;
         let mut at = self.from;
         while at < self.to {
             let count = width.min(self.to - at);
-            let target = Target { out, at, plane: pixels, pixels: count };
+            let target = Target { out, at, plane: pixels, pixels: count, residual };
             // SAFETY: whole tiles of x, or a panel of whole tiles, are readable; these pixels are this part's.
             unsafe {
                 if count == width && !pixels.is_multiple_of(CONFLICT) {
-                    tile::<S, ROWS, TILE>(weights, Strided { start: x.as_ptr().add(at), stride: pixels }, target);
+                    let rows = Strided { start: x.as_ptr().add(at), stride: pixels };
+                    tile::<S, ROWS, TILE>(weights, channels, rows, target);
                 } else {
                     for (c, row) in self.panel.chunks_exact_mut(width).enumerate().take(weights.depth) {
                         row[..count].copy_from_slice(&x[c * pixels + at..][..count]);
                     }
-                    tile::<S, ROWS, TILE>(weights, Strided { start: self.panel.as_ptr(), stride: width }, target);
+                    let rows = Strided { start: self.panel.as_ptr(), stride: width };
+                    tile::<S, ROWS, TILE>(weights, channels, rows, target);
                 }
             }
             at += width;
@@ -73,16 +91,18 @@ mod tests {
             let activation = random.activation();
             let (w, b) = (random.numbers(channels * channels_in), random.numbers(channels));
             let x = random.numbers(channels_in * pixels);
+            let residual = random.pick(&[false, true]).then(|| random.numbers(channels * pixels));
             let naive: Vec<f32> = (0..channels * pixels)
                 .map(|i| {
                     let (o, p) = (i / pixels, i % pixels);
                     let sum: f32 = (0..channels_in).map(|c| w[o * channels_in + c] * x[c * pixels + p]).sum();
-                    activated(activation, sum + b[o])
+                    activated(activation, sum + b[o]) + residual.as_ref().map_or(0.0, |residual| residual[i])
                 })
                 .collect();
             for instructions in Instructions::available() {
                 let mut out = vec![f32::NAN; channels * pixels];
-                pointwise(&PackedWeights::new(&w, &b, activation, instructions), &x, &mut out);
+                let weights = PackedWeights::new(&w, &b, activation, instructions);
+                pointwise(&Team::alone(), &weights, &x, residual.as_deref(), &mut out);
                 let what = format!("{channels_in} -> {channels}, {pixels} pixels, {instructions:?}");
                 assert_close(&out, &naive, 2e-5, &what);
             }
@@ -95,7 +115,7 @@ mod tests {
         for instructions in Instructions::available() {
             let weights = PackedWeights::new(&[1.0], &[0.0], Activation::Silu, instructions);
             let mut out = [f32::NAN; 10];
-            pointwise(&weights, &x, &mut out);
+            pointwise(&Team::alone(), &weights, &x, None, &mut out);
             for (x, y) in x.into_iter().zip(out) {
                 let exact = f64::from(x) / (1.0 + (-f64::from(x)).exp());
                 let what = format!("{instructions:?}: silu({x}) = {y}, not {exact}");

@@ -4,30 +4,20 @@
 //! a tile are then 12 x 3 x 3 shifted pieces of them.
 
 use super::gemm::{PackedWeights, Scattered, TILES, Target, tile};
-use super::parallel::{Shared, for_each, parts};
+use super::parallel::{Shared, Team, with_scratch};
 use super::simd::{Kernel, Simd};
 
 /// `out` (channels_out x height/2 x width/2) from the picture `x` (3 x height x width).
-pub(crate) fn stem(weights: &PackedWeights, x: &[f32], height: usize, width: usize, out: &mut [f32]) {
+pub(crate) fn stem(team: &Team, weights: &PackedWeights, x: &[f32], height: usize, width: usize, out: &mut [f32]) {
     debug_assert_eq!(weights.depth, DEPTH);
     let out = Shared::new(out);
-    let parts = parts(height / 2);
-    for_each(parts.len(), |part| {
-        let (from, to) = parts[part];
+    team.for_each_part(height / 2, |from, to| {
         // A zero before and after each row, and room for a last whole tile.
         let row = (width / 2).next_multiple_of(TILES) + 2;
-        let (mut rows, mut offsets) = (vec![0.0; 3 * PLANES * row], [0; DEPTH]);
-        weights.instructions.run(Rows {
-            weights,
-            x,
-            height,
-            width,
-            out,
-            from,
-            to,
-            row,
-            rows: &mut rows,
-            offsets: &mut offsets,
+        with_scratch(3 * PLANES * row, |rows| {
+            rows.fill(0.0);
+            let offsets = [0; DEPTH];
+            weights.instructions.run(Rows { weights, x, height, width, out, from, to, row, rows, offsets });
         });
     });
 }
@@ -49,7 +39,7 @@ struct Rows<'a> {
     /// Three rows of space-to-depth (12 planes each); row y lies at y % 3, so that each is sorted once.
     rows: &'a mut [f32],
     /// For each tap, where its row of pixels begins in `rows`.
-    offsets: &'a mut [usize; DEPTH],
+    offsets: [usize; DEPTH],
 }
 
 impl Kernel for Rows<'_> {
@@ -74,11 +64,12 @@ impl Kernel for Rows<'_> {
             let mut x = 0;
             while x < width {
                 let pixels = tile_width.min(width - x);
-                let target = Target { out: self.out, at: y * width + x, plane: height * width, pixels };
+                let at = y * width + x;
+                let target = Target { out: self.out, at, plane: height * width, pixels, residual: None };
                 // SAFETY: `rows` has room for whole tiles; the rows written are this part's.
                 unsafe {
-                    let taps = Scattered { start: self.rows.as_ptr().add(x), offsets: self.offsets };
-                    tile::<S, ROWS, TILE>(self.weights, taps, target);
+                    let taps = Scattered { start: self.rows.as_ptr().add(x), offsets: &self.offsets };
+                    tile::<S, ROWS, TILE>(self.weights, (0, self.weights.channels), taps, target);
                 }
                 x += tile_width;
             }
@@ -136,7 +127,8 @@ mod tests {
             }
             for instructions in Instructions::available() {
                 let mut out = vec![f32::NAN; channels * h * wd];
-                stem(&PackedWeights::new(&w, &b, activation, instructions), &x, height, width, &mut out);
+                let weights = PackedWeights::new(&w, &b, activation, instructions);
+                stem(&Team::alone(), &weights, &x, height, width, &mut out);
                 assert_close(&out, &naive, 5e-5, &format!("{channels} channels, {height} x {width}, {instructions:?}"));
             }
         }

@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::graph::{Graph, Node, SIZE_MULTIPLE};
+use crate::kernels::parallel::Team;
 use crate::weights::Weights;
 use plan::Plan;
-use step::Step;
+use step::{On, Step};
 
 /// A network ready to run: batch normalisation folded into the convolutions, weights packed for the kernels.
 pub struct Network {
@@ -38,7 +39,7 @@ impl Network {
     /// Fails where the weights do not fit the graph.
     pub fn new(graph: &Graph, weights: &Weights) -> Result<Self> {
         weights.check(graph).map_err(candle_core::Error::wrap)?;
-        let steps = graph.layers.iter().map(|layer| Step::new(graph, layer, weights)).collect::<Result<_>>()?;
+        let steps = Step::all(graph, weights)?;
         Ok(Self { graph: graph.clone(), steps, arenas: Mutex::new(Vec::new()) })
     }
 
@@ -56,9 +57,9 @@ impl Network {
         self.forward_observed(images, &mut |_, _| {})
     }
 
-    /// As [`Network::forward`]; calls `observe` after every layer of every picture with the layer's output
-    /// (channels x height x width; empty where a layer is computed as part of the next one). The time between calls is
-    /// the layer's.
+    /// As [`Network::forward`]; calls `observe` for every picture after every layer that is a computation of its own,
+    /// with the layer's output (channels x height x width; empty for predictions, which go into the result at once).
+    /// The time between calls is that of the layer and of those before it that it does the work of.
     ///
     /// # Errors
     /// As [`Network::forward`].
@@ -80,35 +81,19 @@ impl Network {
         match arenas.pop() {
             Some(arena) if (arena.plan.height, arena.plan.width) == (height, width) => arena,
             _ => {
-                let fused: Vec<bool> = self.steps.iter().map(|step| matches!(step, Step::Fused)).collect();
-                let plan = Arc::new(Plan::new(&self.graph, height, width, &fused));
+                let plan = Arc::new(Plan::new(&self.graph, height, width, &self.steps));
                 Arena { values: vec![0.0; plan.len], plan }
             }
         }
     }
 
     /// One picture (3 x height x width) to `raw` (anchors x (5 + classes)).
-    fn run(&self, image: &[f32], arena: &mut Arena, raw: &mut [f32], observe: &mut dyn FnMut(Node, &[f32])) {
-        let plan = &arena.plan;
-        for (i, step) in self.steps.iter().enumerate() {
-            step.run(&self.graph, i, image, plan, &mut arena.values);
-            observe(Node(i), &arena.values[plan.places[i].clone()]);
-        }
-        let values = 5 + self.graph.classes;
-        let mut rows = raw;
-        for level in &self.graph.head {
-            let anchors = (plan.height / level.stride) * (plan.width / level.stride);
-            let (level_rows, rest) = rows.split_at_mut(anchors * values);
-            rows = rest;
-            let mut column = 0;
-            for node in [level.reg, level.obj, level.cls] {
-                for plane in arena.values[plan.places[node.0].clone()].chunks_exact(anchors) {
-                    for (row, &value) in level_rows.chunks_exact_mut(values).zip(plane) {
-                        row[column] = value;
-                    }
-                    column += 1;
-                }
-            }
+    fn run(&self, team: &Team, image: &[f32], arena: &mut Arena, raw: &mut [f32], observe: Observer<'_>) {
+        let Arena { plan, values } = arena;
+        let on = On { team, graph: &self.graph, plan, image };
+        for (i, step) in self.steps.iter().enumerate().filter(|(_, step)| step.works()) {
+            step.run(&on, i, values, raw);
+            observe(Node(i), &values[plan.places[i].clone()]);
         }
     }
 }
@@ -136,9 +121,12 @@ impl CustomOp1 for Forward<'_> {
         let mut raw = vec![0.0; batch * anchors * values];
         let mut arena = network.arena(height, width);
         let mut observe = self.observe.borrow_mut();
-        for (image, raw) in images.chunks_exact(3 * height * width).zip(raw.chunks_exact_mut(anchors * values)) {
-            network.run(image, &mut arena, raw, &mut **observe);
-        }
+        let pictures = images.chunks_exact(3 * height * width).zip(raw.chunks_exact_mut(anchors * values));
+        Team::gather(|team| {
+            for (image, raw) in pictures {
+                network.run(team, image, &mut arena, raw, &mut **observe);
+            }
+        });
         network.arenas.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(arena);
         Ok((CpuStorage::F32(raw), Shape::from((batch, anchors, values))))
     }

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::step::Step;
 use crate::graph::{Graph, Node, Op};
 
 /// The layout for pictures of one size.
@@ -27,8 +28,8 @@ struct Inside {
 }
 
 impl Plan {
-    /// Plans for pictures of `height` x `width` pixels. `fused` layers exist only inside the next one.
-    pub(super) fn new(graph: &Graph, height: usize, width: usize, fused: &[bool]) -> Self {
+    /// Plans `graph`'s `steps` for pictures of `height` x `width` pixels.
+    pub(super) fn new(graph: &Graph, height: usize, width: usize, steps: &[Step]) -> Self {
         let layers = &graph.layers;
         let sizes: Vec<usize> = layers
             .iter()
@@ -37,8 +38,7 @@ impl Plan {
                 layer.channels * h * w
             })
             .collect();
-        // The picture stays where the caller has it.
-        let stored = |i: usize| layers[i].op != Op::Input && !fused[i];
+        let stored = |i: usize| steps[i].is_stored();
 
         // A layer is written straight into the first concatenation that reads it; a second one copies.
         let mut inside: Vec<Option<Inside>> = vec![None; layers.len()];
@@ -67,15 +67,10 @@ impl Plan {
             let first = life.as_ref().map_or(when, |life| life.start);
             *life = Some(first..when + 1);
         };
-        for (i, layer) in layers.iter().enumerate() {
+        for (i, step) in steps.iter().enumerate() {
             touch(i, i);
-            for input in &layer.inputs {
+            for input in &step.inputs {
                 touch(input.0, i);
-            }
-        }
-        for level in &graph.head {
-            for node in [level.reg, level.obj, level.cls] {
-                touch(node.0, layers.len());
             }
         }
 
@@ -116,20 +111,27 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::variant::VARIANTS;
+    use crate::variant::{VARIANTS, Variant};
+    use crate::weights::Weights;
+
+    fn prepared(variant: &'static Variant) -> (Graph, Vec<Step>) {
+        let graph = variant.graph(20);
+        let steps = Step::all(&graph, &Weights::random(variant, 20, 0)).unwrap();
+        (graph, steps)
+    }
 
     /// Plays the execution through on tags instead of numbers: every layer must find its inputs as they were written.
     #[test]
     fn nothing_is_overwritten_before_its_last_use() {
         for variant in &VARIANTS {
-            let graph = variant.graph(20);
-            let fused: Vec<bool> = graph.layers.iter().map(|layer| layer.op == Op::SpaceToDepth).collect();
+            let (graph, steps) = prepared(variant);
             for (height, width) in [(64, 64), (96, 160), (416, 416)] {
-                let plan = Plan::new(&graph, height, width, &fused);
+                let plan = Plan::new(&graph, height, width, &steps);
                 let mut owner = vec![usize::MAX; plan.len];
                 let check = |owner: &[usize], reader: &str, node: Node| {
                     // What is written through a concatenation's parts belongs to the parts.
                     let place = plan.places[node.0].clone();
+                    assert!(!place.is_empty() || node == graph.input(), "{}: {reader} reads nothing", variant.name);
                     let parts = &graph.layer(node).inputs;
                     let valid = |&tag: &usize| {
                         tag == node.0 || graph.layer(node).op == Op::Concat && parts.contains(&Node(tag))
@@ -137,8 +139,10 @@ mod tests {
                     assert!(owner[place].iter().all(valid), "{}: {reader} reads what is gone", variant.name);
                 };
                 for (i, layer) in graph.layers.iter().enumerate() {
-                    for &input in &layer.inputs {
-                        check(&owner, &layer.name, input);
+                    for &input in &steps[i].inputs {
+                        if steps[i].works() {
+                            check(&owner, &layer.name, input);
+                        }
                     }
                     let place = plan.places[i].clone();
                     if layer.op == Op::Concat {
@@ -154,11 +158,6 @@ mod tests {
                         owner[place].fill(i);
                     }
                 }
-                for level in &graph.head {
-                    for node in [level.reg, level.obj, level.cls] {
-                        check(&owner, "the output", node);
-                    }
-                }
             }
         }
     }
@@ -166,9 +165,8 @@ mod tests {
     #[test]
     fn memory_is_shared() {
         for variant in &VARIANTS {
-            let graph = variant.graph(20);
-            let fused: Vec<bool> = graph.layers.iter().map(|layer| layer.op == Op::SpaceToDepth).collect();
-            let plan = Plan::new(&graph, 416, 416, &fused);
+            let (graph, steps) = prepared(variant);
+            let plan = Plan::new(&graph, 416, 416, &steps);
             let all: usize = crate::cost(&graph, 416, 416).activation_bytes;
             assert!(4 * plan.len * 3 < all, "{}: {} of {all} bytes", variant.name, 4 * plan.len);
         }

@@ -9,21 +9,31 @@ use super::plan::Plan;
 use crate::graph::{Conv, Graph, Kernel, Layer, Node, Op};
 use crate::kernels::depthwise::{DepthwiseWeights, depthwise};
 use crate::kernels::gemm::PackedWeights;
+use crate::kernels::parallel::Team;
 use crate::kernels::pointwise::pointwise;
+use crate::kernels::predict::{PredictionWeights, predict};
 use crate::kernels::simd::Instructions;
 use crate::kernels::stem::stem;
 use crate::kernels::{elementwise, pool};
 use crate::weights::Weights;
 
-/// A layer's kernel with its weights.
-pub(super) enum Step {
-    /// The picture: nothing to do.
-    Input,
-    /// Computed by the next layer.
-    Fused,
+/// What is done for one layer of the graph.
+pub(super) struct Step {
+    work: Work,
+    /// What the work reads: the layer's inputs, or those of the layers that it does the work of.
+    pub(super) inputs: Vec<Node>,
+}
+
+enum Work {
+    /// Nothing: the picture is there, or a later layer does this one's work.
+    None,
     Stem(PackedWeights),
+    /// With a second input: adds it to the output.
     Pointwise(PackedWeights),
+    /// As `Pointwise`.
     Depthwise(DepthwiseWeights),
+    /// Writes to the network's result.
+    Predict(PredictionWeights, Column),
     MaxPoolSame(usize),
     MaxPoolHalving,
     GlobalMean,
@@ -33,30 +43,77 @@ pub(super) enum Step {
     Scale,
 }
 
+/// Where a prediction goes: the level of the pyramid, and the place of its first value in an anchor's row.
+#[derive(Clone, Copy)]
+struct Column {
+    level: usize,
+    first: usize,
+}
+
+/// What a picture's steps have in common.
+pub(super) struct On<'a> {
+    pub(super) team: &'a Team,
+    pub(super) graph: &'a Graph,
+    pub(super) plan: &'a Plan,
+    /// 3 x height x width.
+    pub(super) image: &'a [f32],
+}
+
 impl Step {
+    /// The steps of `graph`, one a layer. `weights` must have passed [`Weights::check`].
+    ///
     /// # Errors
     /// Fails for an operation that has no kernel.
-    pub(super) fn new(graph: &Graph, layer: &Layer, weights: &Weights) -> Result<Self> {
-        Ok(match &layer.op {
-            Op::Input => Self::Input,
-            Op::SpaceToDepth => Self::Fused,
-            Op::Conv(conv) => Self::conv(graph, layer, conv, weights)?,
-            Op::MaxPool { kernel, stride: 1 } if kernel % 2 == 1 => Self::MaxPoolSame(*kernel),
-            Op::MaxPool { kernel: 2, stride: 2 } => Self::MaxPoolHalving,
-            Op::GlobalAvgPool => Self::GlobalMean,
-            Op::Upsample => Self::Upsample,
-            Op::Concat => Self::Concat,
-            Op::Add => Self::Add,
-            Op::Scale => Self::Scale,
-            op => bail!("{}: there is no kernel for {op}", layer.name),
-        })
+    pub(super) fn all(graph: &Graph, weights: &Weights) -> Result<Vec<Self>> {
+        let mut steps: Vec<Self> = Vec::with_capacity(graph.layers.len());
+        for (i, layer) in graph.layers.iter().enumerate() {
+            let mut step = Self::new(graph, Node(i), weights)?;
+            // A sum with the layer before it is that layer's last operation.
+            if layer.op == Op::Add
+                && layer.inputs.contains(&Node(i - 1))
+                && graph.layers[i..].iter().all(|other| other == layer || !other.inputs.contains(&Node(i - 1)))
+                && matches!(steps[i - 1].work, Work::Pointwise(_) | Work::Depthwise(_))
+            {
+                let shortcut = layer.inputs.iter().find(|&&input| input != Node(i - 1));
+                step.work = std::mem::replace(&mut steps[i - 1].work, Work::None);
+                step.inputs = steps[i - 1].inputs.iter().chain(shortcut).copied().collect();
+            }
+            steps.push(step);
+        }
+        Ok(steps)
     }
 
-    fn conv(graph: &Graph, layer: &Layer, conv: &Conv, weights: &Weights) -> Result<Self> {
+    fn new(graph: &Graph, node: Node, weights: &Weights) -> Result<Self> {
+        let layer = graph.layer(node);
+        let mut inputs = layer.inputs.clone();
+        let work = match &layer.op {
+            Op::Input | Op::SpaceToDepth => Work::None,
+            Op::Conv(conv) => Self::conv(graph, node, conv, weights)?,
+            Op::MaxPool { kernel, stride: 1 } if kernel % 2 == 1 => {
+                let (of, kernel) = smaller_pool(graph, node, *kernel);
+                inputs = vec![of];
+                Work::MaxPoolSame(kernel)
+            }
+            Op::MaxPool { kernel: 2, stride: 2 } => Work::MaxPoolHalving,
+            Op::GlobalAvgPool => Work::GlobalMean,
+            Op::Upsample => Work::Upsample,
+            Op::Concat => Work::Concat,
+            Op::Add => Work::Add,
+            Op::Scale => Work::Scale,
+            op => bail!("{}: there is no kernel for {op}", layer.name),
+        };
+        if matches!(work, Work::Stem(_)) {
+            inputs = vec![graph.input()];
+        }
+        Ok(Self { work, inputs })
+    }
+
+    fn conv(graph: &Graph, node: Node, conv: &Conv, weights: &Weights) -> Result<Work> {
+        let layer = graph.layer(node);
         let folded = fold(layer, conv.affine, weights);
         let after_space_to_depth = graph.layer(layer.inputs[0]).op == Op::SpaceToDepth;
         Ok(match &conv.kernel {
-            Kernel::Depthwise(widths) => Self::Depthwise(DepthwiseWeights::new(
+            Kernel::Depthwise(widths) => Work::Depthwise(DepthwiseWeights::new(
                 widths.iter().copied().zip(folded.kernels).collect(),
                 folded.bias,
                 conv.activation,
@@ -64,58 +121,108 @@ impl Step {
                 Instructions::best(),
             )),
             Kernel::Dense(width @ (1 | 3)) if conv.stride == 1 && after_space_to_depth == (*width == 3) => {
-                let packed =
-                    PackedWeights::new(&folded.kernels[0], &folded.bias, conv.activation, Instructions::best());
-                if *width == 1 { Self::Pointwise(packed) } else { Self::Stem(packed) }
+                let (kernel, bias) = (&folded.kernels[0], &folded.bias);
+                match column(graph, node) {
+                    Some(column) => Work::Predict(
+                        PredictionWeights::new(kernel, bias, conv.activation, Instructions::best()),
+                        column,
+                    ),
+                    None => {
+                        let packed = PackedWeights::new(kernel, bias, conv.activation, Instructions::best());
+                        if *width == 1 { Work::Pointwise(packed) } else { Work::Stem(packed) }
+                    }
+                }
             }
             _ => bail!("{}: there is no kernel for {}", layer.name, layer.op),
         })
     }
 
-    /// Computes layer `i` of `graph` inside `values`.
-    pub(super) fn run(&self, graph: &Graph, i: usize, image: &[f32], plan: &Plan, values: &mut [f32]) {
+    /// Whether this step computes anything.
+    pub(super) fn works(&self) -> bool {
+        !matches!(self.work, Work::None)
+    }
+
+    /// Whether its output lies in the planned array.
+    pub(super) fn is_stored(&self) -> bool {
+        !matches!(self.work, Work::None | Work::Predict(..))
+    }
+
+    /// Computes layer `i` inside `values`; predictions go to `raw` (anchors x (5 + classes)).
+    pub(super) fn run(&self, on: &On, i: usize, values: &mut [f32], raw: &mut [f32]) {
+        let &On { team, graph, plan, image } = on;
         let layer = &graph.layers[i];
         let place = |node: Node| plan.places[node.0].clone();
-        let size = |node: Node| graph.layer(node).extent.size(plan.height, plan.width);
         let to = plan.places[i].clone();
-        match self {
-            Self::Input | Self::Fused => {}
-            Self::Stem(weights) => stem(weights, image, plan.height, plan.width, &mut values[to]),
-            Self::Concat => {
-                let mut at = to.start;
-                for &input in &layer.inputs {
-                    let from = place(input);
-                    // Most inputs were written here in the first place.
-                    if from.start != at {
-                        values.copy_within(from.clone(), at);
-                    }
-                    at += from.len();
+        if let Work::Concat = self.work {
+            let mut at = to.start;
+            for &input in &self.inputs {
+                let from = place(input);
+                // Most inputs were written here in the first place.
+                if from.start != at {
+                    values.copy_within(from.clone(), at);
+                }
+                at += from.len();
+            }
+            return;
+        }
+        let Some(&input) = self.inputs.first() else { return };
+        let (height, width) = graph.layer(input).extent.size(plan.height, plan.width);
+        let instructions = Instructions::best();
+        match &self.work {
+            Work::None | Work::Concat => {}
+            Work::Stem(weights) => stem(team, weights, image, height, width, &mut values[to]),
+            Work::Predict(weights, column) => {
+                let levels = graph.head.iter().map(|level| (plan.height / level.stride) * (plan.width / level.stride));
+                let anchors = 5 + graph.classes;
+                let before: usize = levels.take(column.level).sum();
+                let rows = &mut raw[before * anchors..][..height * width * anchors];
+                predict(team, weights, &values[place(input)], column.first, rows);
+            }
+            work if self.inputs.len() == 2 => {
+                let [x, second, out] = parts(values, [place(input), place(self.inputs[1]), to]);
+                match work {
+                    Work::Add => elementwise::add(team, x, second, out),
+                    Work::Scale => elementwise::scale(x, second, out),
+                    Work::Pointwise(weights) => pointwise(team, weights, x, Some(second), out),
+                    Work::Depthwise(weights) => depthwise(team, weights, x, height, width, Some(second), out),
+                    _ => unreachable!("{} has one input", layer.name),
                 }
             }
-            Self::Add => {
-                let [a, b, out] = parts(values, [place(layer.inputs[0]), place(layer.inputs[1]), to]);
-                elementwise::add(a, b, out);
-            }
-            Self::Scale => {
-                let [x, factors, out] = parts(values, [place(layer.inputs[0]), place(layer.inputs[1]), to]);
-                elementwise::scale(x, factors, out);
-            }
-            _ => {
-                let input = layer.inputs[0];
-                let (height, width) = size(input);
+            work => {
                 let [x, out] = parts(values, [place(input), to]);
-                match self {
-                    Self::Pointwise(weights) => pointwise(weights, x, out),
-                    Self::Depthwise(weights) => depthwise(weights, x, height, width, out),
-                    Self::MaxPoolSame(kernel) => pool::max_pool_same(x, height, width, *kernel, out),
-                    Self::MaxPoolHalving => pool::max_pool_halving(x, width, out),
-                    Self::GlobalMean => elementwise::global_mean(x, out),
-                    Self::Upsample => elementwise::upsample(x, width, out),
-                    _ => unreachable!("handled above"),
+                match work {
+                    Work::Pointwise(weights) => pointwise(team, weights, x, None, out),
+                    Work::Depthwise(weights) => depthwise(team, weights, x, height, width, None, out),
+                    Work::MaxPoolSame(kernel) => {
+                        pool::max_pool_same(team, instructions, x, height, width, *kernel, out);
+                    }
+                    Work::MaxPoolHalving => pool::max_pool_halving(team, instructions, x, width, out),
+                    Work::GlobalMean => elementwise::global_mean(x, out),
+                    Work::Upsample => elementwise::upsample(team, x, width, out),
+                    _ => unreachable!("{} has two inputs", layer.name),
                 }
             }
         }
     }
+}
+
+/// A pool under squares of `kernel` equals a smaller pool of a pool that is there already: 13 of x = 5 of (9 of x).
+fn smaller_pool(graph: &Graph, node: Node, kernel: usize) -> (Node, usize) {
+    let input = graph.layer(node).inputs[0];
+    let of_same = |layer: &Layer| match layer.op {
+        Op::MaxPool { kernel: other, stride: 1 } if layer.inputs == [input] && other < kernel => Some(other),
+        _ => None,
+    };
+    let others = graph.layers[..node.0].iter().enumerate().filter_map(|(i, layer)| Some((of_same(layer)?, Node(i))));
+    others.max().map_or((input, kernel), |(other, node)| (node, kernel - other + 1))
+}
+
+/// Where `node`'s output goes, if it is a prediction.
+fn column(graph: &Graph, node: Node) -> Option<Column> {
+    graph.head.iter().enumerate().find_map(|(level, head)| {
+        let places = [(head.reg, 0), (head.obj, 4), (head.cls, 5)];
+        places.iter().find(|(other, _)| *other == node).map(|&(_, first)| Column { level, first })
+    })
 }
 
 /// Disjoint parts of the array. The plan keeps a layer's inputs and output apart; its test plays every variant through.
