@@ -5,7 +5,7 @@
 //! of `ROWS` output rows by two or three vectors of columns in registers and loads each input vector once for all the
 //! output rows that it contributes to.
 
-use super::activation::activate;
+use super::block::Block;
 use super::parallel::{Shared, Team, with_scratch};
 use super::simd::{Instructions, Kernel, MOST_LANES, Simd, load_up_to, store_up_to};
 use crate::graph::Activation;
@@ -233,22 +233,10 @@ impl Channels<'_> {
                 }
                 steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
             }
-            for (r, sums) in sums.iter().enumerate() {
-                if tile.y + r == tile.height {
-                    break;
-                }
-                let count = tile.width - tile.x;
-                let at = (tile.channel * tile.height + tile.y + r) * tile.width + tile.x;
-                let to = self.out.at(at, count.min(N * S::LANES));
-                for (n, &sum) in sums.iter().enumerate() {
-                    let (done, left) = (n * S::LANES, count - n * S::LANES);
-                    let mut y = activate::<S>(self.weights.activation, sum);
-                    if let Some(residual) = self.residual {
-                        y = S::add(y, load_up_to::<S>(residual.as_ptr().add(at + done), left));
-                    }
-                    store_up_to::<S>(to.add(done), y, left);
-                }
-            }
+            let Tile { y, x, height, width, channel, .. } = tile;
+            let (at, rows, columns) = ((channel * height + y) * width + x, height - y, width - x);
+            let (out, activation, residual) = (self.out, self.weights.activation, self.residual);
+            Block { out, at, stride: width, rows, columns, activation, residual }.finish::<S, ROWS, N>(&sums);
             N
         }
     }

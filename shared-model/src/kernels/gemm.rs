@@ -4,9 +4,9 @@
 //! convolution; weights are packed so that the `ROWS` output channels that are computed together lie side
 //! by side. Sums stay in registers over the whole depth, then bias and activation follow before the only store.
 
-use super::activation::activate;
+use super::block::Block;
 use super::parallel::Shared;
-use super::simd::{Instructions, Simd, load_up_to, store_up_to};
+use super::simd::{Instructions, Simd};
 use crate::graph::Activation;
 
 /// Weights (channels_out x depth), bias and activation of a dense convolution, packed for this machine's registers.
@@ -152,33 +152,27 @@ unsafe fn block<S: Simd, const ROWS: usize, const N: usize>(
     // SAFETY: the caller's; packed weights are padded to whole blocks.
     unsafe {
         let weights = w.values.as_ptr().add(first / w.block * w.block * w.depth + first % w.block);
-        let sums = products::<S, ROWS, N>(weights, w.block, rows, w.depth);
-        for (row, sums) in sums.iter().enumerate() {
-            if first + row == w.channels {
-                break;
-            }
-            let bias = S::splat(w.bias[first + row]);
-            let at = target.at + (first + row) * target.plane;
-            let to = target.out.at(at, target.pixels);
-            for (n, &sum) in sums.iter().enumerate() {
-                let (done, left) = (n * S::LANES, target.pixels - n * S::LANES);
-                let mut y = activate::<S>(w.activation, S::add(sum, bias));
-                if let Some(residual) = target.residual {
-                    y = S::add(y, load_up_to::<S>(residual.as_ptr().add(at + done), left));
-                }
-                store_up_to::<S>(to.add(done), y, left);
-            }
+        let bias = w.bias.as_ptr().add(first);
+        let mut sums = [[S::splat(0.0); N]; ROWS];
+        for (row, sums) in sums.iter_mut().enumerate() {
+            *sums = [S::splat(*bias.add(row)); N];
         }
+        let sums = add_products::<S, ROWS, N>(sums, weights, w.block, rows, w.depth);
+        let Target { out, at, plane: stride, pixels: columns, residual } = target;
+        let (at, rows, activation) = (at + first * stride, w.channels - first, w.activation);
+        Block { out, at, stride, rows, columns, activation, residual }.finish::<S, ROWS, N>(&sums);
     }
 }
 
-/// For each of `ROWS` neighbouring numbers from `scalars` on, and each of `N` vectors: their products, summed over `depth`
-/// steps. A step's numbers lie `stride` behind those of the step before, its vectors in a row of `rows`.
+/// Adds to `sums`, for each of `ROWS` neighbouring numbers from `scalars` on and each of `N` vectors, their products over
+/// `depth` steps. A step's numbers lie `stride` behind those of the step before, its vectors in a row of `rows`. Sums come
+/// and go by value: behind a reference, compilers leave them in memory.
 ///
 /// # Safety
 /// All that is named must be readable, vectors as a whole; see also [`Simd`].
 #[inline(always)]
-pub(crate) unsafe fn products<S: Simd, const ROWS: usize, const N: usize>(
+pub(crate) unsafe fn add_products<S: Simd, const ROWS: usize, const N: usize>(
+    mut sums: [[S::V; N]; ROWS],
     mut scalars: *const f32,
     stride: usize,
     rows: impl Rows,
@@ -186,7 +180,6 @@ pub(crate) unsafe fn products<S: Simd, const ROWS: usize, const N: usize>(
 ) -> [[S::V; N]; ROWS] {
     // SAFETY: the caller's.
     unsafe {
-        let mut sums = [[S::splat(0.0); N]; ROWS];
         for i in 0..depth {
             let vectors = rows.row(i);
             let mut x = [S::splat(0.0); N];
@@ -201,6 +194,6 @@ pub(crate) unsafe fn products<S: Simd, const ROWS: usize, const N: usize>(
             }
             scalars = scalars.wrapping_add(stride);
         }
-        sums
     }
+    sums
 }

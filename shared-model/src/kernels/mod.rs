@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "vector instructions, and threads that write disjoint parts of one slice")]
 
 pub(crate) mod activation;
+mod block;
 pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;

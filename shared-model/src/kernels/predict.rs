@@ -2,10 +2,10 @@
 //! network's result has them. So the vectors are of output channels, and the numbers that they are multiplied with are
 //! neighbouring pixels.
 
-use super::activation::activate;
-use super::gemm::{Strided, products};
+use super::block::Block;
+use super::gemm::{Strided, add_products};
 use super::parallel::{Shared, Team};
-use super::simd::{Instructions, Kernel, MOST_LANES, Simd, store_up_to};
+use super::simd::{Instructions, Kernel, MOST_LANES, Simd};
 use crate::graph::Activation;
 
 /// Weights of a 1x1 convolution with the output channels side by side.
@@ -109,17 +109,15 @@ impl Anchors<'_> {
         // SAFETY: weights and bias are padded to whole vectors, and `ROWS` pixels are there.
         unsafe {
             let rows = Strided { start: w.values.as_ptr().add(channel), stride: w.padded };
-            let sums = products::<S, ROWS, N>(self.x.as_ptr().add(pixel), self.pixels, rows, w.depth);
-            for (row, sums) in sums.iter().enumerate() {
-                let at = (pixel + row) * self.row + self.first + channel;
-                let to = self.out.at(at, (w.channels - channel).min(N * S::LANES));
-                for (n, &sum) in sums.iter().enumerate() {
-                    let done = n * S::LANES;
-                    let bias = S::load(w.bias.as_ptr().add(channel + done));
-                    let y = activate::<S>(w.activation, S::add(sum, bias));
-                    store_up_to::<S>(to.add(done), y, w.channels - channel - done);
-                }
+            let mut bias = [S::splat(0.0); N];
+            for (n, bias) in bias.iter_mut().enumerate() {
+                *bias = S::load(w.bias.as_ptr().add(channel + n * S::LANES));
             }
+            let sums = add_products::<S, ROWS, N>([bias; ROWS], self.x.as_ptr().add(pixel), self.pixels, rows, w.depth);
+            let (out, at, columns) = (self.out, pixel * self.row + self.first + channel, w.channels - channel);
+            let activation = w.activation;
+            Block { out, at, stride: self.row, rows: ROWS, columns, activation, residual: None }
+                .finish::<S, ROWS, N>(&sums);
         }
         N
     }

@@ -33,28 +33,36 @@ pub(crate) trait Simd: Copy {
     /// Coefficients of 2^f for the f of `split_power`, the constant first: a least-maximum fit, whose relative error is
     /// 7.5e-8 in exact arithmetic.
     const EXP2: [f32; 6];
-    /// `t = n + f`, n an integer: f, and n in the form that `scale_by_power` takes.
-    unsafe fn split_power(t: Self::V) -> (Self::V, Self::V);
+    /// `t = n + f`, n an integer: f, and n in the form that `scale_by_power` takes. Of the constants it uses what it needs.
+    unsafe fn split_power(t: Self::V, constants: &PowerConstants<Self::V>) -> (Self::V, Self::V);
     /// `x * 2^n`, for an `n` from `split_power` and `x` in 0.5..2; saturates at nearly zero and at huge numbers.
     unsafe fn scale_by_power(x: Self::V, n: Self::V) -> Self::V;
 }
 
+/// Vectors that hold one number each, which [`Simd::split_power`] computes with.
+#[derive(Clone, Copy)]
+pub(crate) struct PowerConstants<V> {
+    pub(crate) least: V,
+    pub(crate) most: V,
+    pub(crate) to_integer: V,
+}
+
 /// Adding this to a number under 2^22 leaves its nearest integer in the low bits.
-const TO_INTEGER: f32 = 12_582_912.0;
+pub(crate) const TO_INTEGER: f32 = 12_582_912.0;
 /// Powers of two beyond these are outside the numbers' range.
-const LARGEST_POWER: f32 = 126.0;
+pub(crate) const LARGEST_POWER: f32 = 126.0;
 
 /// [`Simd::EXP2`] for f in -0.5..0.5.
 const EXP2_AROUND_ZERO: [f32; 6] = [1.0000001, 0.693_146_94, 0.240_221_2, 0.055_507_13, 0.009_675_541, 0.001_327_647_1];
 
 /// [`Simd::split_power`] without instructions for it: n, the nearest integer, stays in the low bits of a sum.
 #[inline(always)]
-unsafe fn split_power<S: Simd>(t: S::V) -> (S::V, S::V) {
+unsafe fn split_power<S: Simd>(t: S::V, constants: &PowerConstants<S::V>) -> (S::V, S::V) {
     // SAFETY: the caller's.
     unsafe {
-        let t = S::min(S::max(t, S::splat(-LARGEST_POWER)), S::splat(LARGEST_POWER));
-        let shifted = S::add(t, S::splat(TO_INTEGER));
-        (S::sub(t, S::sub(shifted, S::splat(TO_INTEGER))), shifted)
+        let t = S::min(S::max(t, constants.least), constants.most);
+        let shifted = S::add(t, constants.to_integer);
+        (S::sub(t, S::sub(shifted, constants.to_integer)), shifted)
     }
 }
 
@@ -261,9 +269,9 @@ impl Simd for Portable {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
     #[inline(always)]
-    unsafe fn split_power(t: Self::V) -> (Self::V, Self::V) {
+    unsafe fn split_power(t: Self::V, constants: &PowerConstants<Self::V>) -> (Self::V, Self::V) {
         // SAFETY: the caller's.
-        unsafe { split_power::<Self>(t) }
+        unsafe { split_power::<Self>(t, constants) }
     }
     #[inline(always)]
     unsafe fn scale_by_power(x: Self::V, n: Self::V) -> Self::V {
@@ -340,8 +348,8 @@ macro_rules! intrinsics {
                 unsafe { $mul_add(a, b, c) }
             }
             #[inline(always)]
-            unsafe fn split_power(t: Self::V) -> (Self::V, Self::V) {
-                unsafe { $split(t) }
+            unsafe fn split_power(t: Self::V, constants: &PowerConstants<Self::V>) -> (Self::V, Self::V) {
+                unsafe { $split(t, constants) }
             }
             #[inline(always)]
             unsafe fn scale_by_power(x: Self::V, n: Self::V) -> Self::V {
@@ -354,7 +362,7 @@ macro_rules! intrinsics {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     // SAFETY (all functions): the caller's, see `Simd`.
-    use super::{EXP2_AROUND_ZERO, Simd, split_power};
+    use super::{EXP2_AROUND_ZERO, PowerConstants, Simd, split_power};
     use std::arch::x86_64::*;
 
     /// `FIRST[8 - count..]` selects the first `count` of eight numbers.
@@ -417,7 +425,7 @@ mod x86 {
 
     /// Infinities have an f of zero, and are what [`_mm512_scalef_ps`] takes.
     #[inline(always)]
-    unsafe fn split512(t: __m512) -> (__m512, __m512) {
+    unsafe fn split512(t: __m512, _: &PowerConstants<__m512>) -> (__m512, __m512) {
         unsafe { (_mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF }>(t), t) }
     }
 
@@ -434,7 +442,7 @@ mod x86 {
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm {
     // SAFETY (all functions): the caller's, see `Simd`.
-    use super::{EXP2_AROUND_ZERO, Simd, split_power};
+    use super::{EXP2_AROUND_ZERO, PowerConstants, Simd, split_power};
     use std::arch::wasm32::*;
 
     #[inline(always)]
