@@ -1,19 +1,14 @@
-//! The network's first operation, which Megvii's files spell as eight slices and a joining.
+//! The network's first operation, which ONNX files spell as eight slices and a joining.
 
+use super::super::{QUARTERS, ROWS};
 use super::Found;
 use super::recognise::{Recogniser, same};
-
-/// First row and column of the pixels in each quarter of the channels: top-left, bottom-left, top-right, bottom-right.
-const ORDER: [[i64; 2]; 4] = [[0, 0], [1, 0], [0, 1], [1, 1]];
-
-/// The axis of rows; columns follow.
-const ROWS: i64 = 2;
 
 impl Recogniser<'_> {
     /// Finds the four slices of every other row and column of `picture`, and their joining.
     pub(super) fn space_to_depth(&mut self, picture: &str) -> Found<String> {
         let mut slices = Vec::new();
-        for [row, column] in ORDER {
+        for [row, column] in QUARTERS {
             let rows = self.slice(picture, ROWS, row)?;
             slices.push(self.slice(&rows, ROWS + 1, column)?);
         }
