@@ -88,7 +88,10 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     writeln!(out, "output  {OUTPUT} ({batch}, {anchors}, {values}): {}", args.output.row())?;
     let stem = args.out.file_stem().map_or_else(|| Path::new("").display(), |stem| Path::new(stem).display());
     writeln!(out, "\nonnxruntime  InferenceSession(\"{file}\").run([\"{OUTPUT}\"], {{\"{INPUT}\": pictures}})")?;
-    writeln!(out, "ncnn         pnnx {file} inputshape=[{batch},3,{height},{width}], then {stem}.ncnn.param and .bin: in0, out0")?;
+    writeln!(
+        out,
+        "ncnn         pnnx {file} inputshape=[{batch},3,{height},{width}], then {stem}.ncnn.param and .bin: in0, out0"
+    )?;
     writeln!(out, "OpenVINO     Core().compile_model(\"{file}\", \"CPU\")(pictures)[\"{OUTPUT}\"]")?;
     Ok(Outcome::Complete)
 }

@@ -1,6 +1,7 @@
 //! Networks as ONNX files: written from their definition, and recognised in files by what they compute.
 
 pub mod export;
+mod focus;
 pub mod import;
 
 use rten_onnx::onnx::{NodeProto, StringStringEntryProto};
@@ -11,13 +12,6 @@ pub use import::{ImportError, import};
 
 /// The key under which an exported file keeps its weights' [`shared_model::Metadata`], as JSON.
 const METADATA_KEY: &str = "yolox-nano";
-
-/// First row and column of the pixels in each quarter of the channels after space-to-depth: top-left, bottom-left,
-/// top-right, bottom-right.
-const QUARTERS: [[i64; 2]; 4] = [[0, 0], [1, 0], [0, 1], [1, 1]];
-
-/// The axis of rows; columns follow.
-const ROWS: i64 = 2;
 
 /// Slope and offset of the hard sigmoid `min(max(x + 3, 0), 6) / 6`.
 const HARD_SIGMOID: [f32; 2] = [1.0 / 6.0, 0.5];

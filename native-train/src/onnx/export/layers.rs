@@ -1,19 +1,22 @@
 //! Each layer of a network as ONNX operations.
 
-use shared_model::Weights;
-use shared_model::graph::{Activation, Conv, Graph, Kernel, Layer, NormState, Op};
+use rten_onnx::onnx::AttributeProto;
+use shared_model::graph::{Activation, Graph, Kernel, Layer, NormState, Op};
+use shared_model::{WeightTensor, Weights};
 
-use super::super::{HARD_SIGMOID, QUARTERS, ROWS};
+use super::super::{HARD_SIGMOID, focus};
 use super::writer::{Writer, float, int, ints, text};
 
-/// Writes `layer` of `graph`, which reads the values called `inputs`. Its output is called as the layer is, what lies
-/// between has the layer's name before a slash, and constants are called as in the weight file.
+/// Writes `layer` of `graph`, which reads the values called `inputs`. Its output is called as the layer is, with a number
+/// where another is called so; what lies between has that name before a slash, and constants are called as in the weight
+/// file.
 pub(super) fn layer(writer: &mut Writer, graph: &Graph, layer: &Layer, inputs: &[&str], weights: &Weights) -> String {
-    let name = layer.name.as_str();
+    let name = &writer.unique(&layer.name);
     match &layer.op {
-        Op::Input => name.into(),
-        Op::SpaceToDepth => space_to_depth(writer, name, inputs[0]),
-        Op::Conv(conv) => convolution(writer, graph, layer, conv, inputs[0], weights),
+        Op::Input => name.clone(),
+        // Part of the convolution behind it.
+        Op::SpaceToDepth => inputs[0].into(),
+        Op::Conv(_) => convolution(writer, graph, layer, name, inputs[0], weights),
         Op::MaxPool { kernel, stride } => {
             let pad = if *stride == 1 { kernel / 2 } else { 0 };
             writer.node(name, "MaxPool", inputs, window(*kernel, *stride, pad).into())
@@ -26,8 +29,9 @@ pub(super) fn layer(writer: &mut Writer, graph: &Graph, layer: &Layer, inputs: &
                 text("coordinate_transformation_mode", "asymmetric"),
                 text("nearest_mode", "floor"),
             ];
-            // The empty input would be the region of another mode.
-            writer.node(name, "Resize", &[inputs[0], "", &scales], modes.into())
+            // The region is another mode's, but opset 11 wants one.
+            let region = writer.floats(&format!("{name}/region"), &[0], &[]);
+            writer.node(name, "Resize", &[inputs[0], &region, &scales], modes.into())
         }
         Op::Concat => writer.node(name, "Concat", inputs, vec![int("axis", 1)]),
         Op::Add => writer.node(name, "Add", inputs, vec![]),
@@ -35,92 +39,76 @@ pub(super) fn layer(writer: &mut Writer, graph: &Graph, layer: &Layer, inputs: &
     }
 }
 
-/// As Megvii's files spell it, so that it is recognised by whoever recognises theirs: two slices a quarter.
-fn space_to_depth(writer: &mut Writer, name: &str, picture: &str) -> String {
-    let quarters = QUARTERS.map(|[row, column]| {
-        let rows = every_other(writer, &format!("{name}/rows{row}_{column}"), picture, ROWS, row);
-        every_other(writer, &format!("{name}/quarter{row}_{column}"), &rows, ROWS + 1, column)
-    });
-    writer.node(name, "Concat", &quarters.each_ref().map(String::as_str), vec![int("axis", 1)])
-}
-
-/// Every other element of `value` along `axis`, from `first` to the end.
-fn every_other(writer: &mut Writer, name: &str, value: &str, axis: i64, first: i64) -> String {
-    // Tools know PyTorch's greatest number as "to the end".
-    let [from, to, along, step] = [first, i64::MAX, axis, 2].map(|value| writer.integers(&[value]));
-    writer.node(name, "Slice", &[value, &from, &to, &along, &step], vec![])
-}
-
 fn convolution(
     writer: &mut Writer,
     graph: &Graph,
     layer: &Layer,
-    conv: &Conv,
+    name: &str,
     input: &str,
     weights: &Weights,
 ) -> String {
-    let (name, channels_in) = (layer.name.as_str(), graph.channels_in(layer));
-    let mut parameters = graph.layer_parameters(layer, NormState::Folded);
-    let bias = parameters.pop().expect("every convolution has a bias once normalisation is folded");
-    let bias_values = &weights.tensors[&bias.name].values;
+    let Op::Conv(conv) = &layer.op else { unreachable!("{name} is no convolution") };
+    let mut kernels = graph.layer_parameters(layer, NormState::Folded);
+    let bias = kernels.pop().expect("every convolution has a bias once normalisation is folded").name;
+    let biases = &weights.tensors[&bias].values;
     // A convolution without an activation is the layer itself.
     let sums = if conv.activation == Activation::Identity { name.into() } else { format!("{name}/conv") };
-    let sums = match (&conv.kernel, parameters.as_slice()) {
-        (Kernel::Dense(_), [kernel]) => {
-            let inputs = constants(writer, &kernel.name, &kernel.shape, weights, &bias.name, bias_values);
-            convolve(writer, &sums, input, &inputs, kernel.shape[2], conv.stride, 1)
+    let tensor = |i: usize| &weights.tensors[&kernels[i].name];
+    let (channels_in, stride) = (graph.channels_in(layer), conv.stride);
+    let sums = match &conv.kernel {
+        Kernel::Dense(_) if graph.layer(layer.inputs[0]).op == Op::SpaceToDepth => {
+            let (wide, pad) = (focus::widen(tensor(0)), 2 * (kernels[0].shape[2] / 2));
+            let inputs = [input.into(), floats(writer, &kernels[0].name, &wide), bias_constant(writer, &bias, biases)];
+            convolve(writer, &sums, &inputs, window(wide.shape[2], 2 * stride, pad), 1)
         }
-        (Kernel::Depthwise(_), [kernel]) => {
-            let inputs = constants(writer, &kernel.name, &kernel.shape, weights, &bias.name, bias_values);
-            convolve(writer, &sums, input, &inputs, kernel.shape[2], conv.stride, channels_in)
-        }
-        (_, kernels) => {
-            let part = channels_in / kernels.len();
-            let parts = writer.split(&format!("{name}/split"), input, &vec![part; kernels.len()]);
-            let biases = bias_values.chunks_exact(layer.channels / kernels.len());
+        Kernel::Depthwise(widths) if widths.len() > 1 => {
+            let part = channels_in / widths.len();
+            let parts = writer.split(&format!("{name}/split"), input, &vec![part; widths.len()]);
+            let biases = biases.chunks_exact(layer.channels / widths.len());
             let mut joined = Vec::new();
-            for (i, ((kernel, bias_values), part_input)) in kernels.iter().zip(biases).zip(&parts).enumerate() {
-                let bias = format!("{}.{i}", bias.name);
-                let inputs = constants(writer, &kernel.name, &kernel.shape, weights, &bias, bias_values);
-                let name = format!("{name}/conv{i}");
-                joined.push(convolve(writer, &name, part_input, &inputs, kernel.shape[2], conv.stride, part));
+            for (i, ((input, width), biases)) in parts.into_iter().zip(widths).zip(biases).enumerate() {
+                let kernel = floats(writer, &kernels[i].name, tensor(i));
+                let inputs = [input, kernel, bias_constant(writer, &format!("{bias}.{i}"), biases)];
+                let window = window(*width, stride, width / 2);
+                joined.push(convolve(writer, &format!("{name}/conv{i}"), &inputs, window, part));
             }
             let joined: Vec<&str> = joined.iter().map(String::as_str).collect();
             writer.node(&sums, "Concat", &joined, vec![int("axis", 1)])
+        }
+        kind => {
+            let groups = if matches!(kind, Kernel::Dense(_)) { 1 } else { channels_in };
+            let width = kernels[0].shape[2];
+            let kernel = floats(writer, &kernels[0].name, tensor(0));
+            let inputs = [input.into(), kernel, bias_constant(writer, &bias, biases)];
+            convolve(writer, &sums, &inputs, window(width, stride, width / 2), groups)
         }
     };
     activation(writer, name, &sums, conv.activation)
 }
 
-/// Appends a kernel and its bias.
-fn constants(
-    writer: &mut Writer,
-    kernel: &str,
-    shape: &[usize],
-    weights: &Weights,
-    bias: &str,
-    bias_values: &[f32],
-) -> [String; 2] {
-    let kernel = writer.floats(kernel, shape, &weights.tensors[kernel].values);
-    [kernel, writer.floats(bias, &[bias_values.len()], bias_values)]
+fn floats(writer: &mut Writer, name: &str, tensor: &WeightTensor) -> String {
+    writer.floats(name, &tensor.shape, &tensor.values)
 }
 
+fn bias_constant(writer: &mut Writer, name: &str, values: &[f32]) -> String {
+    writer.floats(name, &[values.len()], values)
+}
+
+/// Appends a convolution of an input by kernels and biases.
 fn convolve(
     writer: &mut Writer,
     name: &str,
-    input: &str,
-    [kernel, bias]: &[String; 2],
-    width: usize,
-    stride: usize,
+    inputs: &[String; 3],
+    window: [AttributeProto; 3],
     groups: usize,
 ) -> String {
     let mut attributes = vec![int("group", groups), ints("dilations", &[1; 2])];
-    attributes.extend(window(width, stride, width / 2));
-    writer.node(name, "Conv", &[input, kernel, bias], attributes)
+    attributes.extend(window);
+    writer.node(name, "Conv", &inputs.each_ref().map(String::as_str), attributes)
 }
 
 /// Attributes of an operation that looks at squares of `width` pixels.
-fn window(width: usize, stride: usize, pad: usize) -> [rten_onnx::onnx::AttributeProto; 3] {
+fn window(width: usize, stride: usize, pad: usize) -> [AttributeProto; 3] {
     [ints("kernel_shape", &[width; 2]), ints("pads", &[pad; 4]), ints("strides", &[stride; 2])]
 }
 

@@ -38,7 +38,9 @@ impl Output {
     pub fn row(self) -> &'static str {
         match self {
             Self::Raw => "x, y, log w, log h in strides from the anchor, logits of objectness and of each class",
-            Self::Yolox => "x, y, log w, log h in strides from the anchor, probabilities of objectness and of each class",
+            Self::Yolox => {
+                "x, y, log w, log h in strides from the anchor, probabilities of objectness and of each class"
+            }
             Self::Decoded => "centre x, y, w, h in pixels of the input, probabilities of objectness and of each class",
         }
     }

@@ -9,11 +9,18 @@ use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, NodeProto, Tensor
 pub(super) struct Writer {
     pub(super) nodes: Vec<NodeProto>,
     pub(super) constants: Vec<TensorProto>,
-    /// Names of the constants that operations share.
-    shared: HashSet<String>,
+    /// Names of layers, and of the constants that operations share.
+    taken: HashSet<String>,
 }
 
 impl Writer {
+    /// A name that no other layer has: `name`, if need be with a number.
+    pub(super) fn unique(&mut self, name: &str) -> String {
+        let numbered = (2..).map(|number| format!("{name}.{number}"));
+        let mut candidates = std::iter::once(name.to_string()).chain(numbered);
+        candidates.find(|candidate| self.taken.insert(candidate.clone())).expect("numbers do not run out")
+    }
+
     /// Appends an operation with one output, which is called as the operation is: `name`.
     pub(super) fn node(&mut self, name: &str, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
         self.push(name, op, inputs, vec![name.into()], attributes);
@@ -50,7 +57,7 @@ impl Writer {
     pub(super) fn integers(&mut self, values: &[i64]) -> String {
         let texts: Vec<_> = values.iter().map(i64::to_string).collect();
         let name = format!("integers.{}", texts.join("."));
-        if self.shared.insert(name.clone()) {
+        if self.taken.insert(name.clone()) {
             let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             self.constant(&name, &[values.len()], DataType::INT64, raw);
         }

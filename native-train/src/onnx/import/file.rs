@@ -6,8 +6,8 @@ use rten_onnx::onnx::{
     AttributeProto, DataType, Dimension, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
     ValueInfoProto,
 };
-use shared_model::{Metadata, WeightTensor};
 use shared_model::graph::SIZE_MULTIPLE;
+use shared_model::{Metadata, WeightTensor};
 
 use super::super::{METADATA_KEY, property};
 use super::ImportError;

@@ -1,18 +1,17 @@
 //! Weights from ONNX files of YOLOX-nano and its variants, Megvii's and our own, recognised by what the network computes,
 //! not by its names.
 
+mod convolution;
 mod file;
-mod focus;
 mod output;
 mod recognise;
+mod stem;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use shared_model::{
-    ColourOrder, FORMAT_VERSION, Metadata, NormState, VARIANTS, WeightTensor, Weights, WeightsError,
-};
+use shared_model::{ColourOrder, FORMAT_VERSION, Metadata, NormState, VARIANTS, WeightTensor, Weights, WeightsError};
 
 use crate::data::coco;
 use file::OnnxFile;
@@ -31,7 +30,9 @@ pub enum ImportError {
     #[error("the network's input is {0}, but YOLOX-nano takes (1, 3, side, side) in single precision")]
     Input(String),
     /// A layer is not what a variant has in its place.
-    #[error("no variant of YOLOX-nano: {variant} is the nearest, but where its layer \"{layer}\" ({operation}) must be, {found}")]
+    #[error(
+        "no variant of YOLOX-nano: {variant} is the nearest, but where its layer \"{layer}\" ({operation}) must be, {found}"
+    )]
     Misfit {
         /// The variant that has most in common with the network.
         variant: &'static str,

@@ -20,7 +20,8 @@ pub(super) fn class_count(file: &OnnxFile) -> Result<usize, ImportError> {
         // Where boxes are decoded, the levels are taken apart and joined again.
         let levels = above(joined, 2, "Split").map_or(Some(joined), |split| above(split, 0, "Concat"))?;
         let level = above(above(levels, 0, "Reshape")?, 0, "Concat")?;
-        let conv = above(level, 2, "Sigmoid").map_or_else(|| above(level, 2, "Conv"), |sigmoid| above(sigmoid, 0, "Conv"))?;
+        let conv =
+            above(level, 2, "Sigmoid").map_or_else(|| above(level, 2, "Conv"), |sigmoid| above(sigmoid, 0, "Conv"))?;
         file.shape(conv.input.get(1)?)?.first().copied().filter(|&classes| classes > 0)
     };
     count().ok_or_else(|| {
@@ -34,7 +35,8 @@ impl Recogniser<'_> {
         let (file, graph, [batch, height, width]) = (self.file, self.graph, self.input_shape);
         let values = 5 + graph.classes;
         // Of all logits or of none.
-        let probabilities = graph.head.first().is_some_and(|level| self.has_consumer(&self.value(level.obj), "Sigmoid"));
+        let probabilities =
+            graph.head.first().is_some_and(|level| self.has_consumer(&self.value(level.obj), "Sigmoid"));
         let mut levels = Vec::new();
         for level in &graph.head {
             let [mut obj, mut cls] = [level.obj, level.cls].map(|node| self.value(node));

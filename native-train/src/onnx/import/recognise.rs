@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use rten_onnx::onnx::NodeProto;
 use shared_model::WeightTensor;
-use shared_model::graph::{Activation, Conv, Graph, Kernel, Layer, Node, NormState, Op, Parameter};
+use shared_model::graph::{Graph, Layer, Node, Op};
 
-use super::super::{HARD_SIGMOID, op};
-use super::file::{OnnxFile, float, integer, integers, text};
+use super::super::op;
+use super::file::{OnnxFile, integer, integers, text};
 use super::{Found, ImportError};
 
 /// Looks for the layers of a graph in a file.
@@ -22,7 +22,7 @@ pub(super) struct Recogniser<'a> {
     used: Vec<bool>,
     /// The ONNX value that is each layer's output.
     values: Vec<String>,
-    tensors: BTreeMap<String, WeightTensor>,
+    pub(super) tensors: BTreeMap<String, WeightTensor>,
 }
 
 impl<'a> Recogniser<'a> {
@@ -70,8 +70,8 @@ impl<'a> Recogniser<'a> {
     fn layer(&mut self, layer: &Layer) -> Found<String> {
         let inputs: Vec<String> = layer.inputs.iter().map(|&input| self.value(input)).collect();
         match &layer.op {
-            Op::SpaceToDepth => self.space_to_depth(&inputs[0]),
-            Op::Conv(conv) => self.conv(layer, conv, &inputs[0]),
+            Op::SpaceToDepth => self.stem(&inputs[0]),
+            Op::Conv(conv) => self.convolution(layer, conv, &inputs[0]),
             Op::MaxPool { kernel, stride } => self.claim("MaxPool", &inputs, |node| max_pool(node, *kernel, *stride)),
             Op::Upsample => {
                 let file = self.file;
@@ -82,100 +82,6 @@ impl<'a> Recogniser<'a> {
             Op::GlobalAvgPool => self.claim("GlobalAveragePool", &inputs, |_| Ok(())),
             Op::Scale => self.claim("Mul", &inputs, |_| Ok(())),
             Op::Input => Err("nothing can be recognised as a second picture".into()),
-        }
-    }
-
-    /// Finds a convolution with what follows it, and takes its weights.
-    fn conv(&mut self, layer: &Layer, conv: &Conv, input: &str) -> Found<String> {
-        let channels_in = self.graph.channels_in(layer);
-        let mut kernels = self.graph.layer_parameters(layer, NormState::Folded);
-        let bias = kernels.pop().ok_or("nothing can be recognised as a convolution without parameters")?;
-        let (output, biases) = match (kernels.as_slice(), &conv.kernel) {
-            ([kernel], Kernel::Dense(_)) => self.sums(kernel, input, conv.stride, 1, Some(conv.activation))?,
-            ([kernel], Kernel::Depthwise(_)) => {
-                self.sums(kernel, input, conv.stride, channels_in, Some(conv.activation))?
-            }
-            (kernels, _) => {
-                let part = channels_in / kernels.len();
-                let inputs = self.split(input, &vec![part; kernels.len()])?;
-                let (mut outputs, mut biases) = (Vec::new(), Vec::new());
-                for (kernel, input) in kernels.iter().zip(&inputs) {
-                    let (output, bias) = self.sums(kernel, input, conv.stride, part, None)?;
-                    outputs.push(output);
-                    biases.extend(bias);
-                }
-                (self.concat(&outputs, 1)?, biases)
-            }
-        };
-        self.tensors.insert(bias.name, WeightTensor { shape: bias.shape, values: biases });
-        self.activation(output, conv.activation)
-    }
-
-    /// Finds the convolution of `input` that has the shape of `kernel` and is followed by `activation`, where that is
-    /// given, and takes its kernel. Its output, and its biases.
-    fn sums(
-        &mut self,
-        kernel: &Parameter,
-        input: &str,
-        stride: usize,
-        groups: usize,
-        activation: Option<Activation>,
-    ) -> Found<(String, Vec<f32>)> {
-        let file = self.file;
-        let bias = [kernel.shape[0]];
-        let found = self.find("Conv", &[input.into()], 1, |node| {
-            let shapes = [1, 2].map(|i| node.input.get(i).and_then(|name| file.shape(name)).unwrap_or_default());
-            if shapes != [&kernel.shape[..], &bias] {
-                return Err(format!(
-                    "a convolution with kernels {:?} and bias {:?} was found, not {:?} and {bias:?}",
-                    shapes[0], shapes[1], kernel.shape
-                ));
-            }
-            same("groups", &[integer(node, "group", 1)], &[groups as i64])?;
-            same("stride", integers(node, "strides", &[1; 2]), &[stride as i64; 2])?;
-            padding(node, kernel.shape[2] / 2)?;
-            match activation {
-                Some(activation) => self.followed_by(&node.output[0], activation),
-                None => Ok(()),
-            }
-        })?;
-        let node = &file.nodes()[found];
-        let floats = |i: usize| file.floats(&node.input[i]).ok_or("a convolution without single-precision numbers was found");
-        self.tensors.insert(kernel.name.clone(), floats(1)?);
-        let bias = floats(2)?.values;
-        Ok((self.take(found), bias))
-    }
-
-    /// Checks that what uses a convolution's output is an activation, and this one.
-    fn followed_by(&self, output: &str, activation: Activation) -> Found<()> {
-        let uses = |name| self.has_consumer(output, name);
-        let found = match () {
-            () if uses("Sigmoid") && uses("Mul") => Activation::Silu,
-            () if uses("Relu") => Activation::Relu,
-            () if uses("HardSigmoid") => Activation::HardSigmoid,
-            () => Activation::Identity,
-        };
-        match activation {
-            _ if found == activation => Ok(()),
-            Activation::Silu => Err("a convolution without SiLU was found".into()),
-            _ => Err("a convolution with another activation was found".into()),
-        }
-    }
-
-    /// Finds what follows the sums of a convolution.
-    fn activation(&mut self, sums: String, activation: Activation) -> Found<String> {
-        match activation {
-            Activation::Identity => Ok(sums),
-            Activation::Silu => {
-                let gate = self.claim("Sigmoid", std::slice::from_ref(&sums), |_| Ok(()))?;
-                self.claim("Mul", &[sums, gate], |_| Ok(()))
-            }
-            Activation::Relu => self.claim("Relu", &[sums], |_| Ok(())),
-            Activation::HardSigmoid => self.claim("HardSigmoid", &[sums], |node| {
-                // ONNX's defaults.
-                let found = [float(node, "alpha", 0.2), float(node, "beta", 0.5)];
-                if found == HARD_SIGMOID { Ok(()) } else { Err(format!("a hard sigmoid of {found:?} was found")) }
-            }),
         }
     }
 
@@ -211,13 +117,13 @@ impl<'a> Recogniser<'a> {
     }
 
     /// Marks an operation as recognised; the value that is its output.
-    fn take(&mut self, node: usize) -> String {
+    pub(super) fn take(&mut self, node: usize) -> String {
         self.used[node] = true;
         self.file.nodes()[node].output[0].clone()
     }
 
     /// The first operation called `name` from `inputs` to a number of outputs that fits and is not recognised yet.
-    fn find(
+    pub(super) fn find(
         &self,
         name: &str,
         inputs: &[String],
@@ -268,7 +174,7 @@ fn max_pool(node: &NodeProto, kernel: usize, stride: usize) -> Found<()> {
     padding(node, if stride == 1 { kernel / 2 } else { 0 })
 }
 
-fn padding(node: &NodeProto, pad: usize) -> Found<()> {
+pub(super) fn padding(node: &NodeProto, pad: usize) -> Found<()> {
     same("dilation", integers(node, "dilations", &[1; 2]), &[1; 2])?;
     match text(node, "auto_pad", "NOTSET") {
         "NOTSET" => same("padding", integers(node, "pads", &[0; 4]), &[pad as i64; 4]),

@@ -1,16 +1,25 @@
-//! The network's first operation, which ONNX files spell as eight slices and a joining.
+//! Space-to-depth, the network's first operation: in Megvii's files eight slices and a joining, in ours a part of the
+//! convolution behind it.
 
-use super::super::{QUARTERS, ROWS};
+use super::super::focus::QUARTERS;
 use super::Found;
 use super::recognise::{Recogniser, same};
 
+/// The axis of rows; columns follow.
+const ROWS: i64 = 2;
+
 impl Recogniser<'_> {
+    /// Finds space-to-depth; the picture itself where a convolution does it.
+    pub(super) fn stem(&mut self, picture: &str) -> Found<String> {
+        if self.has_consumer(picture, "Conv") { Ok(picture.into()) } else { self.space_to_depth(picture) }
+    }
+
     /// Finds the four slices of every other row and column of `picture`, and their joining.
-    pub(super) fn space_to_depth(&mut self, picture: &str) -> Found<String> {
+    fn space_to_depth(&mut self, picture: &str) -> Found<String> {
         let mut slices = Vec::new();
         for [row, column] in QUARTERS {
-            let rows = self.slice(picture, ROWS, row)?;
-            slices.push(self.slice(&rows, ROWS + 1, column)?);
+            let rows = self.slice(picture, ROWS, row as i64)?;
+            slices.push(self.slice(&rows, ROWS + 1, column as i64)?);
         }
         self.concat(&slices, 1)
     }
