@@ -1,10 +1,10 @@
 //! `yolox-nano export`: weights to an ONNX file.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use shared_model::ColourOrder;
+use shared_model::{ColourOrder, PAD};
 
 use crate::files::write_whole;
 use crate::onnx::export::{INPUT, OPSET, OUTPUT};
@@ -12,7 +12,7 @@ use crate::onnx::{self, Export, Output};
 use crate::table::grouped;
 use crate::{Outcome, models};
 
-/// Write an ONNX file of weights, for onnxruntime, ncnn, OpenVINO and others.
+/// Write weights as an ONNX file, for onnxruntime, ncnn, OpenVINO and others.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   yolox-nano export --out yolox_nano.onnx
@@ -72,26 +72,25 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     write_whole(&args.out, &bytes)?;
 
     let graph = weights.graph()?;
-    let (batch, classes) = (args.batch, graph.classes);
-    let file = args.out.display();
-    let size = grouped(bytes.len() as u64);
-    writeln!(out, "{file}: {} with {classes} classes, {size} bytes, opset {OPSET}", metadata.variant)?;
+    let (batch, classes, anchors) = (args.batch, graph.classes, graph.anchors(height, width));
+    let (file, size) = (args.out.display(), grouped(bytes.len() as u64));
+    let stem = args.out.file_stem().unwrap_or_default().display();
     let colours = match metadata.colour_order {
         ColourOrder::Bgr => "BGR",
         ColourOrder::Rgb => "RGB",
     };
     writeln!(
         out,
-        "input   {INPUT} ({batch}, 3, {height}, {width}): {colours}, 0-255; the picture scaled into the top-left corner, the rest 114"
+        "{file}: {} with {classes} classes, {size} bytes, opset {OPSET}
+input   {INPUT} ({batch}, 3, {height}, {width}): {colours}, 0-255; pictures scaled into the top-left corner, the rest {PAD}
+output  {OUTPUT} ({batch}, {anchors}, {}): {}
+
+onnxruntime  onnxruntime.InferenceSession(\"{file}\").run([\"{OUTPUT}\"], {{\"{INPUT}\": pictures}})
+ncnn         pnnx {file} inputshape=[{batch},3,{height},{width}] fp16=0, then load {stem}.ncnn.param: in0, out0
+OpenVINO     openvino.Core().compile_model(\"{file}\", \"CPU\")(pictures)[\"{OUTPUT}\"]",
+        metadata.variant,
+        5 + classes,
+        args.output.row(),
     )?;
-    let (anchors, values) = (graph.anchors(height, width), 5 + classes);
-    writeln!(out, "output  {OUTPUT} ({batch}, {anchors}, {values}): {}", args.output.row())?;
-    let stem = args.out.file_stem().map_or_else(|| Path::new("").display(), |stem| Path::new(stem).display());
-    writeln!(out, "\nonnxruntime  InferenceSession(\"{file}\").run([\"{OUTPUT}\"], {{\"{INPUT}\": pictures}})")?;
-    writeln!(
-        out,
-        "ncnn         pnnx {file} inputshape=[{batch},3,{height},{width}], then {stem}.ncnn.param and .bin: in0, out0"
-    )?;
-    writeln!(out, "OpenVINO     Core().compile_model(\"{file}\", \"CPU\")(pictures)[\"{OUTPUT}\"]")?;
     Ok(Outcome::Complete)
 }

@@ -70,7 +70,7 @@ fn model() -> ModelProto {
     }
     let mut joined = node("Concat", &quarters, "joined");
     let mut stem = graph.node.remove(0);
-    joined.attribute = graph.node.iter().find(|node| super::op(node) == "Concat").unwrap().attribute.clone();
+    joined.attribute = graph.node.iter().find(|node| super::super::op(node) == "Concat").unwrap().attribute.clone();
     nodes.push(joined);
     stem.input[0] = "joined".into();
     for attribute in &mut stem.attribute {
@@ -226,7 +226,7 @@ fn damaged_and_foreign_bytes_are_refused() {
         ("empty", &[][..]),
         ("text", b"<!DOCTYPE html><html><body>404: not found</body></html>"),
         ("zeros", &[0; 1000]),
-        ("weights", &include_bytes!("../../../models/yolox_nano_coco.safetensors")[..2000]),
+        ("weights", &include_bytes!("../../../../models/yolox_nano_coco.safetensors")[..2000]),
     ] {
         let error = import(bytes, names(), "").expect_err(what);
         assert!(matches!(error, ImportError::NotOnnx(_)), "{what}: {error}");
