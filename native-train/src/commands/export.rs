@@ -18,8 +18,9 @@ use crate::{Outcome, models};
   yolox-nano export --out yolox_nano.onnx
   yolox-nano export --weights mine.safetensors --out mine.onnx --size 320x640 --output decoded
 
-The file holds any variant, with batch normalisation folded into the convolutions, in single precision. Its metadata says what
-goes in and comes out, and names the classes. `yolox-nano import` turns it back into the same weights.")]
+Batch normalisation is folded into the convolutions; numbers are in single precision. The file's metadata
+says what goes in and comes out, and names the classes. `yolox-nano import` turns it back into the
+same weights.")]
 pub struct Args {
     /// A weight file, or a name in models/manifest.json [default: the manifest's default].
     #[arg(long, value_name = "FILE|NAME")]
@@ -74,7 +75,6 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let graph = weights.graph()?;
     let (batch, classes, anchors) = (args.batch, graph.classes, graph.anchors(height, width));
     let (file, size) = (args.out.display(), grouped(bytes.len() as u64));
-    let stem = args.out.file_stem().unwrap_or_default().display();
     let colours = match metadata.colour_order {
         ColourOrder::Bgr => "BGR",
         ColourOrder::Rgb => "RGB",
@@ -86,7 +86,7 @@ input   {INPUT} ({batch}, 3, {height}, {width}): {colours}, 0-255; pictures scal
 output  {OUTPUT} ({batch}, {anchors}, {}): {}
 
 onnxruntime  onnxruntime.InferenceSession(\"{file}\").run([\"{OUTPUT}\"], {{\"{INPUT}\": pictures}})
-ncnn         pnnx {file} inputshape=[{batch},3,{height},{width}] fp16=0, then load {stem}.ncnn.param: in0, out0
+ncnn         pnnx {file} inputshape=[{batch},3,{height},{width}] fp16=0 writes .ncnn.param and .ncnn.bin: in0, out0
 OpenVINO     openvino.Core().compile_model(\"{file}\", \"CPU\")(pictures)[\"{OUTPUT}\"]",
         metadata.variant,
         5 + classes,
