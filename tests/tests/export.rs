@@ -5,6 +5,7 @@
 //! the environment variable `PYTHON` names.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
@@ -102,7 +103,9 @@ fn python() -> Option<PathBuf> {
         return Some(python);
     }
     assert!(named.is_none(), "PYTHON={} cannot import numpy and onnxruntime: {found:?}", python.display());
-    eprintln!(
+    // Past the test runner, which keeps back what `eprintln!` says in tests that pass.
+    let _ = writeln!(
+        io::stderr(),
         "SKIPPED: ONNX files through onnxruntime: needs python3 (or PYTHON) with it: pip install onnxruntime numpy onnx"
     );
     None

@@ -12,6 +12,9 @@ use shared_model::{Metadata, WeightTensor};
 use super::super::{METADATA_KEY, property};
 use super::ImportError;
 
+/// Greatest side of the picture in pixels: a damaged number must not exhaust the memory.
+const MAX_SIDE: usize = 4096;
+
 /// A parsed file.
 pub(super) struct OnnxFile {
     graph: GraphProto,
@@ -64,7 +67,8 @@ impl OnnxFile {
         let dims: Vec<usize> = shape.dim.iter().map(size).collect();
         match dims[..] {
             [batch, 3, height, width]
-                if [batch, height, width].iter().all(|&size| size > 0)
+                if batch > 0
+                    && [height, width].iter().all(|side| (1..=MAX_SIDE).contains(side))
                     && [height, width].iter().all(|side| side.is_multiple_of(SIZE_MULTIPLE))
                     && tensor.elem_type == Some(DataType::FLOAT) =>
             {

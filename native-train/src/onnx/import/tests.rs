@@ -212,11 +212,13 @@ fn operations_beyond_the_network_are_refused() {
 
 #[test]
 fn other_inputs_are_refused() {
-    let error = refusal(|graph| {
-        let shape = graph.input[0].r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().shape.as_mut().unwrap();
-        shape.dim[2].dim_value = None;
-    });
-    assert!(error.contains("input") && error.contains("[1, 3, 0, 64]"), "{error}");
+    for (height, shown) in [(None, "[1, 3, 0, 64]"), (Some(80), "[1, 3, 80, 64]"), (Some(1 << 40), "1099511627776")] {
+        let error = refusal(|graph| {
+            let shape = graph.input[0].r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().shape.as_mut().unwrap();
+            shape.dim[2].dim_value = height;
+        });
+        assert!(error.contains("input") && error.contains(shown), "{error}");
+    }
 }
 
 #[test]
