@@ -5,12 +5,12 @@
     python docs/compare_onnxruntime.py target/release/yolox-nano
     python docs/compare_onnxruntime.py target/release/yolox-nano --pair mine.safetensors mine.onnx --threads 1
 
-Without --pair: the published weights, exported here. A pair is a weight file (or a name in models/manifest.json) and what
-`yolox-nano export` made of it, with the input's default size; --pair may be given several times.
+Without --pair: the published weights, exported here. A pair is a weight file (or a name in models/manifest.json) and
+its ONNX file, made by `yolox-nano export` for one square picture; --pair may be given several times.
 
-In each round, both run once with every number of threads, one right after the other, so that a machine that is slow for a
-while is slow for both. Figures are medians over the rounds of each round's median; onnxruntime gets all its optimisations
-(the default), N threads inside an operation, one operation at a time.
+In each round, both run once with every number of threads, one right after the other, so that a machine that is slow
+for a while is slow for both. Figures are medians over the rounds of each round's median; onnxruntime gets all its
+optimisations (the default), N threads inside an operation, one operation at a time.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def main():
     threads = [int(number) for number in args.threads.split(",")]
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0
     if busy > 0.5:
-        print(f"other programs keep {busy:.1f} cores busy: figures for several threads mean nothing", file=sys.stderr)
+        print(f"the machine is busy (load {busy:.1f}): ratios will be noise, above all of several threads", file=sys.stderr)
 
     with tempfile.TemporaryDirectory() as folder:
         pairs = args.pair
@@ -83,15 +83,15 @@ def main():
             for weights, onnx in pairs:
                 size = input_size(onnx)
                 for count in threads:
-                    both = times.setdefault((weights, count), ([], []))
+                    both = times.setdefault((onnx, count), ([], []))
                     both[0].append(ours(args.program, weights, size, count, args.runs))
                     both[1].append(theirs(onnx, count, args.runs))
 
     print(f"onnxruntime {onnxruntime.__version__}, {os.cpu_count()} cores, {args.rounds} rounds of {args.runs} runs\n")
     print("| network | threads | yolox-nano ms | onnxruntime ms | ratio | ratio of the rounds |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for (weights, count), (a, b) in times.items():
-        name = pathlib.Path(weights).stem if weights else "published"
+    for (onnx, count), (a, b) in times.items():
+        name = pathlib.Path(onnx).stem
         ratios = [x / y for x, y in zip(a, b)]
         a, b = statistics.median(a), statistics.median(b)
         print(f"| {name} | {count} | {a:.2f} | {b:.2f} | {a / b:.2f} | {min(ratios):.2f}-{max(ratios):.2f} |")

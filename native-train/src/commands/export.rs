@@ -82,7 +82,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     writeln!(
         out,
         "{file}: {} with {classes} classes, {size} bytes, opset {OPSET}
-input   {INPUT} ({batch}, 3, {height}, {width}): {colours}, 0-255; pictures scaled into the top-left corner, the rest {PAD}
+input   {INPUT} ({batch}, 3, {height}, {width}): {colours}, 0-255; pictures scaled to the top left, the rest {PAD}
 output  {OUTPUT} ({batch}, {anchors}, {}): {}
 
 onnxruntime  onnxruntime.InferenceSession(\"{file}\").run([\"{OUTPUT}\"], {{\"{INPUT}\": pictures}})

@@ -118,7 +118,8 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
     let Report { input_size, classes, threads, runs, .. } = report;
     writeln!(
         out,
-        "the network alone, random weights, {classes} classes, {input_size} x {input_size}, threads: {threads}, warm runs: {runs}"
+        "the network alone, random weights, {classes} classes, {input_size} x {input_size}, threads: {threads}, \
+         warm runs: {runs}"
     )?;
     Ok(())
 }

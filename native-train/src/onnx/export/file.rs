@@ -1,4 +1,5 @@
-//! The outermost messages of an ONNX file. rten-onnx's own leave out the graph's name, without which a file is not valid.
+//! The outermost messages of an ONNX file. rten-onnx's own leave out the graph's name, without which a file is not
+//! valid.
 
 use rten_onnx::onnx::{GraphProto, OperatorSetIdProto, StringStringEntryProto};
 use rten_onnx::protobuf::{EncodeMessage, MessageWriter, ProtobufError, ValueWriter, WriteValue};

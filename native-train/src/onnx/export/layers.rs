@@ -7,9 +7,9 @@ use shared_model::{WeightTensor, Weights};
 use super::super::{HARD_SIGMOID, focus};
 use super::writer::{Writer, float, int, ints, text};
 
-/// Writes `layer` of `graph`, which reads the values called `inputs`. Its output is called as the layer is, with a number
-/// where another is called so; what lies between has that name before a slash, and constants are called as in the weight
-/// file.
+/// Writes `layer` of `graph`, which reads the values called `inputs`. Its output is called as the layer is, with a
+/// number where another is called so; what lies between has that name before a slash, and constants are called as in
+/// the weight file.
 pub(super) fn layer(writer: &mut Writer, graph: &Graph, layer: &Layer, inputs: &[&str], weights: &Weights) -> String {
     let name = &writer.unique(&layer.name);
     match &layer.op {

@@ -114,8 +114,8 @@ fn properties(weights: &Weights, export: &Export) -> Result<Vec<StringStringEntr
         ColourOrder::Rgb => "RGB",
     };
     let input = format!(
-        "batch, channels, height, width; {colours}, 0-255; pictures scaled into the top-left corner, sides in proportion, \
-         the rest {PAD}"
+        "batch, channels, height, width; {colours}, 0-255; pictures scaled into the top-left corner, sides in \
+         proportion, the rest {PAD}"
     );
     let entries = [
         ("variant", metadata.variant.clone()),

@@ -1,5 +1,5 @@
-//! Weights from ONNX files of YOLOX-nano and its variants, Megvii's and our own, recognised by what the network computes,
-//! not by its names.
+//! Weights from ONNX files of YOLOX-nano and its variants, Megvii's and our own, recognised by what the network
+//! computes, not by its names.
 
 mod convolution;
 mod file;
@@ -31,7 +31,8 @@ pub enum ImportError {
     Input(String),
     /// A layer is not what a variant has in its place.
     #[error(
-        "no variant of YOLOX-nano: {variant} is the nearest, but where its layer \"{layer}\" ({operation}) must be, {found}"
+        "no variant of YOLOX-nano: {variant} is the nearest, but where its layer \"{layer}\" ({operation}) must be, \
+         {found}"
     )]
     Misfit {
         /// The variant that has most in common with the network.
