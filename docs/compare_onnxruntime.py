@@ -71,7 +71,7 @@ def main():
     threads = [int(number) for number in args.threads.split(",")]
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0
     if busy > 0.5:
-        print(f"the machine is busy (load {busy:.1f}): ratios will be noise, above all of several threads", file=sys.stderr)
+        print(f"the machine is busy (load {busy:.1f}): ratios will be noise, of several threads most", file=sys.stderr)
 
     with tempfile.TemporaryDirectory() as folder:
         pairs = args.pair

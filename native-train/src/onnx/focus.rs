@@ -1,6 +1,6 @@
 //! Space-to-depth and the convolution behind it as one convolution of the picture: a kernel k wide over four times the
-//! channels is one 2 k wide, at every other pixel. The same products are added, and every program can read it: ncnn, for
-//! one, has no slices with a step. onnxruntime is 5 % faster with it than with slices.
+//! channels is one 2 k wide, at every other pixel. The same products are added, and every program can read it: ncnn,
+//! for one, has no slices with a step. onnxruntime is 5 % faster with it than with slices.
 
 use shared_model::WeightTensor;
 
