@@ -1,5 +1,5 @@
-//! The command line `yolox-nano`: finds objects in pictures, scores weights on Pascal VOC, measures speed, and imports
-//! weights.
+//! The command line `yolox-nano`: finds objects in pictures, scores weights on Pascal VOC, measures speed, imports and
+//! exports weights.
 //!
 //! Exit codes: 0, all is well; 1, something failed (said on standard error); 2, the command line itself was wrong.
 
@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Small object detectors of the YOLOX-nano family: detect, evaluate, measure, import.
+/// Small object detectors of the YOLOX-nano family: detect, evaluate, measure, import, export.
 #[derive(Debug, Parser)]
 #[command(name = "yolox-nano", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
@@ -44,6 +44,7 @@ enum Command {
     Eval(commands::eval::Args),
     Bench(commands::bench::Args),
     Import(commands::import::Args),
+    Export(commands::export::Args),
 }
 
 /// Whether a command did all that it was asked to.
@@ -81,6 +82,7 @@ fn run(command: &Command) -> Result<Outcome> {
         Command::Eval(args) => commands::eval::run(args, &mut out),
         Command::Bench(args) => commands::bench::run(args, &mut out),
         Command::Import(args) => commands::import::run(args, &mut out),
+        Command::Export(args) => commands::export::run(args, &mut out),
     }?;
     out.flush()?;
     Ok(outcome)

@@ -6,7 +6,8 @@ use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{Graph, NormState};
+use crate::graph::{Graph, NormState, Op};
+use crate::runtime::fold::fold;
 use crate::variant::{UnknownVariant, Variant};
 
 /// The only key of the file's metadata; its value is [`Metadata`] as JSON.
@@ -178,6 +179,26 @@ impl Weights {
     /// Fails where the variant is unknown.
     pub fn graph(&self) -> Result<Graph, UnknownVariant> {
         Ok(Variant::named(&self.metadata.variant)?.graph(self.metadata.class_names.len()))
+    }
+
+    /// The same network with batch normalisation multiplied into the convolutions: the numbers that inference uses.
+    ///
+    /// # Errors
+    /// Fails where the tensors are not those of the variant.
+    pub fn folded(&self) -> Result<Self, WeightsError> {
+        let graph = self.graph()?;
+        self.check(&graph)?;
+        let mut tensors = BTreeMap::new();
+        for layer in &graph.layers {
+            let Op::Conv(conv) = &layer.op else { continue };
+            let folded = fold(layer, conv.affine, self);
+            let values = folded.kernels.into_iter().chain([folded.bias]);
+            for (parameter, values) in graph.layer_parameters(layer, NormState::Folded).into_iter().zip(values) {
+                tensors.insert(parameter.name, WeightTensor { shape: parameter.shape, values });
+            }
+        }
+        let metadata = Metadata { norm: NormState::Folded, ..self.metadata.clone() };
+        Ok(Self { metadata, tensors })
     }
 
     /// Checks that these are all of `graph`'s tensors and no others.

@@ -31,7 +31,7 @@ fn weights() -> PathBuf {
 
 #[test]
 fn every_help_has_an_example() {
-    for name in ["variants", "cost", "detect", "eval", "bench", "import"] {
+    for name in ["variants", "cost", "detect", "eval", "bench", "import", "export"] {
         command().args([name, "--help"]).assert().success().stdout(contains(format!("  yolox-nano {name}")));
     }
     command().arg("--help").assert().success().stdout(contains("Examples:"));
@@ -168,6 +168,7 @@ fn wrong_arguments_are_usage_errors() {
         (&["cost", "--variant", "nano"][..], "the variants are baseline, dw3"),
         (&["bench", "--size", "400"], "multiple of 32"),
         (&["bench", "--variant", "dw3", "--weights", "x"], "cannot be used with"),
+        (&["bench", "--all", "--variant", "dw3"], "cannot be used with"),
         (&["detect", "x.jpg", "--score", "2"], "from 0 to 1"),
         (&["eval", "--data", ".", "--threads", "0"], "from 1 to 1024"),
         (&["detect"], "IMAGE|FOLDER"),
@@ -247,6 +248,29 @@ fn bench_measures_every_step_and_layer() {
     assert_eq!(cost["macs"], macs);
     let ms: f64 = layers.iter().map(|layer| layer["ms"].as_f64().unwrap()).sum();
     assert!(ms > 0.0 && ms < 10.0 * report["network_ms"].as_f64().unwrap(), "{ms} ms");
+    assert!(layers.iter().all(|layer| layer["bytes"].as_u64().unwrap() > 0), "a layer moves nothing");
+    let groups = report["groups"].as_array().unwrap();
+    for key in ["macs", "bytes"] {
+        let sum = |rows: &[Value]| rows.iter().map(|row| row[key].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(sum(groups), sum(layers), "{key}");
+    }
+}
+
+#[test]
+fn bench_compares_all_variants() {
+    let bench = ["bench", "--all", "--size", "96", "--runs", "12"];
+    let report = json(command().args(bench).arg("--json"));
+    let rows = report["variants"].as_array().unwrap();
+    let known = json(command().args(["variants", "--json"]));
+    for (row, known) in rows.iter().zip(known.as_array().unwrap()) {
+        assert_eq!((&row["variant"], &row["parameters"]), (&known["name"], &known["parameters"]));
+        let [cold, median, min] = ["cold_ms", "median_ms", "min_ms"].map(|key| row[key].as_f64().unwrap());
+        assert!(cold > 0.0 && 0.0 < min && min <= median, "{row}");
+        let rate = 2.0 * row["macs"].as_f64().unwrap() / (median * 1e6);
+        assert!((row["gflops_per_s"].as_f64().unwrap() / rate - 1.0).abs() < 1e-6, "{row}");
+    }
+    assert_eq!(rows.len(), 8);
+    command().args(bench).assert().success().stdout(contains("mdconv")).stdout(contains("cold ms"));
 }
 
 #[test]

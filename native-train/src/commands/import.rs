@@ -1,4 +1,4 @@
-//! `yolox-nano import`: Megvii's ONNX files to weight files.
+//! `yolox-nano import`: ONNX files of YOLOX-nano and its variants to weight files.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,15 +10,15 @@ use crate::files::write_whole;
 use crate::table::grouped;
 use crate::{Outcome, onnx};
 
-/// Turn Megvii's ONNX file of YOLOX-nano into a weight file.
+/// Turn an ONNX file of YOLOX-nano or one of its variants into a weight file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   yolox-nano import yolox_nano.onnx --out yolox_nano_coco.safetensors
   yolox-nano import my_export.onnx --classes names.txt --out mine.safetensors
 
 The network is recognised by its structure, whatever its tensors are called; another one is refused with the layer that
-did not fit. ONNX files come from https://github.com/Megvii-BaseDetection/YOLOX/releases/tag/0.1.1rc0 or from that
-project's tools/export_onnx.py.")]
+did not fit. ONNX files come from https://github.com/Megvii-BaseDetection/YOLOX/releases/tag/0.1.1rc0, from that project's
+tools/export_onnx.py, or from `yolox-nano export`.")]
 pub struct Args {
     /// The ONNX file.
     #[arg(value_name = "ONNX")]
@@ -26,13 +26,13 @@ pub struct Args {
     /// The weight file to write.
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
-    /// A text file with the names of the classes, one a line [default: COCO's 80].
+    /// A text file with the names of the classes, one a line [default: the file's own, else COCO's 80].
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
     /// Number format of the weight file: half takes half the bytes, and moves scores by up to 0.01.
     #[arg(long, value_enum, default_value = "single")]
     precision: NumberFormat,
-    /// Where the weights come from, for the weight file [default: the name of the ONNX file].
+    /// Where the weights come from, for the weight file [default: what the file says, else its name].
     #[arg(long, value_name = "TEXT")]
     source: Option<String>,
 }
@@ -54,9 +54,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     });
     let bytes = std::fs::read(&args.file).with_context(|| args.file.display().to_string())?;
     let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-    let source = args.source.clone().unwrap_or_else(|| format!("imported from {name}"));
-    let weights =
-        onnx::import(&bytes, classes.transpose()?, source).with_context(|| args.file.display().to_string())?;
+    let mut weights =
+        onnx::import(&bytes, classes.transpose()?, &name).with_context(|| args.file.display().to_string())?;
+    if let Some(source) = &args.source {
+        weights.metadata.source.clone_from(source);
+    }
 
     let precision = match args.precision {
         NumberFormat::Half => Precision::Half,

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod cost;
 pub mod detect;
 pub mod eval;
+pub mod export;
 pub mod import;
 pub mod variants;
 

@@ -1,38 +1,39 @@
-//! The network's first operation, which Megvii's files spell as eight slices and a joining.
+//! Space-to-depth and the convolution behind it as one convolution of the picture: a kernel k wide over four times the
+//! channels is one 2 k wide, at every other pixel. The same products are added, and every program can read it: ncnn,
+//! for one, has no slices with a step. onnxruntime is 5 % faster with it than with slices.
 
-use super::Found;
-use super::recognise::{Recogniser, same};
+use shared_model::WeightTensor;
 
 /// First row and column of the pixels in each quarter of the channels: top-left, bottom-left, top-right, bottom-right.
-const ORDER: [[i64; 2]; 4] = [[0, 0], [1, 0], [0, 1], [1, 1]];
+pub(super) const QUARTERS: [[usize; 2]; 4] = [[0, 0], [1, 0], [0, 1], [1, 1]];
 
-/// The axis of rows; columns follow.
-const ROWS: i64 = 2;
+/// Shape (out, c, 2 k, 2 k) of the kernels over the picture that are (out, 4 c, k, k) after space-to-depth.
+pub(super) fn over_picture(shape: &[usize]) -> [usize; 4] {
+    [shape[0], shape[1] / 4, 2 * shape[2], 2 * shape[3]]
+}
 
-impl Recogniser<'_> {
-    /// Finds the four slices of every other row and column of `picture`, and their joining.
-    pub(super) fn space_to_depth(&mut self, picture: &str) -> Found<String> {
-        let mut slices = Vec::new();
-        for [row, column] in ORDER {
-            let rows = self.slice(picture, ROWS, row)?;
-            slices.push(self.slice(&rows, ROWS + 1, column)?);
-        }
-        self.concat(&slices, 1)
+/// Kernels over the picture, from kernels after space-to-depth.
+pub(super) fn widen(kernels: &WeightTensor) -> WeightTensor {
+    let mut values = vec![0.0; kernels.values.len()];
+    for (narrow, wide) in places(&kernels.shape).enumerate() {
+        values[wide] = kernels.values[narrow];
     }
+    WeightTensor { shape: over_picture(&kernels.shape).into(), values }
+}
 
-    /// Finds the slice of every other element of `value`, from `first` to the end.
-    fn slice(&mut self, value: &str, axis: i64, first: i64) -> Found<String> {
-        let file = self.file;
-        self.claim("Slice", &[value.to_string()], |node| {
-            let parameter = |i: usize| node.input.get(i).and_then(|name| file.integers(name)).unwrap_or_default();
-            same("slicing from", &parameter(1), &[first])?;
-            same("slicing along", &parameter(3), &[axis])?;
-            same("slicing in steps of", &parameter(4), &[2])?;
-            match parameter(2)[..] {
-                // PyTorch writes the greatest number for "to the end".
-                [i64::MAX] => Ok(()),
-                ref end => Err(format!("slicing up to {end:?} was found")),
-            }
-        })
-    }
+/// Kernels of `shape` after space-to-depth, from kernels over the picture.
+pub(super) fn narrow(kernels: &WeightTensor, shape: &[usize]) -> WeightTensor {
+    WeightTensor { shape: shape.into(), values: places(shape).map(|wide| kernels.values[wide]).collect() }
+}
+
+/// Where each number of kernels of `shape` after space-to-depth lies in the kernels over the picture.
+fn places(shape: &[usize]) -> impl Iterator<Item = usize> {
+    let (out, deep, height, width) = (shape[0], shape[1], shape[2], shape[3]);
+    let [_, colours, high, wide] = over_picture(shape);
+    (0..out * deep * height * width).map(move |narrow| {
+        let (x, y) = (narrow % width, narrow / width % height);
+        let (channel, out) = (narrow / (width * height) % deep, narrow / (width * height * deep));
+        let [row, column] = QUARTERS[channel / colours];
+        ((out * colours + channel % colours) * high + 2 * y + row) * wide + 2 * x + column
+    })
 }

@@ -3,7 +3,7 @@
 //! To candle a whole network is one custom operation on a picture. Inside, layers are kernels on slices of one planned
 //! array (see `plan`), so that a run allocates nothing but its result.
 
-mod fold;
+pub(crate) mod fold;
 mod plan;
 mod step;
 

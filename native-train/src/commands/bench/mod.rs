@@ -1,24 +1,30 @@
 //! `yolox-nano bench`: how long a picture takes.
 
+mod layers;
+mod variants;
+
 use std::io::Write;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use shared_model::graph::{Graph, Op};
-use shared_model::{Detector, Picture, Variant, Weights, cost, nms};
+use shared_model::{Detector, Picture, Variant, Weights, nms};
 
 use crate::table::{grouped, table};
 use crate::{Outcome, models};
+use layers::{Group, LayerTime};
 
 /// Measure milliseconds for a picture: preprocessing, network (layer by layer), postprocessing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   yolox-nano bench
   yolox-nano bench --variant final --threads 2 --json
+  yolox-nano bench --all
 
-All times are of warm runs. The network's time comes from whole runs; the times of layers, from runs of their own. With
---variant the weights are random, which costs the same time as trained ones.")]
+All times are of warm runs, but for those called cold. The network's time comes from whole runs; the times
+of layers, from runs of their own. GFLOP/s count two operations for each multiply-add, GB/s the bytes of a
+layer's inputs, output and parameters. With --variant and --all the weights are random, which costs the
+same time as trained ones.")]
 pub struct Args {
     /// A weight file, or a name in models/manifest.json [default: the manifest's default].
     #[arg(long, value_name = "FILE|NAME", conflicts_with = "variant")]
@@ -26,6 +32,9 @@ pub struct Args {
     /// A network with random weights and 20 classes; `yolox-nano variants` lists them.
     #[arg(long, value_parser = super::variant)]
     variant: Option<&'static Variant>,
+    /// All networks with random weights and 20 classes, by turns, a row each.
+    #[arg(long, conflicts_with_all = ["weights", "variant"])]
+    all: bool,
     /// Number of threads.
     #[arg(long, value_name = "N", default_value = "1", value_parser = super::thread_count)]
     threads: usize,
@@ -62,6 +71,8 @@ struct Report {
     /// More about the three medians above.
     spread: Spreads,
     layers: Vec<LayerTime>,
+    /// The layers by their operation.
+    groups: Vec<Group>,
 }
 
 #[derive(Serialize)]
@@ -81,18 +92,14 @@ struct Spread {
     interquartile: f64,
 }
 
-#[derive(Debug, Serialize)]
-struct LayerTime {
-    name: String,
-    op: String,
-    ms: f64,
-    macs: u64,
-    gflops_per_s: f64,
-}
-
 /// # Errors
 /// Fails where the weights cannot be read, or the output cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
+    let threads = super::use_threads(Some(args.threads))?;
+    if args.all {
+        variants::run(args, threads, out)?;
+        return Ok(Outcome::Complete);
+    }
     let (model, weights) = match args.variant {
         Some(variant) => ("random weights".into(), Weights::random(variant, CLASSES, SEED)),
         None => {
@@ -100,11 +107,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
             (name, weights)
         }
     };
-    let threads = super::use_threads(Some(args.threads))?;
     let mut detector = Detector::new(&weights).with_context(|| model.clone())?;
     detector.set_input_size(args.size)?;
 
     let [preprocess, network, postprocess] = whole_runs(&detector, args.runs)?;
+    let layers = layers::layer_runs(&detector, args.runs)?;
     let report = Report {
         model,
         variant: weights.metadata.variant.clone(),
@@ -115,7 +122,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
         network_ms: network.median,
         postprocess_ms: postprocess.median,
         spread: Spreads { preprocess, network, postprocess },
-        layers: layer_runs(&detector, args.runs)?,
+        groups: layers::groups(&layers),
+        layers,
     };
     if args.json {
         super::print_json(out, &report)?;
@@ -159,52 +167,6 @@ fn whole_runs(detector: &Detector, runs: u32) -> Result<[Spread; 3]> {
     Ok(times.map(spread))
 }
 
-/// Time of every layer that is a computation of its own.
-fn layer_runs(detector: &Detector, runs: u32) -> Result<Vec<LayerTime>> {
-    let pixels = pixels();
-    let input = detector.preprocess(Picture::rgb(&pixels, PICTURE.0, PICTURE.1)?)?;
-    let network = detector.network();
-    let count = network.graph().layers.len();
-    let mut times = vec![Vec::new(); count];
-    // Layers that are not observed are computed as part of a later one.
-    let mut fused = vec![true; count];
-    for run in 0..WARM_UP + runs {
-        let mut before = Instant::now();
-        network.forward_observed(input.tensor(), &mut |node, _| {
-            let now = Instant::now();
-            if run >= WARM_UP {
-                times[node.0].push(1e3 * (now - before).as_secs_f64());
-            }
-            fused[node.0] = false;
-            before = Instant::now();
-        })?;
-    }
-    let medians = times.into_iter().map(|times| if times.is_empty() { 0.0 } else { spread(times).median });
-    let medians: Vec<f64> = medians.collect();
-    Ok(layer_times(network.graph(), detector.input_size(), &medians, &fused))
-}
-
-/// Joins layers that are computed as part of the next one to it.
-fn layer_times(graph: &Graph, size: usize, medians: &[f64], fused: &[bool]) -> Vec<LayerTime> {
-    let costs = cost(graph, size, size).layers;
-    let mut rows: Vec<LayerTime> = Vec::new();
-    let (mut ops, mut macs, mut ms) = (Vec::new(), 0, 0.0);
-    for (i, layer) in graph.layers.iter().enumerate() {
-        if layer.op == Op::Input {
-            continue;
-        }
-        ops.push(layer.op.to_string());
-        macs += costs[i].macs;
-        ms += medians[i];
-        if !fused[i] {
-            let gflops_per_s = if ms > 0.0 { 2.0 * macs as f64 / (ms * 1e6) } else { 0.0 };
-            rows.push(LayerTime { name: layer.name.clone(), op: ops.join(" + "), ms, macs, gflops_per_s });
-            (ops, macs, ms) = (Vec::new(), 0, 0.0);
-        }
-    }
-    rows
-}
-
 fn spread(mut times: Vec<f64>) -> Spread {
     times.sort_by(f64::total_cmp);
     let at = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
@@ -212,17 +174,33 @@ fn spread(mut times: Vec<f64>) -> Spread {
 }
 
 fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
-    let mut layers = table(&["layer", "operation", "ms", "multiply-adds", "GFLOP/s"], 2);
+    let mut layers = table(&["layer", "operation", "ms", "multiply-adds", "GFLOP/s", "GB/s"], 2);
     for row in &report.layers {
         layers.add_row([
             row.name.clone(),
             row.op.clone(),
             format!("{:.3}", row.ms),
             grouped(row.macs),
-            format!("{:.1}", row.gflops_per_s),
+            rounded(row.gflops_per_s, row.ms),
+            rounded(row.gb_per_s, row.ms),
         ]);
     }
     writeln!(out, "{layers}")?;
+    let mut groups = table(&["operation", "layers", "ms", "share", "multiply-adds", "GFLOP/s", "GB/s"], 1);
+    let total: f64 = report.groups.iter().map(|group| group.ms).sum();
+    for group in &report.groups {
+        let ms = group.ms / group.layers as f64;
+        groups.add_row([
+            group.op.clone(),
+            group.layers.to_string(),
+            format!("{:.3}", group.ms),
+            format!("{:.1} %", 100.0 * group.ms / total),
+            grouped(group.macs),
+            rounded(group.gflops_per_s, ms),
+            rounded(group.gb_per_s, ms),
+        ]);
+    }
+    writeln!(out, "{groups}")?;
     let mut steps = table(&["step", "median ms", "min", "max", "interquartile"], 1);
     let Spreads { preprocess, network, postprocess } = report.spread;
     for (name, s) in [("preprocess", preprocess), ("network", network), ("postprocess", postprocess)] {
@@ -233,6 +211,12 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
     let Report { model, variant, input_size, threads, runs, .. } = report;
     writeln!(out, "{model}, {variant}, {input_size} x {input_size}, threads: {threads}, warm runs: {runs}")?;
     Ok(())
+}
+
+/// A rate; nothing where there is none, or the time of a layer is too short to be measured (concatenations whose inputs
+/// were written side by side in the first place).
+fn rounded(rate: f64, ms: f64) -> String {
+    if rate == 0.0 || ms < 0.001 { String::new() } else { format!("{rate:.1}") }
 }
 
 #[cfg(test)]

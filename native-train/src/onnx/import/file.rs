@@ -3,18 +3,24 @@
 use std::collections::HashMap;
 
 use rten_onnx::onnx::{
-    AttributeProto, DataType, Dimension, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
+    AttributeProto, DataType, Dimension, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
+    ValueInfoProto,
 };
-use shared_model::WeightTensor;
 use shared_model::graph::SIZE_MULTIPLE;
+use shared_model::{Metadata, WeightTensor};
 
+use super::super::{METADATA_KEY, property};
 use super::ImportError;
+
+/// Greatest side of the picture in pixels: a damaged number must not exhaust the memory.
+const MAX_SIDE: usize = 4096;
 
 /// A parsed file.
 pub(super) struct OnnxFile {
     graph: GraphProto,
     /// Positions of the constants in the graph, by name.
     constants: HashMap<String, usize>,
+    properties: Vec<StringStringEntryProto>,
 }
 
 impl OnnxFile {
@@ -24,7 +30,12 @@ impl OnnxFile {
         let graph = graph.ok_or_else(|| ImportError::NotOnnx("it holds no network".into()))?;
         let constants = graph.initializer.iter().enumerate();
         let constants = constants.filter_map(|(i, tensor)| Some((tensor.name.clone()?, i))).collect();
-        Ok(Self { graph, constants })
+        Ok(Self { graph, constants, properties: model.metadata_props })
+    }
+
+    /// What the file says about its weights, if this program wrote it.
+    pub(super) fn metadata(&self) -> Result<Option<Metadata>, ImportError> {
+        Ok(property(&self.properties, METADATA_KEY).map(serde_json::from_str).transpose()?)
     }
 
     /// The operations, in order of execution.
@@ -45,8 +56,8 @@ impl OnnxFile {
         }
     }
 
-    /// Side of the square picture.
-    pub(super) fn input_size(&self) -> Result<usize, ImportError> {
+    /// Number of pictures, and their height and width.
+    pub(super) fn input_shape(&self) -> Result<[usize; 3], ImportError> {
         let tensor = self.input_info()?.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
         let Some((tensor, shape)) = tensor.and_then(|tensor| Some((tensor, tensor.shape.as_ref()?))) else {
             return Err(ImportError::Input("without a shape".into()));
@@ -55,13 +66,13 @@ impl OnnxFile {
         let size = |dim: &Dimension| dim.dim_value.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
         let dims: Vec<usize> = shape.dim.iter().map(size).collect();
         match dims[..] {
-            [1, 3, height, width]
-                if height == width
-                    && height > 0
-                    && height.is_multiple_of(SIZE_MULTIPLE)
+            [batch, 3, height, width]
+                if batch > 0
+                    && [height, width].iter().all(|side| (1..=MAX_SIDE).contains(side))
+                    && [height, width].iter().all(|side| side.is_multiple_of(SIZE_MULTIPLE))
                     && tensor.elem_type == Some(DataType::FLOAT) =>
             {
-                Ok(height)
+                Ok([batch, height, width])
             }
             _ => {
                 let format = tensor.elem_type.map_or("?".into(), |format| format.to_string());
@@ -121,11 +132,6 @@ fn raw(tensor: &TensorProto) -> Option<Vec<u8>> {
     Some(tensor.raw_data.as_ref()?.borrow().clone())
 }
 
-/// The name of an operation.
-pub(super) fn op(node: &NodeProto) -> &str {
-    node.op_type.as_deref().unwrap_or_default()
-}
-
 fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some(name))
 }
@@ -133,6 +139,11 @@ fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> 
 /// An integer attribute of an operation, or its default.
 pub(super) fn integer(node: &NodeProto, name: &str, default: i64) -> i64 {
     attribute(node, name).and_then(|attribute| attribute.i).unwrap_or(default)
+}
+
+/// An attribute that is a number, or its default.
+pub(super) fn float(node: &NodeProto, name: &str, default: f32) -> f32 {
+    attribute(node, name).and_then(|attribute| attribute.f).unwrap_or(default)
 }
 
 /// An attribute that is a list of integers, or its default.

@@ -6,45 +6,59 @@ use std::collections::BTreeMap;
 
 use rten_onnx::onnx::NodeProto;
 use shared_model::WeightTensor;
-use shared_model::graph::{Activation, Conv, Graph, Kernel, Layer, Node, NormState, Op};
+use shared_model::graph::{Graph, Layer, Node, Op};
 
-use super::file::{OnnxFile, integer, integers, op, text};
+use super::super::op;
+use super::file::{OnnxFile, integer, integers, text};
 use super::{Found, ImportError};
 
 /// Looks for the layers of a graph in a file.
 pub(super) struct Recogniser<'a> {
     pub(super) file: &'a OnnxFile,
     pub(super) graph: &'a Graph,
+    /// Number of pictures, and their height and width.
+    pub(super) input_shape: [usize; 3],
     /// Which ONNX operations have been recognised.
     used: Vec<bool>,
     /// The ONNX value that is each layer's output.
     values: Vec<String>,
-    tensors: BTreeMap<String, WeightTensor>,
+    pub(super) tensors: BTreeMap<String, WeightTensor>,
 }
 
 impl<'a> Recogniser<'a> {
-    pub(super) fn new(file: &'a OnnxFile, graph: &'a Graph) -> Self {
+    pub(super) fn new(file: &'a OnnxFile, graph: &'a Graph) -> Result<Self, ImportError> {
         let used = vec![false; file.nodes().len()];
-        Self { file, graph, used, values: Vec::new(), tensors: BTreeMap::new() }
+        let values = vec![file.input()?.to_string()];
+        Ok(Self { file, graph, input_shape: file.input_shape()?, used, values, tensors: BTreeMap::new() })
     }
 
-    /// The graph's kernels and biases, by name.
-    pub(super) fn tensors(mut self) -> Result<BTreeMap<String, WeightTensor>, ImportError> {
-        self.values.push(self.file.input()?.to_string());
+    /// How many layers have been recognised.
+    pub(super) fn recognised(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The kernels and biases of the graph, which is that of `variant`, by name.
+    pub(super) fn tensors(&mut self, variant: &'static str) -> Result<BTreeMap<String, WeightTensor>, ImportError> {
         for layer in &self.graph.layers[1..] {
             let value = self.layer(layer).map_err(|found| ImportError::Misfit {
+                variant,
                 layer: layer.name.clone(),
                 operation: layer.op.to_string(),
                 found,
             })?;
             self.values.push(value);
         }
-        self.output().map_err(super::output::misfit)?;
+        self.output().map_err(|found| ImportError::Misfit {
+            variant,
+            layer: "head".into(),
+            operation: "joining of the predictions".into(),
+            found,
+        })?;
         let mut left = self.file.nodes().iter().zip(&self.used).filter(|(_, used)| !**used).map(|(node, _)| node);
         if let Some(first) = left.next() {
-            return Err(ImportError::LeftOver { count: 1 + left.count(), operation: op(first).into() });
+            return Err(ImportError::LeftOver { variant, count: 1 + left.count(), operation: op(first).into() });
         }
-        Ok(self.tensors)
+        Ok(std::mem::take(&mut self.tensors))
     }
 
     /// The ONNX value that is the output of `node`.
@@ -56,8 +70,8 @@ impl<'a> Recogniser<'a> {
     fn layer(&mut self, layer: &Layer) -> Found<String> {
         let inputs: Vec<String> = layer.inputs.iter().map(|&input| self.value(input)).collect();
         match &layer.op {
-            Op::SpaceToDepth => self.space_to_depth(&inputs[0]),
-            Op::Conv(conv) => self.conv(layer, conv, &inputs[0]),
+            Op::SpaceToDepth => self.stem(&inputs[0]),
+            Op::Conv(conv) => self.convolution(layer, conv, &inputs[0]),
             Op::MaxPool { kernel, stride } => self.claim("MaxPool", &inputs, |node| max_pool(node, *kernel, *stride)),
             Op::Upsample => {
                 let file = self.file;
@@ -65,45 +79,21 @@ impl<'a> Recogniser<'a> {
             }
             Op::Concat => self.concat(&inputs, 1),
             Op::Add => self.claim("Add", &inputs, |_| Ok(())),
-            op => Err(format!("nothing can be recognised as {op}")),
+            Op::GlobalAvgPool => self.claim("GlobalAveragePool", &inputs, |_| Ok(())),
+            Op::Scale => self.claim("Mul", &inputs, |_| Ok(())),
+            Op::Input => Err("nothing can be recognised as a second picture".into()),
         }
     }
 
-    /// Finds a convolution with what follows it, and takes its weights.
-    fn conv(&mut self, layer: &Layer, conv: &Conv, input: &String) -> Found<String> {
-        let parameters = self.graph.layer_parameters(layer, NormState::Folded);
-        let [kernel, bias] = parameters.as_slice() else {
-            return Err("nothing can be recognised as a mixed convolution".into());
-        };
-        let file = self.file;
-        let channels_in = self.graph.channels_in(layer);
-        let found = self.find("Conv", std::slice::from_ref(input), |node| {
-            let shapes = [1, 2].map(|i| node.input.get(i).and_then(|name| file.shape(name)).unwrap_or_default());
-            if shapes != [&kernel.shape[..], &bias.shape] {
-                return Err(format!(
-                    "a convolution with kernels {:?} and bias {:?} was found, not {:?} and {:?}",
-                    shapes[0], shapes[1], kernel.shape, bias.shape
-                ));
-            }
-            geometry(node, conv, channels_in)?;
-            let gated = self.consumers(&node.output[0]).iter().any(|(_, node)| op(node) == "Mul");
-            match (conv.activation, gated) {
-                (Activation::Silu, true) | (Activation::Identity, false) => Ok(()),
-                (Activation::Silu, false) => Err("a convolution without SiLU was found".into()),
-                _ => Err("a convolution with another activation was found".into()),
-            }
+    /// Finds the splitting of a value along the channels into parts of `sizes`.
+    pub(super) fn split(&mut self, value: &str, sizes: &[usize]) -> Found<Vec<String>> {
+        let sizes: Vec<i64> = sizes.iter().map(|&size| size as i64).collect();
+        let found = self.find("Split", &[value.into()], sizes.len(), |node| {
+            same("axis", &[integer(node, "axis", 0)], &[1])?;
+            same("sizes of parts", integers(node, "split", &[]), &sizes)
         })?;
-        let node = &file.nodes()[found];
-        for (name, parameter) in node.input[1..].iter().zip([kernel, bias]) {
-            let tensor = file.floats(name).ok_or("a convolution without single-precision numbers was found")?;
-            self.tensors.insert(parameter.name.clone(), tensor);
-        }
-        let output = self.take(found);
-        if conv.activation != Activation::Silu {
-            return Ok(output);
-        }
-        let sigmoid = self.claim("Sigmoid", std::slice::from_ref(&output), |_| Ok(()))?;
-        self.claim("Mul", &[output, sigmoid], |_| Ok(()))
+        self.take(found);
+        Ok(self.file.nodes()[found].output.clone())
     }
 
     /// Finds the joining of `inputs`, in this order, along an axis.
@@ -122,7 +112,7 @@ impl<'a> Recogniser<'a> {
         inputs: &[String],
         fits: impl Fn(&NodeProto) -> Found<()>,
     ) -> Found<String> {
-        let found = self.find(name, inputs, fits)?;
+        let found = self.find(name, inputs, 1, fits)?;
         Ok(self.take(found))
     }
 
@@ -132,14 +122,20 @@ impl<'a> Recogniser<'a> {
         self.file.nodes()[node].output[0].clone()
     }
 
-    /// The first operation called `name` on `inputs` that fits and is not recognised yet.
-    fn find(&self, name: &str, inputs: &[String], fits: impl Fn(&NodeProto) -> Found<()>) -> Found<usize> {
+    /// The first operation called `name` from `inputs` to a number of outputs that fits and is not recognised yet.
+    pub(super) fn find(
+        &self,
+        name: &str,
+        inputs: &[String],
+        outputs: usize,
+        fits: impl Fn(&NodeProto) -> Found<()>,
+    ) -> Found<usize> {
         let mut misfit = None;
         for (i, node) in self.consumers(&inputs[0]) {
             // Constants may follow the inputs. Sums and products mean the same the other way round.
             let start = node.input.get(..inputs.len()).unwrap_or(&[]);
             let turned = matches!(name, "Add" | "Mul") && start.iter().eq(inputs.iter().rev());
-            if op(node) != name || node.output.len() != 1 || !(start == inputs || turned) {
+            if op(node) != name || node.output.len() != outputs || !(start == inputs || turned) {
                 continue;
             }
             match fits(node) {
@@ -151,9 +147,14 @@ impl<'a> Recogniser<'a> {
     }
 
     /// The operations that use a value and are not recognised yet.
-    pub(super) fn consumers(&self, value: &str) -> Vec<(usize, &'a NodeProto)> {
+    fn consumers(&self, value: &str) -> Vec<(usize, &'a NodeProto)> {
         let nodes = self.file.nodes().iter().enumerate();
         nodes.filter(|(i, node)| !self.used[*i] && node.input.iter().any(|input| input == value)).collect()
+    }
+
+    /// Whether an operation called `name` uses a value and is not recognised yet.
+    pub(super) fn has_consumer(&self, value: &str, name: &str) -> bool {
+        self.consumers(value).iter().any(|(_, node)| op(node) == name)
     }
 
     fn describe(&self, value: &str) -> String {
@@ -166,17 +167,6 @@ impl<'a> Recogniser<'a> {
     }
 }
 
-/// Checks a convolution's groups, stride and padding.
-fn geometry(node: &NodeProto, conv: &Conv, channels_in: usize) -> Found<()> {
-    let (width, groups) = match &conv.kernel {
-        Kernel::Dense(width) => (*width, 1),
-        Kernel::Depthwise(widths) => (widths[0], channels_in),
-    };
-    same("groups", &[integer(node, "group", 1)], &[groups as i64])?;
-    same("stride", integers(node, "strides", &[1; 2]), &[conv.stride as i64; 2])?;
-    padding(node, width / 2)
-}
-
 fn max_pool(node: &NodeProto, kernel: usize, stride: usize) -> Found<()> {
     same("kernel", integers(node, "kernel_shape", &[]), &[kernel as i64; 2])?;
     same("stride", integers(node, "strides", &[1; 2]), &[stride as i64; 2])?;
@@ -184,7 +174,7 @@ fn max_pool(node: &NodeProto, kernel: usize, stride: usize) -> Found<()> {
     padding(node, if stride == 1 { kernel / 2 } else { 0 })
 }
 
-fn padding(node: &NodeProto, pad: usize) -> Found<()> {
+pub(super) fn padding(node: &NodeProto, pad: usize) -> Found<()> {
     same("dilation", integers(node, "dilations", &[1; 2]), &[1; 2])?;
     match text(node, "auto_pad", "NOTSET") {
         "NOTSET" => same("padding", integers(node, "pads", &[0; 4]), &[pad as i64; 4]),
