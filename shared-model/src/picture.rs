@@ -1,6 +1,7 @@
 //! Pictures, and how they are fitted into the network's input: one function for training-time evaluation, the command
 //! line and the page.
 
+use crate::kernels::resize::{BITS, Columns, blend_rows, filter_row};
 use crate::weights::ColourOrder;
 
 /// Pixels of a decoded picture, upright (EXIF orientation applied), borrowed from whoever decoded it.
@@ -107,34 +108,38 @@ pub fn letterbox(picture: Picture<'_>, side: usize, order: ColourOrder) -> (Vec<
     let fit = Letterbox::fit(picture.width, picture.height, side);
     let area = side * side;
     let mut planes = vec![f32::from(PAD); 3 * area];
-    let columns = taps(picture.width, fit.width);
-    let rows = taps(picture.height, fit.height);
-    let halves = picture.width == 2 * fit.width && picture.height == 2 * fit.height;
     let channels = picture.channels;
-    let row_at = |y: usize| &picture.pixels[y * picture.width * channels..][..picture.width * channels];
-    // Two source rows, filtered horizontally; neighbouring output rows often share them.
+    let mut columns = Columns::default();
+    for taps in taps(picture.width, fit.width) {
+        for i in 0..2 {
+            columns.offsets[i].push(taps.at[i] * channels);
+            columns.weights[i].push(taps.weights[i]);
+        }
+    }
+    let halves = picture.width == 2 * fit.width && picture.height == 2 * fit.height;
+    // Two source rows, filtered horizontally (3 planes); neighbouring output rows often share them.
     let mut filtered = [(usize::MAX, vec![0i32; 3 * fit.width]), (usize::MAX, vec![0i32; 3 * fit.width])];
-    for (y, row) in rows.iter().enumerate() {
-        let (top, bottom) = (row.first, row.second);
-        if filtered[1].0 == top {
+    for (y, taps) in taps(picture.height, fit.height).into_iter().enumerate() {
+        if filtered[1].0 == taps.at[0] {
             filtered.swap(0, 1);
         }
-        for (slot, source) in filtered.iter_mut().zip([top, bottom]) {
+        for (slot, source) in filtered.iter_mut().zip(taps.at) {
             if slot.0 != source {
-                filter_row(row_at(source), channels, &columns, &mut slot.1);
+                filter_row(&picture.pixels[source * picture.width * channels..], &columns, &mut slot.1);
                 slot.0 = source;
             }
         }
-        let (first, second) = (&filtered[0].1, &filtered[1].1);
-        for c in 0..3 {
+        let rows = filtered[0].1.chunks_exact(fit.width).zip(filtered[1].1.chunks_exact(fit.width));
+        for (c, (a, b)) in rows.enumerate() {
             let plane = match order {
                 ColourOrder::Rgb => c,
                 ColourOrder::Bgr => 2 - c,
             };
             let out = &mut planes[plane * area + y * side..][..fit.width];
-            for (x, out) in out.iter_mut().enumerate() {
-                let (a, b) = (first[3 * x + c], second[3 * x + c]);
-                *out = if halves { half(a, b) } else { row.blend(a, b) };
+            if halves {
+                out.iter_mut().zip(a.iter().zip(b)).for_each(|(out, (&a, &b))| *out = half(a, b));
+            } else {
+                blend_rows(a, b, taps.weights, out);
             }
         }
     }
@@ -144,21 +149,11 @@ pub fn letterbox(picture: Picture<'_>, side: usize, order: ColourOrder) -> (Vec<
 /// Two source positions and their weights, which add up to `ONE`.
 #[derive(Clone, Copy, Debug)]
 struct Taps {
-    first: usize,
-    second: usize,
+    at: [usize; 2],
     weights: [i32; 2],
 }
 
-const BITS: u32 = 11;
 const ONE: f32 = (1 << BITS) as f32;
-
-impl Taps {
-    /// The vertical half of the filter, rounded as OpenCV's vector code does.
-    fn blend(self, a: i32, b: i32) -> f32 {
-        let value = (((self.weights[0] * (a >> 4)) >> 16) + ((self.weights[1] * (b >> 4)) >> 16) + 2) >> 2;
-        value.clamp(0, 255) as f32
-    }
-}
 
 /// OpenCV turns exact halving into an average of four; with both weights one half, `a` and `b` are sums times 1024.
 fn half(a: i32, b: i32) -> f32 {
@@ -176,22 +171,7 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
             let fraction = position - floor;
             let inside = |at: f32| (at.max(0.0) as usize).min(last);
             let weight = |f: f32| (f * ONE).round_ties_even() as i32;
-            Taps {
-                first: inside(floor),
-                second: inside(floor + 1.0),
-                weights: [weight(1.0 - fraction), weight(fraction)],
-            }
+            Taps { at: [inside(floor), inside(floor + 1.0)], weights: [weight(1.0 - fraction), weight(fraction)] }
         })
         .collect()
-}
-
-/// The horizontal half of the filter: one row, three channels interleaved, values times `ONE`.
-fn filter_row(row: &[u8], channels: usize, columns: &[Taps], out: &mut [i32]) {
-    for (taps, out) in columns.iter().zip(out.chunks_exact_mut(3)) {
-        let a = &row[taps.first * channels..][..3];
-        let b = &row[taps.second * channels..][..3];
-        for c in 0..3 {
-            out[c] = i32::from(a[c]) * taps.weights[0] + i32::from(b[c]) * taps.weights[1];
-        }
-    }
 }

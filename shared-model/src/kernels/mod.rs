@@ -13,8 +13,9 @@ pub(crate) mod parallel;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod predict;
+pub(crate) mod resize;
 pub(crate) mod simd;
 pub(crate) mod stem;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

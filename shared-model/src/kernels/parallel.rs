@@ -191,11 +191,16 @@ impl Team {
     }
 }
 
-/// Waits a moment: without sleeping at first, then leaving the processor to others.
+/// Waits a moment: without sleeping at first, then leaving the processor to others, one of which may be what is waited for.
 fn pause(spins: &mut u32) {
     *spins += 1;
     if spins.is_multiple_of(SPINS) {
-        std::thread::yield_now();
+        // In WebAssembly, `yield_now` does nothing.
+        if cfg!(target_arch = "wasm32") {
+            std::thread::sleep(std::time::Duration::from_micros(20));
+        } else {
+            std::thread::yield_now();
+        }
     }
     std::hint::spin_loop();
 }
