@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, serves and checks the project. One file per command; this one only dispatches.
 
 mod bindgen;
+mod builds;
 mod cargo;
 mod demo;
 mod html;
