@@ -50,10 +50,9 @@ impl Build {
         remap_sources(&mut cargo)?;
         // Added to the flags in .cargo/config.toml, not instead of them.
         cargo.arg(format!("--config=target.{TARGET}.rustflags={:?}", self.rustflags));
-        if self.has_threads {
-            // Build scripts ask for the variable that allows `build-std`: in one folder the builds would evict each other.
-            cargo.arg("--target-dir").arg(root().join("target/threads"));
-        }
+        // In one folder the builds would evict each other: cargo tells them apart neither by these flags nor by the variable
+        // that allows `build-std`, for which build scripts ask.
+        cargo.arg("--target-dir").arg(root().join("target").join(self.name));
         bind(executable(&build(&mut cargo)?, "worker")?)
     }
 }
