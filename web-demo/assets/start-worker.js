@@ -40,7 +40,7 @@ const threads = Math.max(1, Math.trunc(asked.get("threads")) || Math.min(cores, 
 globalThis.workerStart = {
   build: why ? single : "threads",
   threads: why ? 1 : threads,
-  why: why ?? "",
+  why: why ?? (threads > 1 ? "" : "The page's address asks for it."),
   events: [],
   start() {
     const file = name => assets[name] && new URL(assets[name], document.baseURI);

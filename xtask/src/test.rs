@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use xtask::chromium;
 
 use crate::cargo::{build, cargo, executable, find_program, root, run};
 use crate::steps::Steps;
@@ -96,12 +97,12 @@ fn clippy_wasm(steps: &mut Steps, toolchain: &WasmToolchain) {
 /// The tests in `tests/tests/browser.rs`, which are `#[ignore]`d for all who have not built the site.
 fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, program: &PathBuf) {
     const NAME: &str = "tests in the browser";
-    let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(find_program);
+    let chromium = chromium::NAMES.into_iter().find_map(find_program);
     match (site, chromium, find_program("chromedriver")) {
         (None, ..) => steps.not_run(NAME, "There is no site to test: see the steps above."),
         (Some(dist), Some(chromium), Some(chromedriver)) => {
             let mut tests = cargo();
-            tests.args(["test", "--workspace", "--test", "browser", "--", "--include-ignored"]);
+            tests.args(["test", "--workspace", "--no-fail-fast", "--test", "browser", "--", "--include-ignored"]);
             tests.env("YOLOX_DIST", dist).env("YOLOX_BIN", program);
             tests.env("YOLOX_CHROMIUM", chromium).env("YOLOX_CHROMEDRIVER", chromedriver);
             steps.run(NAME, || run(&mut tests));
