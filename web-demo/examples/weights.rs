@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let variant = Variant::named(&name)?;
         let bytes = match manifest.models.iter().find(|entry| entry.variant == name) {
             Some(entry) => fs::read(models.join(&entry.file))?,
-            None => Weights::random(variant, 20, 0).to_bytes(Precision::F32)?,
+            None => Weights::random(variant, 20, 0).to_bytes(Precision::Single)?,
         };
         fs::write(Path::new(&folder).join(format!("{name}.safetensors")), bytes)?;
     }

@@ -117,7 +117,8 @@ impl BenchWeb {
     /// One job for each variant and build; their weights are on the server then.
     fn jobs(&self, site: &Path, server: &Server) -> Result<Vec<Job<'_>>> {
         let weights = tempfile::tempdir()?;
-        let programs = build(cargo().args(["build", "--quiet", "--package", "web-demo", "--example", "weights"]))?;
+        // With the whole workspace selected, as `cargo xtask test` does, so that nothing is compiled twice.
+        let programs = build(cargo().args(["build", "--quiet", "--workspace", "--example", "weights"]))?;
         run(Command::new(executable(&programs, "weights")?).arg(weights.path()).args(&self.variant))?;
         let assets = assets(site)?;
         let url = |name: &str| match assets.get(name) {

@@ -19,6 +19,9 @@ pub struct Build {
     has_threads: bool,
 }
 
+/// What cargo is asked for: the worker without the page.
+pub const WORKER: [&str; 5] = ["--package", "web-demo", "--no-default-features", "--bin", "worker"];
+
 /// Multiply-adds in one instruction.
 pub const RELAXED: Build =
     Build { name: "relaxed", rustflags: &["-Ctarget-feature=+relaxed-simd"], has_threads: false };
@@ -43,13 +46,16 @@ pub const THREADS: Build = Build {
 };
 
 impl Build {
+    /// The argument by which cargo adds this build's flags to those in `.cargo/config.toml`.
+    pub fn config(&self) -> String {
+        format!("--config=target.{TARGET}.rustflags={:?}", self.rustflags)
+    }
+
     /// Compiles the worker's program.
     pub fn compile(&self, toolchain: &WasmToolchain) -> Result<Program> {
         let mut cargo = if self.has_threads { toolchain.cargo_with_std("build") } else { toolchain.cargo("build") };
-        cargo.args(["--package", "web-demo", "--no-default-features", "--bin", "worker", "--profile", "web"]);
+        cargo.args(WORKER).args(["--profile", "web"]).arg(self.config());
         remap_sources(&mut cargo)?;
-        // Added to the flags in .cargo/config.toml, not instead of them.
-        cargo.arg(format!("--config=target.{TARGET}.rustflags={:?}", self.rustflags));
         // In one folder the builds would evict each other: cargo tells them apart neither by these flags nor by the variable
         // that allows `build-std`, for which build scripts ask.
         cargo.arg("--target-dir").arg(root().join("target").join(self.name));

@@ -54,6 +54,11 @@ pub fn command_line() -> Result<Command> {
     Ok(Command::new(program))
 }
 
+/// The folder of the site.
+pub fn site() -> PathBuf {
+    env::var_os("YOLOX_DIST").map_or_else(|| repository().join("dist"), PathBuf::from)
+}
+
 /// What the tests need and do not make themselves.
 struct Tools {
     site: PathBuf,
@@ -64,7 +69,7 @@ struct Tools {
 impl Tools {
     /// What is missing is said loudly, with its remedy; under continuous integration it is a failure.
     fn find() -> Option<Self> {
-        let site = env::var_os("YOLOX_DIST").map_or_else(|| repository().join("dist"), PathBuf::from);
+        let site = site();
         let found = (|| {
             ensure!(site.join("index.html").is_file(), "there is no site in {}: run `cargo xtask web`", site.display());
             let chromium = program("YOLOX_CHROMIUM", &chromium::NAMES).context("Chromium is missing")?;
