@@ -5,7 +5,7 @@ const PATIENCE_MS = 10_000;
 // Of a thread, in bytes: as much as the first one has.
 const STACK = 1 << 20;
 
-const { bindings, wasm, thread, threads } = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+const { bindings, wasm, thread, threads } = Object.fromEntries(new URLSearchParams(new URL(import.meta.url).hash.slice(1)));
 
 async function run() {
   // All on their way at once.
