@@ -21,7 +21,8 @@ use crate::web::build_site;
 ///
 /// A row is a variant in a build of the worker. Rows take turns, so that a disturbance hits all. The weights are the
 /// published ones, or else random, which costs the same time. Times are milliseconds of the network: `cold` of the first
-/// run, `median` and `min` of warm ones; memory is what the worker has taken from the browser after the runs.
+/// run in a browser that has just started, `median` and `min` of warm ones; memory is what the worker has taken from the
+/// browser after the runs.
 #[derive(clap::Args)]
 pub struct BenchWeb {
     /// Variants, separated by commas
@@ -62,13 +63,21 @@ struct Job<'a> {
     model: Value,
 }
 
-/// What came of it.
-#[derive(Serialize, Deserialize)]
+/// A row of the result.
+#[derive(Serialize)]
 struct Row {
+    /// The first run in a browser that has just started.
+    cold_ms: f64,
+    #[serde(flatten)]
+    times: Times,
+}
+
+/// What one worker's runs came to.
+#[derive(Serialize, Deserialize)]
+struct Times {
     variant: String,
     build: String,
     threads: u16,
-    cold_ms: f64,
     median_ms: f64,
     min_ms: f64,
     /// Of a picture without objects.
@@ -82,7 +91,8 @@ struct Row {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Answer {
-    Rows(Vec<Row>),
+    Rows(Vec<Times>),
+    Cold { cold_ms: f64 },
     Failed { error: String },
 }
 
@@ -100,12 +110,18 @@ impl BenchWeb {
         let server = Server::start(&site, 0).context("cannot start the server")?;
         server.put("bench.html", include_bytes!("bench_web/bench.html").to_vec());
         let jobs = self.jobs(&site, &server)?;
+        // Each in a browser of its own: what a browser has compiled once is warm for the next worker too.
+        let mut cold = Vec::new();
+        for job in &jobs {
+            server.put("bench.json", serde_json::to_vec(&json!({ "jobs": [job], "runs": 0 }))?);
+            match posted(&server)? {
+                Answer::Cold { cold_ms } => cold.push(cold_ms),
+                _ => bail!("the page of the measurement is of another version"),
+            }
+        }
         server.put("bench.json", serde_json::to_vec(&json!({ "jobs": jobs, "runs": self.runs }))?);
-
-        let rows = match serde_json::from_str(&posted(&server)?)? {
-            Answer::Rows(rows) => rows,
-            Answer::Failed { error } => bail!("the measurement failed: {error}"),
-        };
+        let Answer::Rows(times) = posted(&server)? else { bail!("the page of the measurement is of another version") };
+        let rows: Vec<_> = cold.into_iter().zip(times).map(|(cold_ms, times)| Row { cold_ms, times }).collect();
         if self.json {
             println!("{}", serde_json::to_string_pretty(&rows)?);
         } else {
@@ -164,7 +180,7 @@ fn assets(site: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 /// What the page of the measurement posts when a browser has opened it.
-fn posted(server: &Server) -> Result<String> {
+fn posted(server: &Server) -> Result<Answer> {
     let browser = env::var_os("YOLOX_CHROMIUM").map(PathBuf::from);
     let browser = browser.or_else(|| chromium::NAMES.into_iter().find_map(find_program));
     let browser = browser.context("Chromium is missing. On Debian: apt-get install chromium, as root")?;
@@ -176,7 +192,10 @@ fn posted(server: &Server) -> Result<String> {
     let start = Instant::now();
     loop {
         if let Some(body) = server.posted(Duration::from_millis(200)) {
-            return Ok(String::from_utf8(body)?);
+            return match serde_json::from_slice(&body)? {
+                Answer::Failed { error } => bail!("the measurement failed: {error}"),
+                answer => Ok(answer),
+            };
         }
         if let Some(status) = browser.0.try_wait()? {
             bail!("Chromium ended ({status}) before it had measured anything");
@@ -203,13 +222,13 @@ fn table(rows: &[Row]) -> String {
         "{:12} {:8} {:>7} {:>8} {:>9} {:>8} {:>14} {:>12} {:>10}\n",
         "variant", "build", "threads", "cold ms", "median ms", "min ms", "postprocess ms", "12 MP fit ms", "memory MB"
     );
-    for row in rows {
+    for Row { cold_ms, times: row } in rows {
         table += &format!(
             "{:12} {:8} {:>7} {:>8.1} {:>9.1} {:>8.1} {:>14.2} {:>12.1} {:>10.1}\n",
             row.variant,
             row.build,
             row.threads,
-            row.cold_ms,
+            cold_ms,
             row.median_ms,
             row.min_ms,
             row.postprocess_ms,
