@@ -1,7 +1,7 @@
 //! A static web server for the site, as a good host would serve it: MIME types, caching, cross-origin isolation.
 //!
-//! It can also serve under a sub-path and misbehave on demand, which the browser tests need, and take what a page posts. It runs on a thread of its own, so that both
-//! synchronous and asynchronous callers can use it; dropping [`Server`] ends it.
+//! It can also serve under a sub-path and misbehave on demand, which the browser tests need, and take what a page posts. It runs on a
+//! thread of its own, so that both synchronous and asynchronous callers can use it; dropping [`Server`] ends it.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
