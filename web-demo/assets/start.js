@@ -1,15 +1,9 @@
-// Loads the page's program and the worker at the same time, and shows how far they are.
+// Loads the page's program, and shows how far it is.
 
 const assets = JSON.parse(document.getElementById("assets").textContent);
 const url = name => new URL(assets[name], document.baseURI);
 
 try {
-  // The page takes the worker over, together with what it has said so far.
-  const worker = new Worker(url("worker.js"), { type: "module" });
-  const events = [];
-  worker.onmessage = worker.onerror = event => events.push(event);
-  globalThis.startup = { worker, events };
-
   const program = await fetch(url("page.wasm"));
   if (!program.ok) throw new Error(`the server answered ${program.status} to ${program.url}`);
   const { default: init } = await import(url("page.js"));

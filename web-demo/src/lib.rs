@@ -2,6 +2,7 @@
 //!
 //! [`page`] shows pictures, boxes and figures and never runs a network; [`worker`] runs the networks and shows nothing.
 
+#[cfg(feature = "page")]
 pub mod page;
 pub mod protocol;
 pub mod worker;

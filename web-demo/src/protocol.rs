@@ -49,7 +49,12 @@ pub struct ModelFile {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// The worker listens.
-    Ready,
+    Ready {
+        /// Threads that share the work.
+        threads: usize,
+        /// Whether this build multiplies and adds in one instruction.
+        relaxed_simd: bool,
+    },
     /// Bytes of a model's weights have arrived.
     Progress {
         /// The model's name.
@@ -108,6 +113,8 @@ pub enum Reply {
         model: String,
         /// One entry a run.
         timings: Vec<Timing>,
+        /// WebAssembly memory that the worker has taken so far, in bytes: it never gives any back.
+        memory: u64,
     },
     /// A run failed, and the worker lives on.
     RunFailed {

@@ -23,6 +23,10 @@ pub struct Demo {
     /// Open the page in the default browser
     #[arg(long)]
     open: bool,
+
+    /// Leave out the headers that isolate the page, as most web hosts do: it then runs on one thread
+    #[arg(long)]
+    no_isolation: bool,
 }
 
 impl Demo {
@@ -31,6 +35,7 @@ impl Demo {
         let dist = root().join("dist");
         // Before the build, which takes minutes: a port in use is better learnt of now.
         let server = start(&dist, self.port)?;
+        server.isolate(!self.no_isolation);
         build_site(&WasmToolchain::ensure()?, &dist)?;
         println!("The page is at {} - Ctrl-C ends it.", server.url());
         if self.open

@@ -14,14 +14,11 @@ const MARKER: &str = "<!-- assets -->";
 
 /// What every visit needs, as `link` elements: the browser fetches it while it still parses the page.
 ///
-/// The worker starts when the page runs and then finds its program in the browser's cache. A `preload` would be for the page's own use, and
-/// the console would complain that it is unused.
-const PRELOADED: [(&str, &str); 5] = [
+/// Which build of the worker's program a visit needs turns out only in the browser.
+const PRELOADED: [(&str, &str); 3] = [
     ("page.js", r#"rel="modulepreload""#),
     ("page.wasm", r#"rel="preload" as="fetch" type="application/wasm" crossorigin"#),
     ("worker.js", r#"rel="modulepreload""#),
-    ("worker-bindings.js", r#"rel="modulepreload""#),
-    ("worker.wasm", r#"rel="prefetch""#),
 ];
 
 /// Fills in the template.
@@ -98,7 +95,7 @@ mod tests {
         let page = render(MARKER, &site).unwrap();
         let (_, json) = page.split_once(r#"id="assets">"#).unwrap();
         let map: BTreeMap<String, String> = serde_json::from_str(json.split_once("</script>").unwrap().0).unwrap();
-        assert_eq!(map.len(), 7);
+        assert_eq!(map.len(), 5);
         assert_eq!(map["models/manifest.json"], site.url("models/manifest.json").unwrap());
         assert!(map.values().all(|url| !url.starts_with('/') && !url.contains(':')));
     }

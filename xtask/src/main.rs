@@ -1,6 +1,8 @@
 //! `cargo xtask`: builds, serves and checks the project. One file per command; this one only dispatches.
 
+mod bench_web;
 mod bindgen;
+mod builds;
 mod cargo;
 mod demo;
 mod html;
@@ -24,6 +26,7 @@ enum Command {
     Demo(demo::Demo),
     Web(web::Web),
     Test(test::Test),
+    BenchWeb(bench_web::BenchWeb),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Web(web) => web.run(),
         Command::Test(test) => test.run(),
+        Command::BenchWeb(bench) => bench.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,20 +1,22 @@
 //! A static web server for the site, as a good host would serve it: MIME types, caching, cross-origin isolation.
 //!
-//! It can also serve under a sub-path and misbehave on demand, which the browser tests need. It runs on a thread of its own, so that both
-//! synchronous and asynchronous callers can use it; dropping [`Server`] ends it.
+//! It can also serve under a sub-path and misbehave on demand, which the browser tests need, and take what a page posts. It runs on a
+//! thread of its own, so that both synchronous and asynchronous callers can use it; dropping [`Server`] ends it.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION};
-use axum::http::{HeaderValue, Response, StatusCode, Uri};
+use axum::http::{HeaderValue, Method, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use futures_util::{StreamExt, stream};
 use tokio::sync::oneshot;
@@ -36,10 +38,14 @@ pub enum Fault {
     Stalled,
 }
 
+/// The largest message that a page may post, in bytes.
+const MOST_POSTED: usize = 1 << 20;
+
 /// A running server.
 pub struct Server {
     site: Arc<Site>,
     address: SocketAddr,
+    posted: mpsc::Receiver<Bytes>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -50,6 +56,10 @@ struct Site {
     base: String,
     /// Pairs of a path's beginning (below the base) and what happens to it.
     faults: Mutex<Vec<(String, Fault)>>,
+    /// Files beside those in the folder.
+    extra: Mutex<BTreeMap<String, Vec<u8>>>,
+    is_isolated: AtomicBool,
+    inbox: mpsc::Sender<Bytes>,
 }
 
 impl Server {
@@ -64,7 +74,15 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let site = Arc::new(Site { folder: folder.to_path_buf(), base: base.to_owned(), faults: Mutex::default() });
+        let (inbox, posted) = mpsc::channel();
+        let site = Arc::new(Site {
+            folder: folder.to_path_buf(),
+            base: base.to_owned(),
+            faults: Mutex::default(),
+            extra: Mutex::default(),
+            is_isolated: AtomicBool::new(true),
+            inbox,
+        });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&site));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = oneshot::channel();
@@ -81,7 +99,7 @@ impl Server {
             // Open connections must not keep a test waiting.
             runtime.shutdown_background();
         })?;
-        Ok(Server { site, address, stop: Some(stop), thread: Some(thread) })
+        Ok(Server { site, address, posted, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The address to open in a browser.
@@ -97,6 +115,21 @@ impl Server {
     /// Ends all faults.
     pub fn heal(&self) {
         self.faults().clear();
+    }
+
+    /// Whether answers carry the headers that isolate the page from other origins, as they do at first.
+    pub fn isolate(&self, is_isolated: bool) {
+        self.site.is_isolated.store(is_isolated, Ordering::Relaxed);
+    }
+
+    /// Serves `content` at `path` below the base, whatever the folder has there.
+    pub fn put(&self, path: &str, content: Vec<u8>) {
+        self.site.extra.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), content);
+    }
+
+    /// What a page has posted, to whatever path; waits for it at most so long.
+    pub fn posted(&self, patience: Duration) -> Option<Vec<u8>> {
+        self.posted.recv_timeout(patience).ok().map(Vec::from)
     }
 
     /// Serves until the process ends.
@@ -139,8 +172,13 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response<Bod
         Some(Fault::WrongBytes) => {
             ([(CACHE_CONTROL, "no-store")], "<!doctype html><title>Sign in</title>").into_response()
         }
+        None if request.method() == Method::POST => receive(&site, request).await,
         fault => {
-            let response = file(&site.folder, &path, request).await;
+            let extra = site.extra.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
+            let response = match extra {
+                Some(content) => ([(CACHE_CONTROL, "no-store"), (CONTENT_TYPE, mime(&path))], content).into_response(),
+                None => file(&site.folder, &path, request).await,
+            };
             match fault {
                 Some(fault) => cut_short(response, fault),
                 None => response,
@@ -149,16 +187,25 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response<Bod
     };
 
     let headers = response.headers_mut();
+    let mut insert = |name, value| drop(headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value)));
+    insert("x-content-type-options", "nosniff");
     // A page may share memory between threads and use precise timers only when it is isolated from other origins.
-    for (name, value) in [
-        ("cross-origin-opener-policy", "same-origin"),
-        ("cross-origin-embedder-policy", "require-corp"),
-        ("cross-origin-resource-policy", "same-origin"),
-        ("x-content-type-options", "nosniff"),
-    ] {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    if site.is_isolated.load(Ordering::Relaxed) {
+        insert("cross-origin-opener-policy", "same-origin");
+        insert("cross-origin-embedder-policy", "require-corp");
+        insert("cross-origin-resource-policy", "same-origin");
     }
     response
+}
+
+/// Puts what a page posts into the inbox.
+async fn receive(site: &Site, request: Request) -> Response<Body> {
+    match to_bytes(request.into_body(), MOST_POSTED).await {
+        // The receiving end lives as long as the server.
+        Ok(body) => drop(site.inbox.send(body)),
+        Err(_) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+    }
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// The file at `path` below `folder`, with the caching that its name allows.
@@ -174,6 +221,15 @@ async fn file(folder: &Path, path: &str, request: Request) -> Response<Body> {
     let caching = if is_hashed(path) { "public, max-age=31536000, immutable" } else { "no-cache" };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     response
+}
+
+/// Of the files that are put beside the folder's.
+fn mime(path: &str) -> &'static str {
+    match path.rsplit_once('.') {
+        Some((_, "html")) => "text/html",
+        Some((_, "json")) => "application/json",
+        _ => "application/octet-stream",
+    }
 }
 
 fn missing() -> Response<Body> {

@@ -10,24 +10,36 @@ use crate::site::Site;
 
 /// The table: each file with its bytes, and its bytes after gzip, as most hosts send it.
 pub fn table(page: &str, site: &Site) -> Result<String> {
-    let mut rows = vec![("index.html", page.len(), gzipped(page.as_bytes())?)];
+    let mut rows = vec![("index.html".to_owned(), page.len(), gzipped(page.as_bytes())?)];
     for (_, file) in site.files() {
-        rows.push((&file.url, file.content.len(), gzipped(&file.content)?));
+        rows.push((file.url.clone(), file.content.len(), gzipped(&file.content)?));
     }
-    let sum = |name, of: &dyn Fn(&str) -> bool| {
-        let chosen = || rows.iter().filter(|(url, ..)| of(url));
-        (name, chosen().map(|row| row.1).sum(), chosen().map(|row| row.2).sum())
-    };
-    let code = sum("all wasm and js", &|url| url.ends_with(".wasm") || url.ends_with(".js"));
-    let total = sum("everything", &|_| true);
+    // A visitor downloads one build of the worker.
+    let builds = site.files().filter_map(|(name, _)| name.strip_prefix("worker-")?.strip_suffix(".wasm"));
+    let builds: Vec<String> = builds.map(|build| format!("worker-{build}-")).collect();
+    let is_code = |url: &str| url.ends_with(".wasm") || url.ends_with(".js");
+    let mut sums = Vec::new();
+    for build in &builds {
+        let is_other = |url: &str| builds.iter().any(|other| other != build && url.starts_with(other.as_str()));
+        let name = format!("wasm and js with {}", build.trim_end_matches('-'));
+        sums.push(sum(name, rows.iter().filter(|row| is_code(&row.0) && !is_other(&row.0))));
+    }
+    sums.push(sum("everything".to_owned(), rows.iter()));
+    rows.append(&mut sums);
 
-    let width = rows.iter().map(|(url, ..)| url.len()).max().unwrap_or_default().max(code.0.len());
-    let line = |(name, bytes, gzip): &(&str, usize, usize)| format!("{name:width$} {bytes:>12} {gzip:>12}\n");
+    let width = rows.iter().map(|row| row.0.len()).max().unwrap_or_default();
     let mut table = format!("{:width$} {:>12} {:>12}\n", "file", "bytes", "gzip");
-    rows.iter().for_each(|row| table += &line(row));
-    table += &line(&code);
-    table += &line(&total);
+    for (name, bytes, gzip) in &rows {
+        table += &format!("{name:width$} {bytes:>12} {gzip:>12}\n");
+    }
     Ok(table)
+}
+
+/// A file or several: name, bytes, bytes after gzip.
+type Row = (String, usize, usize);
+
+fn sum<'a>(name: String, rows: impl Iterator<Item = &'a Row>) -> Row {
+    rows.fold((name, 0, 0), |(name, bytes, gzip), row| (name, bytes + row.1, gzip + row.2))
 }
 
 fn gzipped(content: &[u8]) -> Result<usize> {

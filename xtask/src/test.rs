@@ -4,7 +4,9 @@ use std::env;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use xtask::chromium;
 
+use crate::builds::{THREADS, WORKER};
 use crate::cargo::{build, cargo, executable, find_program, root, run};
 use crate::steps::Steps;
 use crate::toolchain::WasmToolchain;
@@ -59,14 +61,16 @@ impl Test {
             }
         };
 
-        // With the whole workspace selected, so that its dependencies are compiled as for the tests, and only once.
-        let program = steps.run("native programs", || {
-            let programs = build(cargo().args(["build", "--workspace", "--bins"]))?;
+        // All targets, since tests bring features of their own: without them the dependencies would be compiled once for the
+        // programs and once more for the tests.
+        let program = steps.run("programs and tests", || {
+            let programs = build(cargo().args(["build", "--workspace", "--all-targets"]))?;
             executable(&programs, "yolox-nano").map(PathBuf::from)
         });
         let Some(program) = program else { return steps.finish(is_ci) };
 
-        steps.run("tests", || run(cargo().args(["test", "--workspace"]).env("YOLOX_BIN", &program)));
+        let tests = ["test", "--workspace", "--no-fail-fast"];
+        steps.run("tests", || run(cargo().args(tests).env("YOLOX_BIN", &program)));
         browser_tests(&mut steps, site, &program);
         steps.finish(is_ci)
     }
@@ -80,12 +84,17 @@ fn has(subcommand: &str) -> bool {
 /// Lints the code that exists only in the browser.
 fn clippy_wasm(steps: &mut Steps, toolchain: &WasmToolchain) {
     const NAME: &str = "clippy for wasm32";
+    const DENY: [&str; 3] = ["--", "--deny", "warnings"];
     match toolchain {
         WasmToolchain::Installed if !has("clippy") => steps.not_run(NAME, NO_CLIPPY),
         WasmToolchain::Installed => {
             let mut clippy = toolchain.cargo("clippy");
-            clippy.args(["--package", "web-demo", "--bins", "--", "--deny", "warnings"]);
+            clippy.args(["--package", "web-demo", "--bins"]).args(DENY);
             steps.run(NAME, || run(&mut clippy));
+            // Nothing is linked, so the standard library without threads does.
+            let mut clippy = toolchain.cargo("clippy");
+            clippy.args(WORKER).arg(THREADS.config()).args(DENY);
+            steps.run("clippy for threads", || run(&mut clippy));
         }
         WasmToolchain::BuildStd { .. } => {
             println!("\n==> {NAME}: left out, as the compiler in use builds the standard library too");
@@ -96,13 +105,16 @@ fn clippy_wasm(steps: &mut Steps, toolchain: &WasmToolchain) {
 /// The tests in `tests/tests/browser.rs`, which are `#[ignore]`d for all who have not built the site.
 fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, program: &PathBuf) {
     const NAME: &str = "tests in the browser";
-    let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(find_program);
+    let chromium = chromium::NAMES.into_iter().find_map(find_program);
     match (site, chromium, find_program("chromedriver")) {
         (None, ..) => steps.not_run(NAME, "There is no site to test: see the steps above."),
         (Some(dist), Some(chromium), Some(chromedriver)) => {
             let mut tests = cargo();
-            tests.args(["test", "--workspace", "--test", "browser", "--", "--include-ignored"]);
+            tests.args(["test", "--workspace", "--no-fail-fast", "--test", "browser", "--", "--include-ignored"]);
             tests.env("YOLOX_DIST", dist).env("YOLOX_BIN", program);
+            if let Ok(xtask) = env::current_exe() {
+                tests.env("YOLOX_XTASK", xtask);
+            }
             tests.env("YOLOX_CHROMIUM", chromium).env("YOLOX_CHROMEDRIVER", chromedriver);
             steps.run(NAME, || run(&mut tests));
         }

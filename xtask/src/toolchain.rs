@@ -7,24 +7,32 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::cargo::{cargo, find_program, output, root, run};
 
 /// The target of the page and its worker.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
+/// What cargo then compiles with a program.
+const BUILD_STD: &str = "-Zbuild-std=std,panic_abort";
+
 /// Debian's packages of a recent Rust, and the linker that goes with them.
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
-/// Where those packages put the sources of the standard library.
-const DEBIAN_SOURCES: &str = "/usr/lib/rustlib/src/rust/library/Cargo.lock";
+/// Where the sources of the standard library are, from a compiler's folder on.
+const SOURCES: &str = "lib/rustlib/src/rust/library/Cargo.lock";
 
 const REMEDY: &str = "\
 the page needs a Rust compiler for WebAssembly, and the one in use has no wasm32-unknown-unknown target.
   With rustup:                    rustup target add wasm32-unknown-unknown
   With Debian's packages, as root: apt-get install rustc-web cargo-web rust-web-src lld
 Then run the command again.";
+
+const NO_SOURCES: &str = "\
+the sources of the standard library are missing.
+  With rustup:                    rustup component add rust-src
+  With Debian's packages, as root: apt-get install rust-web-src";
 
 /// How wasm32 programs are compiled on this machine.
 pub enum WasmToolchain {
@@ -90,11 +98,50 @@ impl WasmToolchain {
             }
         }
         if let WasmToolchain::BuildStd { linker } = self {
-            command.arg("-Zbuild-std=std,panic_abort");
+            command.arg(BUILD_STD);
             command.arg(format!("--config=target.{TARGET}.linker={linker:?}"));
         }
         command
     }
+
+    /// The same, the standard library included: a program with threads needs one that is compiled for them.
+    pub fn cargo_with_std(&self, subcommand: &str) -> Command {
+        let mut command = self.cargo(subcommand);
+        if let WasmToolchain::Installed = self {
+            command.env("RUSTC_BOOTSTRAP", "1").arg(BUILD_STD);
+        }
+        command
+    }
+
+    /// Sees to it that [`WasmToolchain::cargo_with_std`] finds the sources it needs. Installs what is missing, and says so.
+    ///
+    /// # Errors
+    /// Says what is missing, and how to get it.
+    pub fn ensure_std_sources(&self) -> Result<()> {
+        if let WasmToolchain::Installed = self
+            && !has_sources()
+        {
+            if find_program("rustup").is_some() {
+                println!("The standard library's sources are missing. Running `rustup component add rust-src`.");
+                let _ = run(Command::new("rustup").current_dir(root()).args(["component", "add", "rust-src"]));
+            }
+            ensure!(has_sources(), NO_SOURCES);
+        }
+        // What the library is made of besides comes from the registry.
+        run(self.cargo_with_std("fetch").arg("--quiet")).context("the standard library's dependencies cannot be had")
+    }
+}
+
+/// Whether the compiler in use has the sources of its standard library.
+fn has_sources() -> bool {
+    sysroot().join(SOURCES).is_file()
+}
+
+/// The folder of the compiler in use.
+pub fn sysroot() -> PathBuf {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    // A missing or broken compiler is reported by the build that needs it.
+    output(Command::new(rustc).args(["--print", "sysroot"])).unwrap_or_default().trim().into()
 }
 
 /// Whether the compiler in use has the target.
@@ -106,12 +153,12 @@ pub fn is_installed() -> bool {
 }
 
 fn is_debian_ready() -> bool {
-    ["/usr/bin/cargo", "/usr/bin/rustc", DEBIAN_SOURCES].iter().all(|path| Path::new(path).exists())
+    ["/usr/bin/cargo", "/usr/bin/rustc"].iter().all(|path| Path::new(path).exists())
+        && Path::new("/usr").join(SOURCES).exists()
 }
 
 fn linker() -> Option<PathBuf> {
-    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"])).unwrap_or_default();
     let host = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let bundled = Path::new(sysroot.trim()).join("lib/rustlib").join(host).join("bin/rust-lld");
+    let bundled = sysroot().join("lib/rustlib").join(host).join("bin/rust-lld");
     if bundled.is_file() { Some(bundled) } else { find_program("wasm-ld") }
 }

@@ -1,14 +1,16 @@
 //! `cargo xtask web`: the static site.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
 
-use crate::bindgen::bind;
+use crate::bindgen::{Program, bind};
+use crate::builds::{RELAXED, THREADS};
 use crate::cargo::{build, executable, root};
 use crate::site::Site;
-use crate::toolchain::WasmToolchain;
+use crate::toolchain::{TARGET, WasmToolchain, sysroot};
 use crate::{html, sizes};
 
 /// Build the comparison page as a static site.
@@ -43,10 +45,12 @@ pub fn build_site(toolchain: &WasmToolchain, out: &Path) -> Result<String> {
     let page = bind(executable(&programs, "page")?)?;
     site.add("page.js", page.js)?;
     site.add("page.wasm", page.wasm)?;
-    let worker = bind(executable(&programs, "worker")?)?;
-    let bindings = site.add("worker-bindings.js", worker.js)?;
-    let wasm = site.add("worker.wasm", worker.wasm)?;
-    site.add("worker.js", worker_loader(&bindings, &wasm).into_bytes())?;
+    add_worker(&mut site, "plain", bind(executable(&programs, "worker")?)?)?;
+    add_worker(&mut site, RELAXED.name, RELAXED.compile(toolchain)?)?;
+    match toolchain.ensure_std_sources() {
+        Ok(()) => add_worker(&mut site, THREADS.name, THREADS.compile(toolchain)?)?,
+        Err(error) => println!("WARNING: the page will run on one thread, as {error:#}"),
+    }
     site.add_folder(&root().join("models"), "models/")?;
     site.add_folder(&root().join("web-demo/assets"), "")?;
 
@@ -56,25 +60,26 @@ pub fn build_site(toolchain: &WasmToolchain, out: &Path) -> Result<String> {
     sizes::table(&page, &site)
 }
 
-/// The script that `new Worker(url, { type: "module" })` starts.
-///
-/// A promise that is rejected inside a worker stays unseen outside; `reportError` makes it the worker's `error` event.
-fn worker_loader(bindings: &str, wasm: &str) -> String {
-    format!(
-        "import init from \"./{bindings}\";\n\
-         init({{ module_or_path: new URL(\"{wasm}\", import.meta.url) }}).catch(reportError);\n"
-    )
+/// Publishes a build of the worker's program under the names by which `web-demo/assets/start-worker.js` looks for it.
+fn add_worker(site: &mut Site, build: &str, program: Program) -> Result<()> {
+    site.add(&format!("worker-{build}-bindings.js"), program.js)?;
+    site.add(&format!("worker-{build}.wasm"), program.wasm)?;
+    Ok(())
 }
 
 /// Panic messages name source files. Without this they would name the builder's home folder too, and every machine would build another site.
-fn remap_sources(cargo: &mut std::process::Command) -> Result<()> {
+pub fn remap_sources(cargo: &mut Command) -> Result<()> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(env::home_dir()?.join(".cargo"))).context("there is no home folder")?;
-    let Ok(registries) = fs::read_dir(home.join("registry/src")) else { return Ok(()) };
-    for registry in registries {
-        let folder = registry?.path();
-        let flag = format!("--remap-path-prefix={}=crates", folder.display());
-        cargo.arg(format!("--config=target.{}.rustflags=[{flag:?}]", crate::toolchain::TARGET));
+    let mut folders = vec![(sysroot().join("lib/rustlib/src/rust"), "rust")];
+    if let Ok(registries) = fs::read_dir(home.join("registry/src")) {
+        for registry in registries {
+            folders.push((registry?.path(), "crates"));
+        }
+    }
+    for (folder, name) in folders {
+        let flag = format!("--remap-path-prefix={}={name}", folder.display());
+        cargo.arg(format!("--config=target.{TARGET}.rustflags=[{flag:?}]"));
     }
     Ok(())
 }

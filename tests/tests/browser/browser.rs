@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use integration_tests::repository;
 use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, LoggingPrefsLogLevel, WebDriver};
+use xtask::chromium;
 use xtask::server::Server;
 
 use crate::page::Page;
@@ -53,6 +54,11 @@ pub fn command_line() -> Result<Command> {
     Ok(Command::new(program))
 }
 
+/// The folder of the site.
+pub fn site() -> PathBuf {
+    env::var_os("YOLOX_DIST").map_or_else(|| repository().join("dist"), PathBuf::from)
+}
+
 /// What the tests need and do not make themselves.
 struct Tools {
     site: PathBuf,
@@ -63,11 +69,10 @@ struct Tools {
 impl Tools {
     /// What is missing is said loudly, with its remedy; under continuous integration it is a failure.
     fn find() -> Option<Self> {
-        let site = env::var_os("YOLOX_DIST").map_or_else(|| repository().join("dist"), PathBuf::from);
+        let site = site();
         let found = (|| {
             ensure!(site.join("index.html").is_file(), "there is no site in {}: run `cargo xtask web`", site.display());
-            let chromium = ["chromium", "chromium-browser", "google-chrome"];
-            let chromium = program("YOLOX_CHROMIUM", &chromium).context("Chromium is missing")?;
+            let chromium = program("YOLOX_CHROMIUM", &chromium::NAMES).context("Chromium is missing")?;
             let chromedriver = program("YOLOX_CHROMEDRIVER", &["chromedriver"]).context("chromedriver is missing")?;
             Ok(Self { site, chromium, chromedriver })
         })();
@@ -97,21 +102,10 @@ fn capabilities(chromium: &Path, profile: &Path) -> Result<ChromeCapabilities> {
     chrome.set_binary(chromium.to_str().context("Chromium's path")?)?;
     let mut profile_argument = OsString::from("--user-data-dir=");
     profile_argument.push(profile);
-    for argument in [
-        "--headless",
-        // As root, in a container, there is no other way.
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1280,900",
-        profile_argument.to_str().context("the profile's path")?,
-    ] {
+    for argument in chromium::FLAGS {
         chrome.add_arg(argument)?;
     }
+    chrome.add_arg(profile_argument.to_str().context("the profile's path")?)?;
     chrome.set_browser_log_level(LoggingPrefsLogLevel::All)?;
     Ok(chrome)
 }

@@ -8,6 +8,7 @@
 
 mod bad_files;
 mod browser;
+mod builds;
 mod hosting;
 mod objects;
 mod page;

@@ -33,6 +33,12 @@ impl Page {
         Ok(self.driver.goto(self.server.url()).await?)
     }
 
+    /// Goes to the page with something behind its address (`?threads=2`) and waits for the first boxes.
+    pub async fn open_with(&self, query: &str) -> Result<()> {
+        self.driver.goto(format!("{}{query}", self.server.url())).await?;
+        self.wait_for_boxes("").await
+    }
+
     /// Goes to the page and waits for the first boxes.
     pub async fn open(&self) -> Result<()> {
         self.visit().await?;
@@ -65,6 +71,13 @@ impl Page {
     /// What the element with this test id says.
     pub async fn text(&self, id: &str) -> Result<String> {
         Ok(self.element(id).await?.text().await?)
+    }
+
+    /// What the element with this test id says, even where it is folded away.
+    pub async fn hidden_text(&self, id: &str) -> Result<String> {
+        let script = "return document.querySelector(`[data-testid=${arguments[0]}]`)?.textContent";
+        let text = self.script(script, vec![json!(id)]).await?;
+        Ok(text.as_str().with_context(|| format!("the page has no {id}"))?.to_owned())
     }
 
     /// Whether there is an element with this test id.

@@ -32,6 +32,12 @@ fn a_dead_worker_is_replaced() {
         let message = page.wait_for_message("notice").await?;
         ensure!(message.contains("crashed") && message.contains("replaced"), "{message}");
         ensure!(workers(page).await? == 2);
+        // Threads, which the first may have had, are not tried again.
+        page.wait_for(
+            "return document.querySelector('[data-testid=build]').textContent.startsWith('1 thread ')",
+            vec![],
+        )
+        .await?;
 
         page.pick_sample("chelsea").await?;
         page.wait_for_boxes("chelsea.jpg").await?;

@@ -1,8 +1,7 @@
 //! The line to a worker.
 
-use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{ErrorEvent, Event, MessageEvent, Worker, WorkerOptions, WorkerType};
+use wasm_bindgen::prelude::*;
+use web_sys::{ErrorEvent, Event, MessageEvent, Worker};
 
 use crate::protocol::{self, Reply, Request};
 
@@ -16,16 +15,13 @@ pub struct Connection {
 impl Connection {
     /// Takes over the worker that index.html's script has started, or else starts one. Everything it says goes to
     /// `listener`, an error of its own as [`Reply::Died`].
-    pub fn open(url: &str, listener: impl Fn(Reply) + Clone + 'static) -> Result<Self, JsValue> {
-        let startup = Startup::take();
-        let worker = match &startup {
-            Some(startup) => startup.worker(),
-            None => {
-                let options = WorkerOptions::new();
-                options.set_type(WorkerType::Module);
-                Worker::new_with_options(url, &options)?
-            }
+    pub fn open(listener: impl Fn(Reply) + Clone + 'static) -> Result<Self, JsValue> {
+        let start = WorkerStart::get().ok_or("start-worker.js has not run")?;
+        let (worker, events) = match start.worker() {
+            Some(worker) => (worker, start.events().to_vec()),
+            None => (start.start()?, vec![]),
         };
+        start.set_worker(None);
         let on_message = {
             let listener = listener.clone();
             Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
@@ -40,7 +36,7 @@ impl Connection {
         });
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-        for event in startup.iter().flat_map(|startup| startup.events().to_vec()) {
+        for event in events {
             // What the worker said before anybody listened.
             let handler = if event.has_type::<MessageEvent>() { on_message.as_ref() } else { on_error.as_ref() };
             handler.unchecked_ref::<js_sys::Function>().call1(&JsValue::NULL, &event)?;
@@ -63,24 +59,45 @@ impl Drop for Connection {
     }
 }
 
-#[wasm_bindgen::prelude::wasm_bindgen]
+#[wasm_bindgen]
 extern "C" {
-    /// What `web-demo/assets/start.js` leaves behind: a worker that loads while the page still does.
-    type Startup;
+    /// What `web-demo/assets/start-worker.js` leaves behind: the choice of a build, and a worker that loads while the
+    /// page still does.
+    #[derive(Clone)]
+    pub type WorkerStart;
+
+    #[wasm_bindgen(thread_local_v2, js_name = workerStart)]
+    static WORKER_START: Option<WorkerStart>;
+
+    /// Starts a worker in the build that is chosen.
+    #[wasm_bindgen(method, catch)]
+    fn start(this: &WorkerStart) -> Result<Worker, JsValue>;
 
     #[wasm_bindgen(method, getter)]
-    fn worker(this: &Startup) -> Worker;
+    fn worker(this: &WorkerStart) -> Option<Worker>;
+
+    #[wasm_bindgen(method, setter)]
+    fn set_worker(this: &WorkerStart, worker: Option<Worker>);
 
     #[wasm_bindgen(method, getter)]
-    fn events(this: &Startup) -> js_sys::Array;
+    fn events(this: &WorkerStart) -> js_sys::Array;
+
+    /// Threads of the build that is chosen.
+    #[wasm_bindgen(method, getter)]
+    pub fn threads(this: &WorkerStart) -> usize;
+
+    /// Why there is one thread only; empty if there are more.
+    #[wasm_bindgen(method, getter)]
+    pub fn why(this: &WorkerStart) -> String;
+
+    /// Turns to the build without threads, for a reason; false if that is what has been running.
+    #[wasm_bindgen(method)]
+    pub fn retreat(this: &WorkerStart, reason: &str) -> bool;
 }
 
-impl Startup {
-    /// There is one, once.
-    fn take() -> Option<Self> {
-        let (global, key) = (js_sys::global(), JsValue::from("startup"));
-        let startup = js_sys::Reflect::get(&global, &key).ok().filter(JsValue::is_object)?;
-        let _ = js_sys::Reflect::delete_property(&global, &key);
-        Some(startup.unchecked_into())
+impl WorkerStart {
+    /// The one of this page.
+    pub fn get() -> Option<Self> {
+        WORKER_START.with(Option::clone)
     }
 }

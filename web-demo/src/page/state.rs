@@ -19,6 +19,8 @@ pub struct State {
     pub models: RwSignal<Models>,
     /// The worker.
     pub worker: RwSignal<WorkerState>,
+    /// What of the worker's builds is running, once it has said so.
+    pub build: RwSignal<Option<Build>>,
     /// Models side by side, all on the same picture.
     pub panels: RwSignal<Vec<Panel>>,
     /// The picture on show.
@@ -59,6 +61,17 @@ pub enum WorkerState {
     Ready,
     /// Does not come up, and why.
     Broken(String),
+}
+
+/// A build of the worker's program.
+#[derive(Clone, PartialEq)]
+pub struct Build {
+    /// Threads that share the work.
+    pub threads: usize,
+    /// Whether it multiplies and adds in one instruction.
+    pub relaxed_simd: bool,
+    /// Why there is one thread only; empty if there are more.
+    pub why: String,
 }
 
 /// A model on the page.
@@ -149,6 +162,7 @@ impl State {
             assets: StoredValue::new(Assets::of_page()),
             models: RwSignal::new(Models::Loading),
             worker: RwSignal::new(WorkerState::Starting),
+            build: RwSignal::new(None),
             panels: RwSignal::new(Vec::new()),
             picture: RwSignal::new_local(None),
             pending: RwSignal::new_local(None),

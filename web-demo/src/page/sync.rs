@@ -9,8 +9,8 @@ use leptos::prelude::*;
 use shared_model::Manifest;
 use web_sys::Url;
 
-use super::connection::Connection;
-use super::state::{Models, Notice, Opened, Panel, Picture, Run, State, WeightsState, WorkerState};
+use super::connection::{Connection, WorkerStart};
+use super::state::{Build, Models, Notice, Opened, Panel, Picture, Run, State, WeightsState, WorkerState};
 use crate::protocol::{ModelFile, Reply, Request};
 
 /// Starts in a row without a sign of life after which another is pointless.
@@ -61,7 +61,7 @@ impl Sync {
         *link.borrow_mut() = Link { failed_starts, ..Link::default() };
         self.state.worker.set(WorkerState::Starting);
         let replies = move |reply| self.receive(reply);
-        match Connection::open(&self.state.url("worker.js"), replies) {
+        match Connection::open(replies) {
             Ok(connection) => link.borrow_mut().connection = Some(connection),
             Err(_) => self.state.worker.set(WorkerState::Broken("This browser allows the page no worker.".into())),
         }
@@ -142,8 +142,13 @@ impl Sync {
         let panel_of =
             |model: &str| state.panels.get_untracked().into_iter().find(|panel| *panel.model.read_untracked() == model);
         match reply {
-            Reply::Ready => {
+            Reply::Ready { threads, relaxed_simd } => {
                 self.link().borrow_mut().failed_starts = 0;
+                let why = WorkerStart::get().map(|start| match threads < start.threads() {
+                    true => "The browser has not started the others.".into(),
+                    false => start.why(),
+                });
+                state.build.set(Some(Build { threads, relaxed_simd, why: why.unwrap_or_default() }));
                 state.worker.set(WorkerState::Ready);
             }
             Reply::Progress { model, received } => {
@@ -183,7 +188,7 @@ impl Sync {
                     }
                 }
             }
-            Reply::Measured { picture, model, timings } => {
+            Reply::Measured { picture, model, timings, .. } => {
                 state.runs.update(|runs| *runs += timings.len());
                 if let Some(panel) = panel_of(&model).filter(|_| self.is_wanted(picture)) {
                     panel.run.update(|run| {
@@ -233,7 +238,9 @@ impl Sync {
         let link = self.link();
         let suspect = link.borrow().owed.last().copied();
         let had_started = *state.worker.read_untracked() == WorkerState::Ready;
-        if !had_started {
+        // Threads are the first suspect: the successor does without.
+        let has_retreated = WorkerStart::get().is_some_and(|start| start.retreat(reason));
+        if !had_started && !has_retreated {
             link.borrow_mut().failed_starts += 1;
         }
         if link.borrow().failed_starts >= MAX_FAILED_STARTS {

@@ -5,6 +5,8 @@
 mod pixels;
 mod scope;
 mod session;
+#[cfg(target_feature = "atomics")]
+pub mod threads;
 mod weights;
 
 use futures_channel::mpsc;
@@ -26,7 +28,8 @@ pub fn start() {
     });
     scope().set_onmessage(Some(listen.as_ref().unchecked_ref()));
     listen.forget();
-    post(&Reply::Ready);
+    let relaxed_simd = cfg!(target_feature = "relaxed-simd");
+    post(&Reply::Ready { threads: rayon::current_num_threads(), relaxed_simd });
     spawn_local(session::serve(requests));
 }
 

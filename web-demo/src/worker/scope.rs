@@ -22,6 +22,13 @@ pub fn now() -> f64 {
     scope().performance().map_or_else(js_sys::Date::now, |performance| performance.now())
 }
 
+/// Bytes of WebAssembly memory.
+pub fn memory() -> u64 {
+    let memory: js_sys::WebAssembly::Memory = wasm_bindgen::memory().unchecked_into();
+    let bytes = Reflect::get(&memory.buffer(), &"byteLength".into()).ok().and_then(|length| length.as_f64());
+    bytes.unwrap_or_default() as u64
+}
+
 /// A thrown value in words.
 pub fn describe(thrown: &JsValue) -> String {
     match thrown.dyn_ref::<Error>() {

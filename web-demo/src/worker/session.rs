@@ -13,7 +13,7 @@ use shared_model::{Detection, Detector, Picture, Weights, nms};
 use wasm_bindgen_futures::spawn_local;
 
 use super::pixels::{self, Pixels};
-use super::scope::{now, post};
+use super::scope::{memory, now, post};
 use super::weights;
 use crate::protocol::{MIN_SCORE, ModelFile, Reply, Request, Timing};
 
@@ -93,7 +93,7 @@ impl Session {
             }
         }
         if !timings.is_empty() {
-            post(&Reply::Measured { picture, model, timings });
+            post(&Reply::Measured { picture, model, timings, memory: memory() });
         }
     }
 }

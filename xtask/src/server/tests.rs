@@ -89,6 +89,30 @@ fn faults_come_and_go() {
 }
 
 #[test]
+fn isolation_can_be_left_out() {
+    let folder = site();
+    let server = Server::start(folder.path(), 0).unwrap();
+    server.isolate(false);
+    assert!(!get(&server, "/").contains("cross-origin-"));
+    server.isolate(true);
+    assert!(get(&server, "/").contains("cross-origin-opener-policy: same-origin"));
+}
+
+#[test]
+fn files_can_be_added_and_pages_can_answer() {
+    let folder = site();
+    let server = Server::start_under(folder.path(), 0, "/demo/").unwrap();
+    server.put("bench.html", b"measured here".to_vec());
+    let page = get(&server, "/demo/bench.html");
+    assert!(page.contains("content-type: text/html") && page.ends_with("measured here"), "{page}");
+
+    assert_eq!(server.posted(Duration::from_millis(1)), None);
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    write!(stream, "POST /demo/ HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n1.5ms").unwrap();
+    assert_eq!(server.posted(Duration::from_secs(2)).as_deref(), Some(b"1.5ms".as_slice()));
+}
+
+#[test]
 fn a_port_in_use_is_an_error() {
     let folder = site();
     let server = Server::start(folder.path(), 0).unwrap();

@@ -1,5 +1,6 @@
 //! What is to be seen, from top to bottom.
 
+mod build;
 mod cost;
 mod notice;
 mod objects;
@@ -15,6 +16,7 @@ use super::intake;
 use super::samples::SAMPLES;
 use super::state::{Panel, State};
 use super::sync::{self, Sync};
+use build::BuildSign;
 use cost::Cost;
 use notice::NoticeBar;
 use objects::Objects;
@@ -44,6 +46,7 @@ pub fn App() -> impl IntoView {
                     "Object detection that runs in this tab. "
                     <strong class="private">"Nothing leaves your device."</strong>
                 </p>
+                <BuildSign/>
             </header>
             <NoticeBar/>
             <main class="layout">
@@ -57,7 +60,7 @@ pub fn App() -> impl IntoView {
             </main>
             <footer class="bottom">
                 <p>
-                    "The networks run in WebAssembly (SIMD, one thread), in a worker of their own. "
+                    "The networks run in WebAssembly, in a worker of their own. "
                     "Weights are downloaded once and then kept in this browser."
                 </p>
             </footer>

@@ -1,0 +1,58 @@
+// Starts the worker's program, in the build and on as many threads as the URL's hash says.
+
+// By then threads, whose files are in the browser's cache, have started or never will.
+const PATIENCE_MS = 10_000;
+// Of a thread, in bytes: as much as the first one has.
+const STACK = 1 << 20;
+
+const { bindings, wasm, thread, threads } = Object.fromEntries(new URLSearchParams(new URL(import.meta.url).hash.slice(1)));
+
+async function run() {
+  // All on their way at once.
+  const response = download(wasm);
+  const others = Array.from({ length: threads - 1 }, () => new Worker(thread, { type: "module" }));
+  const program = await import(bindings);
+  if (!others.length) {
+    await program.default({ module_or_path: response });
+    program.gather?.(1);
+    return program.serve();
+  }
+  const module = await compile(await response);
+  const { memory } = await program.default({ module_or_path: module });
+  try {
+    const joined = others.map(other => new Promise((resolve, reject) => {
+      other.onmessage = resolve;
+      other.onerror = event => {
+        event.preventDefault();
+        reject(new Error(event.message ?? "its script cannot be loaded"));
+      };
+      other.postMessage({ bindings, module, memory, stack: STACK });
+    }));
+    await Promise.race([
+      Promise.all(joined),
+      new Promise((_, reject) => setTimeout(reject, PATIENCE_MS, new Error("it does not answer"))),
+    ]);
+    // From here on a thread's error is the worker's.
+    others.forEach(other => { other.onerror = null; });
+  } catch (error) {
+    console.warn(`a thread does not start: ${error.message}`);
+    others.splice(0).forEach(other => other.terminate());
+  }
+  program.gather(1 + others.length);
+  program.serve();
+}
+
+async function download(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`the server answered ${response.status} to ${url}`);
+  return response;
+}
+
+// Compiles while it still arrives, which needs the right MIME type.
+async function compile(response) {
+  const isTyped = response.headers.get("Content-Type")?.startsWith("application/wasm");
+  return isTyped ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
+}
+
+// Inside a worker, a rejected promise stays unseen outside; this makes it the worker's `error` event.
+run().catch(reportError);
