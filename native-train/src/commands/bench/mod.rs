@@ -22,10 +22,10 @@ use layers::{Group, LayerTime};
   yolox-nano bench --variant final --threads 2 --json
   yolox-nano bench --all
 
-All times are of warm runs, but for those called cold. The picture has 12 megapixels; postprocessing
-looks at all anchors, whatever their scores. The times of layers come from runs of their own. GFLOP/s count two operations for each multiply-add, GB/s the bytes of a
-layer's inputs, output and parameters. With --variant and --all the weights are random, which costs the
-same time as trained ones.")]
+All times are of warm runs, but for those called cold. The picture has 12 megapixels; postprocessing looks
+at all anchors, whatever their scores. The times of layers come from runs of their own. GFLOP/s count two
+operations for each multiply-add, GB/s the bytes of a layer's inputs, output and parameters. With --variant
+and --all the weights are random, which costs the same time as trained ones.")]
 pub struct Args {
     /// A weight file, or a name in models/manifest.json [default: the manifest's default].
     #[arg(long, value_name = "FILE|NAME", conflicts_with = "variant")]
