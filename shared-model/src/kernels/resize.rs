@@ -1,5 +1,6 @@
 //! The two halves of a bilinear filter on bytes, in OpenCV's fixed-point arithmetic
-//! (`modules/imgproc/src/resize.cpp`). The loops are plain; compilers make vectors of them.
+//! (`modules/imgproc/src/resize.cpp`). The loops are plain, and compilers make vectors of them, but for WebAssembly: a module
+//! that is small because it is optimised for size as a whole has no automatic vectors.
 
 use super::simd::{Instructions, Kernel, Simd};
 
@@ -45,8 +46,9 @@ impl Kernel for FilterRow<'_> {
     unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
         let Self { pairs: [a, b], columns: Columns { weights: [v, w], .. }, width, out } = self;
         for (c, out) in out.chunks_exact_mut(width).enumerate() {
+            let done = wide::filter(a, b, v, w, 8 * c as u32, out);
             let inputs = a.iter().zip(b).zip(v.iter().zip(w));
-            for (out, ((a, b), (v, w))) in out.iter_mut().zip(inputs) {
+            for (out, ((a, b), (v, w))) in out.iter_mut().zip(inputs).skip(done) {
                 *out = (a >> (8 * c) & 0xff) as i32 * v + (b >> (8 * c) & 0xff) as i32 * w;
             }
         }
@@ -69,10 +71,68 @@ impl Kernel for BlendRows<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
         let [v, w] = self.weights;
-        for (out, (a, b)) in self.out.iter_mut().zip(self.a.iter().zip(self.b)) {
+        let done = wide::blend(self.a, self.b, self.weights, self.out);
+        for (out, (a, b)) in self.out.iter_mut().zip(self.a.iter().zip(self.b)).skip(done) {
             // Rounded as OpenCV's vector code does.
             let value = (((v * (a >> 4)) >> 16) + ((w * (b >> 4)) >> 16) + 2) >> 2;
             *out = value.clamp(0, 255) as f32;
         }
+    }
+}
+
+/// As many outputs as whole vectors hold; returns how many those are.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod wide {
+    pub(super) fn filter(_: &[u32], _: &[u32], _: &[i32], _: &[i32], _: u32, _: &mut [i32]) -> usize {
+        0
+    }
+
+    pub(super) fn blend(_: &[i32], _: &[i32], _: [i32; 2], _: &mut [f32]) -> usize {
+        0
+    }
+}
+
+/// As many outputs as whole vectors hold; returns how many those are.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wide {
+    use std::arch::wasm32::*;
+
+    #[inline(always)]
+    pub(super) fn filter(a: &[u32], b: &[u32], v: &[i32], w: &[i32], shift: u32, out: &mut [i32]) -> usize {
+        let chunks = a.as_chunks::<4>().0.iter().zip(b.as_chunks::<4>().0);
+        let weights = v.as_chunks::<4>().0.iter().zip(w.as_chunks::<4>().0);
+        let mut done = 0;
+        for (out, ((a, b), (v, w))) in out.as_chunks_mut::<4>().0.iter_mut().zip(chunks.zip(weights)) {
+            // SAFETY: arrays of four numbers.
+            unsafe {
+                let load = |from: *const u32| v128_load(from.cast());
+                let byte = |x| v128_and(u32x4_shr(x, shift), i32x4_splat(0xff));
+                let first = i32x4_mul(byte(load(a.as_ptr())), load(v.as_ptr().cast()));
+                let second = i32x4_mul(byte(load(b.as_ptr())), load(w.as_ptr().cast()));
+                v128_store(out.as_mut_ptr().cast(), i32x4_add(first, second));
+            }
+            done += 4;
+        }
+        done
+    }
+
+    #[inline(always)]
+    pub(super) fn blend(a: &[i32], b: &[i32], [v, w]: [i32; 2], out: &mut [f32]) -> usize {
+        let rows = a.as_chunks::<4>().0.iter().zip(b.as_chunks::<4>().0);
+        let mut done = 0;
+        for (out, (a, b)) in out.as_chunks_mut::<4>().0.iter_mut().zip(rows) {
+            // SAFETY: arrays of four numbers.
+            unsafe {
+                let part = |row: &[i32; 4], weight| {
+                    let row = i32x4_shr(v128_load(row.as_ptr().cast()), 4);
+                    i32x4_shr(i32x4_mul(row, i32x4_splat(weight)), 16)
+                };
+                let value = i32x4_shr(i32x4_add(i32x4_add(part(a, v), part(b, w)), i32x4_splat(2)), 2);
+                let value = i32x4_min(i32x4_max(value, i32x4_splat(0)), i32x4_splat(255));
+                v128_store(out.as_mut_ptr().cast(), f32x4_convert_i32x4(value));
+            }
+            done += 4;
+        }
+        done
     }
 }
