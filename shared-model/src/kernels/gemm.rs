@@ -89,9 +89,6 @@ pub(crate) struct Target<'a> {
     pub(crate) residual: Option<&'a [f32]>,
 }
 
-/// Pixels that are a whole number of tiles for every vector type.
-pub(crate) const TILES: usize = 48;
-
 /// Computes one tile of `target.pixels` (at most `TILE` vectors) for the output channels `from..to`, of which `from` is a
 /// multiple of 8.
 ///

@@ -22,6 +22,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn store_first(to: *mut f32, v: Self::V, count: usize);
     /// Of the numbers of `a`, then `b`: those at even positions, and those at odd ones.
     unsafe fn deinterleave(a: Self::V, b: Self::V) -> (Self::V, Self::V);
+    /// The numbers of `a` and `b` by turns: those of the first halves, and those of the second halves.
+    unsafe fn interleave(a: Self::V, b: Self::V) -> (Self::V, Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
@@ -241,6 +243,10 @@ impl Simd for Portable {
         ([a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]])
     }
     #[inline(always)]
+    unsafe fn interleave(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        ([a[0], b[0], a[1], b[1]], [a[2], b[2], a[3], b[3]])
+    }
+    #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         zip(a, b, |a, b| a + b)
     }
@@ -282,7 +288,8 @@ impl Simd for Portable {
 /// Implements [`Simd`] by one intrinsic a function.
 macro_rules! intrinsics {
     ($name:ident, $vector:ty, $lanes:literal, splat $splat:path, load $load:expr, store $store:expr,
-     load_first $load_first:path, store_first $store_first:path, deinterleave $deinterleave:path, add $add:path, sub $sub:path, mul $mul:path,
+     load_first $load_first:path, store_first $store_first:path, deinterleave $deinterleave:path,
+     interleave $interleave:path, add $add:path, sub $sub:path, mul $mul:path,
      div $div:path, max $max:path, min $min:path, mul_add $mul_add:path, exp2 $exp2:expr,
      split_power $split:path, scale_by_power $scale:path) => {
         #[derive(Clone, Copy)]
@@ -318,6 +325,10 @@ macro_rules! intrinsics {
             #[inline(always)]
             unsafe fn deinterleave(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
                 unsafe { $deinterleave(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn interleave(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+                unsafe { $interleave(a, b) }
             }
             #[inline(always)]
             unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
@@ -393,6 +404,15 @@ mod x86 {
     }
 
     #[inline(always)]
+    unsafe fn interleave256(a: __m256, b: __m256) -> (__m256, __m256) {
+        unsafe {
+            // Inside halves first: a0 b0 a1 b1 a4 b4 a5 b5, and the rest; then halves.
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn scale256(x: __m256, n: __m256) -> __m256 {
         unsafe {
             let n = _mm256_slli_epi32::<23>(_mm256_castps_si256(n));
@@ -419,6 +439,15 @@ mod x86 {
         }
     }
 
+    #[inline(always)]
+    unsafe fn interleave512(a: __m512, b: __m512) -> (__m512, __m512) {
+        unsafe {
+            let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            (_mm512_permutex2var_ps(a, first, b), _mm512_permutex2var_ps(a, second, b))
+        }
+    }
+
     /// [`Simd::EXP2`] for f in 0..1.
     const EXP2_FROM_ZERO: [f32; 6] =
         [0.999_999_94, 0.693_153_1, 0.240_153_61, 0.055_826_318, 0.008_989_34, 0.001_877_576_7];
@@ -430,11 +459,11 @@ mod x86 {
     }
 
     intrinsics!(Avx2, __m256, 8, splat _mm256_set1_ps, load _mm256_loadu_ps, store _mm256_storeu_ps,
-        load_first load_first256, store_first store_first256, deinterleave deinterleave256, add _mm256_add_ps, sub _mm256_sub_ps,
+        load_first load_first256, store_first store_first256, deinterleave deinterleave256, interleave interleave256, add _mm256_add_ps, sub _mm256_sub_ps,
         mul _mm256_mul_ps, div _mm256_div_ps, max _mm256_max_ps, min _mm256_min_ps, mul_add _mm256_fmadd_ps,
         exp2 EXP2_AROUND_ZERO, split_power split_power::<Avx2>, scale_by_power scale256);
     intrinsics!(Avx512, __m512, 16, splat _mm512_set1_ps, load _mm512_loadu_ps, store _mm512_storeu_ps,
-        load_first load_first512, store_first store_first512, deinterleave deinterleave512, add _mm512_add_ps, sub _mm512_sub_ps,
+        load_first load_first512, store_first store_first512, deinterleave deinterleave512, interleave interleave512, add _mm512_add_ps, sub _mm512_sub_ps,
         mul _mm512_mul_ps, div _mm512_div_ps, max _mm512_max_ps, min _mm512_min_ps, mul_add _mm512_fmadd_ps,
         exp2 EXP2_FROM_ZERO, split_power split512, scale_by_power _mm512_scalef_ps);
 }
@@ -477,6 +506,11 @@ mod wasm {
         (i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b))
     }
 
+    #[inline(always)]
+    unsafe fn interleave(a: v128, b: v128) -> (v128, v128) {
+        (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b))
+    }
+
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
     unsafe fn mul_add(a: v128, b: v128, c: v128) -> v128 {
@@ -496,6 +530,6 @@ mod wasm {
     }
 
     intrinsics!(Simd128, v128, 4, splat f32x4_splat, load v128_load, store v128_store, load_first load_first,
-        store_first store_first, deinterleave deinterleave, add f32x4_add, sub f32x4_sub, mul f32x4_mul, div f32x4_div, max f32x4_pmax,
+        store_first store_first, deinterleave deinterleave, interleave interleave, add f32x4_add, sub f32x4_sub, mul f32x4_mul, div f32x4_div, max f32x4_pmax,
         min f32x4_pmin, mul_add mul_add, exp2 EXP2_AROUND_ZERO, split_power split_power::<Simd128>, scale_by_power scale);
 }

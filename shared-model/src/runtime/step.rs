@@ -13,7 +13,7 @@ use crate::kernels::parallel::Team;
 use crate::kernels::pointwise::pointwise;
 use crate::kernels::predict::{PredictionWeights, predict};
 use crate::kernels::simd::Instructions;
-use crate::kernels::stem::stem;
+use crate::kernels::stem::{StemWeights, stem};
 use crate::kernels::{elementwise, pool};
 use crate::weights::Weights;
 
@@ -27,7 +27,7 @@ pub(super) struct Step {
 enum Work {
     /// Nothing: the picture is there, or a later layer does this one's work.
     None,
-    Stem(PackedWeights),
+    Stem(StemWeights),
     /// With a second input: adds it to the output.
     Pointwise(PackedWeights),
     /// As `Pointwise`.
@@ -122,15 +122,13 @@ impl Step {
             )),
             Kernel::Dense(width @ (1 | 3)) if conv.stride == 1 && after_space_to_depth == (*width == 3) => {
                 let (kernel, bias) = (&folded.kernels[0], &folded.bias);
+                let (activation, instructions) = (conv.activation, Instructions::best());
                 match column(graph, node) {
-                    Some(column) => Work::Predict(
-                        PredictionWeights::new(kernel, bias, conv.activation, Instructions::best()),
-                        column,
-                    ),
-                    None => {
-                        let packed = PackedWeights::new(kernel, bias, conv.activation, Instructions::best());
-                        if *width == 1 { Work::Pointwise(packed) } else { Work::Stem(packed) }
+                    Some(column) => {
+                        Work::Predict(PredictionWeights::new(kernel, bias, activation, instructions), column)
                     }
+                    None if *width == 3 => Work::Stem(StemWeights::new(kernel, bias, activation, instructions)),
+                    None => Work::Pointwise(PackedWeights::new(kernel, bias, activation, instructions)),
                 }
             }
             _ => bail!("{}: there is no kernel for {}", layer.name, layer.op),
