@@ -1,5 +1,6 @@
 //! Helpers for the tests that cross crates.
 
+use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
 
 /// The repository's root folder.
@@ -18,7 +19,8 @@ pub fn shared(what: &str) -> Option<PathBuf> {
     let folder =
         repository().parent().map(|parent| parent.join("shared")).filter(|folder| folder.join("golden").is_dir());
     if folder.is_none() {
-        eprintln!("SKIPPED: {what}: needs the shared folder beside the repository (or YOLOX_SHARED)");
+        // Not `eprintln`, whose lines are shown of tests that fail only.
+        let _ = writeln!(stderr(), "SKIPPED: {what}: needs the shared folder beside the repository (or YOLOX_SHARED)");
     }
     folder
 }
