@@ -136,3 +136,45 @@ mod wide {
         done
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::Random;
+
+    #[test]
+    fn equals_naive_filter() {
+        let mut random = Random::new(7);
+        for _ in 0..60 {
+            let (width, from, channels) = (random.in_range(1, 70), random.in_range(1, 100), random.pick(&[3, 4]));
+            let pixels: Vec<u8> = (0..from * channels).map(|_| random.in_range(0, 255) as u8).collect();
+            let mut columns = Columns::default();
+            for _ in 0..width {
+                let weight = random.in_range(0, 1 << BITS) as i32;
+                for (i, weight) in [weight, (1 << BITS) - weight].into_iter().enumerate() {
+                    columns.offsets[i].push(random.in_range(0, from - 1) * channels);
+                    columns.weights[i].push(weight);
+                }
+            }
+            let mut filtered = vec![0; 3 * width];
+            filter_row(&pixels, &columns, &mut filtered);
+            for (i, &value) in filtered.iter().enumerate() {
+                let (c, x) = (i / width, i % width);
+                let part = |j: usize| i32::from(pixels[columns.offsets[j][x] + c]) * columns.weights[j][x];
+                assert_eq!(value, part(0) + part(1), "colour {c}, column {x} of {width}");
+            }
+
+            let other: Vec<i32> = filtered.iter().rev().copied().collect();
+            let weight = random.in_range(0, 1 << BITS) as i32;
+            let weights = [weight, (1 << BITS) - weight];
+            let mut blended = vec![0.0; filtered.len()];
+            blend_rows(&filtered, &other, weights, &mut blended);
+            for ((value, a), b) in blended.iter().zip(filtered).zip(other) {
+                let exact =
+                    (f64::from(a * weights[0]) + f64::from(b) * f64::from(weights[1])) / f64::from(1 << (2 * BITS));
+                // Fixed-point arithmetic drops bits in each half.
+                assert!((f64::from(*value) - exact).abs() <= 1.0, "{value}, not {exact}");
+            }
+        }
+    }
+}
