@@ -63,17 +63,24 @@ impl Test {
 
         // All targets, since tests bring features of their own: without them the dependencies would be compiled once for the
         // programs and once more for the tests.
-        let program = steps.run("programs and tests", || {
-            let programs = build(cargo().args(["build", "--workspace", "--all-targets"]))?;
-            executable(&programs, "yolox-nano").map(PathBuf::from)
+        let programs = steps.run("programs and tests", || {
+            let built = build(cargo().args(["build", "--workspace", "--all-targets"]))?;
+            let program = |name: &str| executable(&built, name).map(PathBuf::from);
+            Ok(Programs { yolox_nano: program("yolox-nano")?, xtask: program("xtask")? })
         });
-        let Some(program) = program else { return steps.finish(is_ci) };
+        let Some(programs) = programs else { return steps.finish(is_ci) };
 
         let tests = ["test", "--workspace", "--no-fail-fast"];
-        steps.run("tests", || run(cargo().args(tests).env("YOLOX_BIN", &program)));
-        browser_tests(&mut steps, site, &program);
+        steps.run("tests", || run(cargo().args(tests).env("YOLOX_BIN", &programs.yolox_nano)));
+        browser_tests(&mut steps, site, &programs);
         steps.finish(is_ci)
     }
+}
+
+/// What tests start. Not this process's own file: the build may have put another one in its place.
+struct Programs {
+    yolox_nano: PathBuf,
+    xtask: PathBuf,
 }
 
 /// Whether cargo has this subcommand.
@@ -103,7 +110,7 @@ fn clippy_wasm(steps: &mut Steps, toolchain: &WasmToolchain) {
 }
 
 /// The tests in `tests/tests/browser.rs`, which are `#[ignore]`d for all who have not built the site.
-fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, program: &PathBuf) {
+fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, programs: &Programs) {
     const NAME: &str = "tests in the browser";
     let chromium = chromium::NAMES.into_iter().find_map(find_program);
     match (site, chromium, find_program("chromedriver")) {
@@ -111,10 +118,8 @@ fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, program: &PathBuf) {
         (Some(dist), Some(chromium), Some(chromedriver)) => {
             let mut tests = cargo();
             tests.args(["test", "--workspace", "--no-fail-fast", "--test", "browser", "--", "--include-ignored"]);
-            tests.env("YOLOX_DIST", dist).env("YOLOX_BIN", program);
-            if let Ok(xtask) = env::current_exe() {
-                tests.env("YOLOX_XTASK", xtask);
-            }
+            tests.env("YOLOX_DIST", dist);
+            tests.env("YOLOX_BIN", &programs.yolox_nano).env("YOLOX_XTASK", &programs.xtask);
             tests.env("YOLOX_CHROMIUM", chromium).env("YOLOX_CHROMEDRIVER", chromedriver);
             steps.run(NAME, || run(&mut tests));
         }
