@@ -237,6 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn the_caller_waits_for_helpers() {
+        in_pool(3, || {
+            Team::gather(|team| {
+                for _ in 0..30 {
+                    let ended = AtomicUsize::new(0);
+                    team.for_each(7, |_| {
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                        ended.fetch_add(1, Ordering::Relaxed);
+                    });
+                    assert_eq!(ended.load(Ordering::Relaxed), 7);
+                }
+            });
+        });
+    }
+
+    #[test]
     fn teams_inside_a_busy_pool_end() {
         use rayon::prelude::*;
         in_pool(3, || {

@@ -86,8 +86,9 @@ mod tests {
     fn equals_naive_sums() {
         let mut random = Random::new(1);
         for _ in 0..60 {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(random.in_range(1, 3)).build().unwrap();
             let (channels_in, channels, pixels) =
-                (random.in_range(1, 70), random.in_range(1, 40), random.in_range(1, 200));
+                (random.in_range(1, 70), random.in_range(1, 150), random.in_range(1, 200));
             let activation = random.activation();
             let (w, b) = (random.numbers(channels * channels_in), random.numbers(channels));
             let x = random.numbers(channels_in * pixels);
@@ -102,7 +103,8 @@ mod tests {
             for instructions in Instructions::available() {
                 let mut out = vec![f32::NAN; channels * pixels];
                 let weights = PackedWeights::new(&w, &b, activation, instructions);
-                pointwise(&Team::alone(), &weights, &x, residual.as_deref(), &mut out);
+                // Several threads also share out the channels.
+                pool.install(|| Team::gather(|team| pointwise(team, &weights, &x, residual.as_deref(), &mut out)));
                 let what = format!("{channels_in} -> {channels}, {pixels} pixels, {instructions:?}");
                 assert_close(&out, &naive, 2e-5, &what);
             }
