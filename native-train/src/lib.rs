@@ -13,6 +13,7 @@ pub mod onnx;
 pub mod photo;
 pub mod progress;
 pub mod table;
+pub mod train;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
