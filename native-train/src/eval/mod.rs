@@ -2,11 +2,13 @@
 
 mod average_precision;
 mod classes;
+mod report;
 
 use serde::Serialize;
 
 pub use average_precision::{Curve, Scored, Truth, matches};
 pub use classes::ClassMap;
+pub use report::{Figures, MAX_IOU, MIN_SCORE, Report, Row, detect_all};
 
 /// The IoU thresholds .50:.05:.95, at which AP is averaged; AP50 is the first alone.
 pub fn thresholds() -> [f64; 10] {
