@@ -1,4 +1,5 @@
 //! Data sets.
 
+pub mod annotation;
 pub mod coco;
 pub mod voc;
