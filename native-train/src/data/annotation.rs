@@ -51,8 +51,12 @@ impl Annotation {
     /// # Errors
     /// Fails where the text is no XML, or is not an annotation's, telling the line.
     pub fn parse(xml: &str) -> Result<Self, AnnotationError> {
-        let document = Document::parse(xml)
-            .map_err(|error| AnnotationError { line: error.pos().row as usize, message: error.to_string() })?;
+        let document = Document::parse(xml).map_err(|error| {
+            // Of a file cut short the parser tells the beginning.
+            let cut = matches!(error, roxmltree::Error::UnclosedRootNode);
+            let line = if cut { xml.lines().count() } else { error.pos().row as usize };
+            AnnotationError { line, message: error.to_string() }
+        })?;
         let root = document.root_element();
         if !root.has_tag_name("annotation") {
             return Err(wrong(root, format!("<{}> where <annotation> should be", root.tag_name().name())));
@@ -82,11 +86,7 @@ fn object(tag: Node<'_, '_>) -> Result<AnnotatedObject, AnnotationError> {
     let bndbox = need(tag, "bndbox")?;
     let side = |name| number(need(bndbox, name)?);
     let bbox = VocBox { xmin: side("xmin")?, ymin: side("ymin")?, xmax: side("xmax")?, ymax: side("ymax")? };
-    Ok(AnnotatedObject {
-        object: Object { class, difficult, bbox },
-        class_line: line(name),
-        box_line: line(bndbox),
-    })
+    Ok(AnnotatedObject { object: Object { class, difficult, bbox }, class_line: line(name), box_line: line(bndbox) })
 }
 
 fn child<'a, 'i>(tag: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {

@@ -58,6 +58,14 @@ impl From<BBox> for VocBox {
     }
 }
 
+impl From<VocBox> for BBox {
+    /// The inverse, as YOLOX reads its training data: every coordinate minus 1.
+    fn from(b: VocBox) -> Self {
+        let [x1, y1, x2, y2] = [b.xmin, b.ymin, b.xmax, b.ymax].map(|value| (value - 1.0) as f32);
+        Self { x1, y1, x2, y2 }
+    }
+}
+
 impl fmt::Display for VocBox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { xmin, ymin, xmax, ymax } = self;
