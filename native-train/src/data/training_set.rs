@@ -1,0 +1,242 @@
+//! The labelled pictures that a network is trained on.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow};
+use rayon::prelude::*;
+
+use super::annotation::Annotation;
+use super::class_list;
+use super::problem::{Problem, problems, read_annotation};
+use super::voc::{VocBox, VocFolder};
+
+/// A split of a data set, on the command line `FOLDER:SPLIT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// A folder in Pascal VOC's layout.
+    pub folder: PathBuf,
+    /// `ImageSets/Main/SPLIT.txt` lists its pictures.
+    pub split: String,
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.rsplit_once(':') {
+            Some((folder, split)) if !folder.is_empty() && !split.is_empty() => {
+                Ok(Self { folder: folder.into(), split: split.into() })
+            }
+            _ => Err("a folder and a split are needed, as in VOCdevkit/VOC2007:trainval".into()),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.folder.display(), self.split)
+    }
+}
+
+/// An object to be learned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LabelledBox {
+    /// Position in the list of classes.
+    pub class: usize,
+    /// Where it is; it may reach over the picture's edge.
+    pub bbox: VocBox,
+    /// Whether it is marked as hard to recognise.
+    pub difficult: bool,
+}
+
+/// A picture to learn from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Its name in the split.
+    pub name: String,
+    /// Its file.
+    pub picture: PathBuf,
+    /// What is in it.
+    pub boxes: Vec<LabelledBox>,
+}
+
+/// The pictures of one or more splits, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingSet {
+    /// The names of the classes.
+    pub class_names: Vec<String>,
+    /// The pictures, in the order of the sources and their lists.
+    pub items: Vec<Item>,
+    /// What is wrong with the data, but harmless: for people to see.
+    pub warnings: Vec<Problem>,
+}
+
+impl TrainingSet {
+    /// Reads annotations and the pictures' headers.
+    ///
+    /// The classes are `class_names`, else those that occur (see [`class_list::of_names`]). Difficult objects are
+    /// learned like others, as in the reference recipe, unless `skip_difficult`.
+    ///
+    /// # Errors
+    /// Fails where a source or one of its files cannot be read, or a label would poison training (see
+    /// [`ProblemKind::poisons_training`](super::problem::ProblemKind::poisons_training)), naming file and line.
+    pub fn open(sources: &[Source], class_names: Option<&[String]>, skip_difficult: bool) -> Result<Self> {
+        let read = sources.iter().map(SourceAnnotations::read).collect::<Result<Vec<_>>>()?;
+        let class_names = class_names.map_or_else(|| class_names_of(&read), <[String]>::to_vec);
+        let mut set = Self { class_names, items: Vec::new(), warnings: Vec::new() };
+        for (source, annotations) in sources.iter().zip(read) {
+            let found: Vec<Problem> = annotations
+                .pictures
+                .par_iter()
+                .flat_map_iter(|(name, annotation)| problems(&annotations.folder, name, annotation, &set.class_names))
+                .collect();
+            let (fatal, harmless): (Vec<_>, Vec<_>) = found.into_iter().partition(|p| p.kind.poisons_training());
+            if let Some(first) = fatal.first() {
+                return Err(refusal(source, first, fatal.len()));
+            }
+            set.warnings.extend(harmless);
+            let SourceAnnotations { folder, pictures } = annotations;
+            for (name, annotation) in pictures {
+                let annotation = annotation.map_err(|problem| refusal(source, &problem, 1))?;
+                set.items.push(set.item(&folder, name, annotation, skip_difficult));
+            }
+        }
+        Ok(set)
+    }
+
+    fn item(&self, folder: &VocFolder, name: String, annotation: Annotation, skip_difficult: bool) -> Item {
+        let objects = annotation.objects.into_iter().map(|annotated| annotated.object);
+        let boxes = objects.filter(|object| !(skip_difficult && object.difficult)).filter_map(|object| {
+            let class = self.class_names.iter().position(|name| *name == object.class)?;
+            Some(LabelledBox { class, bbox: object.bbox, difficult: object.difficult })
+        });
+        Item { picture: folder.picture(&name), boxes: boxes.collect(), name }
+    }
+}
+
+/// The classes of several sources together, in the order of the alphabet (see [`class_list::of_names`]).
+///
+/// # Errors
+/// Fails where a source has no such split.
+pub fn class_names(sources: &[Source]) -> Result<Vec<String>> {
+    Ok(class_names_of(&sources.iter().map(SourceAnnotations::read).collect::<Result<Vec<_>>>()?))
+}
+
+pub(super) fn class_names_of(sources: &[SourceAnnotations]) -> Vec<String> {
+    let annotations = sources.iter().flat_map(|source| &source.pictures).filter_map(|(_, read)| read.as_ref().ok());
+    class_list::of_names(annotations.flat_map(|read| &read.objects).map(|o| o.object.class.as_str()))
+}
+
+/// The annotations of a source.
+pub(super) struct SourceAnnotations {
+    pub(super) folder: VocFolder,
+    /// Each picture's name, and its annotation where that can be read.
+    pub(super) pictures: Vec<(String, Result<Annotation, Problem>)>,
+}
+
+impl SourceAnnotations {
+    pub(super) fn read(source: &Source) -> Result<Self> {
+        let folder = VocFolder::open(&source.folder)?;
+        let names = folder.split(&source.split)?;
+        let read = |name: String| {
+            let annotation = read_annotation(&folder, &name);
+            (name, annotation)
+        };
+        let pictures = names.into_par_iter().map(read).collect();
+        Ok(Self { folder, pictures })
+    }
+}
+
+fn refusal(source: &Source, first: &Problem, count: usize) -> anyhow::Error {
+    let others = match count - 1 {
+        0 => String::new(),
+        others => format!(" (and {others} more)"),
+    };
+    anyhow!("{first}{others}; `yolox-nano check-data {source}` shows all that is wrong with the data")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::{VocBuilder, object};
+
+    fn open(builder: &VocBuilder) -> Result<TrainingSet> {
+        TrainingSet::open(&[builder.source("train")], None, false)
+    }
+
+    #[test]
+    fn sources_are_folder_and_split() {
+        let source: Source = "a:b/VOC:train".parse().unwrap();
+        assert_eq!((source.folder.to_str(), source.split.as_str()), (Some("a:b/VOC"), "train"));
+        assert_eq!(source.to_string(), "a:b/VOC:train");
+        for text in ["VOC", "VOC:", ":train"] {
+            assert!(text.parse::<Source>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sources_are_joined_in_order_and_classes_are_those_that_occur() {
+        let voc = VocBuilder::new();
+        voc.picture("b", 40, 30, &object("dog", [1.5, 2.0, 9.0, 8.0]));
+        voc.picture(
+            "a",
+            40,
+            30,
+            &object("cat", [1.0, 1.0, 40.0, 30.0]).replace("<object>", "<object><difficult>1</difficult>"),
+        );
+        voc.split("train", &["b"]);
+        voc.split("val", &["a"]);
+        let sources = [voc.source("train"), voc.source("val")];
+        let set = TrainingSet::open(&sources, None, false).unwrap();
+        assert_eq!(set.class_names, ["cat", "dog"]);
+        assert_eq!(class_names(&sources).unwrap(), set.class_names);
+        assert_eq!(set.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+        let bbox = VocBox { xmin: 1.5, ymin: 2.0, xmax: 9.0, ymax: 8.0 };
+        assert_eq!(set.items[0].boxes, [LabelledBox { class: 1, bbox, difficult: false }]);
+        assert!(set.items[1].boxes[0].difficult && set.items[1].picture.is_file());
+
+        let given = ["dog", "bird", "cat"].map(String::from);
+        let set = TrainingSet::open(&sources, Some(&given), true).unwrap();
+        assert_eq!((set.items[0].boxes[0].class, set.items[1].boxes.len()), (0, 0), "difficult ones are skipped");
+        assert_eq!(set.class_names, given);
+    }
+
+    #[test]
+    fn what_would_poison_training_is_refused_with_file_and_remedy() {
+        let good = object("dog", [1.0, 2.0, 9.0, 8.0]);
+        let voc = VocBuilder::new();
+        for (what, name, objects, expected) in [
+            ("class", "a.xml:4", object("dgo", [1.0, 2.0, 9.0, 8.0]), "the class \"dgo\" is not among"),
+            ("box", "a.xml:5", object("dog", [9.0, 2.0, 1.0, 8.0]), "is no box"),
+            ("number", "a.xml:5", object("dog", [f64::NAN, 2.0, 1.0, 8.0]), "is no box"),
+            ("outside", "a.xml:5", object("dog", [50.0, 2.0, 60.0, 8.0]), "outside the picture"),
+        ] {
+            voc.picture("a", 40, 30, &format!("{objects}{good}{}", object("cat", [1.0, 2.0, 9.0, 8.0])));
+            voc.split("train", &["a"]);
+            let error = open(&voc).expect_err(what).to_string();
+            assert!(
+                error.contains(name) && error.contains(expected) && error.contains("check-data"),
+                "{what}: {error}"
+            );
+        }
+        voc.picture("a", 40, 30, &good);
+        voc.split("train", &["a", "b"]);
+        let error = open(&voc).unwrap_err().to_string();
+        assert!(error.contains("b.jpg: the picture is missing") && error.contains("1 more"), "{error}");
+        voc.split("train", &[]);
+        assert!(open(&voc).unwrap_err().to_string().contains("is empty"));
+    }
+
+    #[test]
+    fn a_missing_size_is_no_more_than_a_warning() {
+        let voc = VocBuilder::new();
+        voc.picture("a", 40, 30, &object("dog", [1.0, 2.0, 9.0, 8.0]));
+        voc.annotation("a", &format!("<annotation>{}</annotation>", object("dog", [1.0, 2.0, 9.0, 8.0])));
+        voc.split("train", &["a"]);
+        let set = open(&voc).unwrap();
+        assert_eq!((set.items.len(), set.warnings.len()), (1, 1));
+        assert!(set.warnings[0].to_string().contains("a.xml:1: there is no <size>"), "{}", set.warnings[0]);
+    }
+}
