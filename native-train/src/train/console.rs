@@ -77,10 +77,10 @@ fn line(recent: &VecDeque<Step>, timeline: &Timeline, left: Option<f64>) -> Stri
     let l1 = if step.l1 > 0.0 { format!(" l1 {:.2}", mean(|s| s.l1)) } else { String::new() };
     let left = left.map_or_else(|| "?".into(), duration);
     format!(
-        "epoch {:.2}/{:.4} step {}/{} | loss {:.2} (iou {:.2} obj {:.2} cls {:.2}{l1}) | lr {:.5} | {} px, {:.1} img/s, \
+        "epoch {:.2}/{} step {}/{} | loss {:.2} (iou {:.2} obj {:.2} cls {:.2}{l1}) | lr {:.5} | {} px, {:.1} img/s, \
          {:.0} MiB | {left} left",
         step.epoch,
-        timeline.epochs(timeline.iterations),
+        (100.0 * timeline.epochs(timeline.iterations)).round() / 100.0,
         step.iteration,
         timeline.iterations,
         mean(|s| s.loss),

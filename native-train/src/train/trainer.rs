@@ -1,0 +1,428 @@
+//! The loop of training: read it from top to bottom.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::json;
+use shared_model::{ColourOrder, FORMAT_VERSION, Metadata, NormState, ParameterLayout, Weights};
+
+use super::checkpoint::{Best, Checkpoint, Progress};
+use super::console::{Console, duration};
+use super::ema::Ema;
+use super::engine::{Engine, HeadOutput};
+use super::interrupt::Interrupt;
+use super::loader::{Loader, LoaderSettings};
+use super::loss::{LossSettings, Losses, loss};
+use super::metrics::{Evaluation, Metrics, Record, Step};
+use super::optimizer::Sgd;
+use super::pace::{Pace, Work};
+use super::plan::Plan;
+use super::report;
+use super::run_folder::{Facts, Kept, RunFolder};
+use super::schedule::Schedule;
+use super::tensorboard::EventFile;
+use super::timeline::{Stage, Timeline};
+use super::validation::Validation;
+use crate::data::TrainingSet;
+
+/// Batches that are prepared ahead.
+const PREFETCH: usize = 4;
+/// Memory for decoded pictures.
+const CACHE_BYTES: usize = 1 << 30;
+/// Iterations between two looks at the clock, where there is a time budget.
+const REPLAN_PERIOD: usize = 10;
+/// AP50 at which pictures count as learned by heart; per cent.
+const LEARNED: f64 = 95.0;
+
+/// What a training works with.
+pub struct Parts {
+    /// Computes the network.
+    pub engine: Box<dyn Engine>,
+    /// The network's parameters and where they lie.
+    pub layout: ParameterLayout,
+    /// What to learn from.
+    pub set: Arc<TrainingSet>,
+    /// What to choose the best weights by.
+    pub validation: Option<Validation>,
+    /// Which pictures come when.
+    pub plan: Plan,
+    /// Where everything is written.
+    pub folder: RunFolder,
+    /// Who may stop it.
+    pub interrupt: Interrupt,
+    /// What is known about it.
+    pub facts: Facts,
+    /// Where the first weights came from, in a few words.
+    pub origin: String,
+}
+
+/// How a training ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    /// All iterations are done.
+    Finished,
+    /// Somebody stopped it; it can go on.
+    Interrupted,
+    /// The pictures are learned by heart.
+    Learned,
+}
+
+/// A training between two iterations.
+pub struct Trainer {
+    parts: Parts,
+    /// What changes; a checkpoint holds exactly this.
+    progress: Progress,
+    parameters: Vec<f32>,
+    optimizer: Sgd,
+    ema: Ema,
+    /// Shared with the threads that prepare batches.
+    timeline: Arc<Mutex<Timeline>>,
+    pace: Pace,
+    console: Console,
+    metrics: Metrics,
+    events: EventFile,
+}
+
+impl Trainer {
+    /// A training that goes on from `checkpoint`, which may be that of iteration 0.
+    ///
+    /// # Errors
+    /// Fails where the run's folder cannot be written or the device fails.
+    pub fn new(mut parts: Parts, checkpoint: Checkpoint) -> Result<Self> {
+        let Checkpoint { progress, parameters, ema, velocity } = checkpoint;
+        let settings = &progress.settings;
+        parts.engine.load(&parameters)?;
+        let optimizer = Sgd::new(&parts.layout, settings.weight_decay as f32, &settings.freeze, velocity)?;
+        let ema = Ema::new(ema, progress.ema_updates);
+        let metrics = Metrics::open(&parts.folder.metrics(), progress.iteration)?;
+        let events = EventFile::create(parts.folder.path())?;
+        let timeline = Arc::new(Mutex::new(progress.timeline));
+        let (pace, console) = (Pace::default(), Console::new());
+        Ok(Self { parts, progress, parameters, optimizer, ema, timeline, pace, console, metrics, events })
+    }
+
+    /// Trains to the end, or until somebody asks to stop.
+    ///
+    /// # Errors
+    /// Fails where a picture cannot be read, a file not written, or training diverges: then it names the step, the layer
+    /// and the last good checkpoint.
+    pub fn train(&mut self) -> Result<Ending> {
+        let before = self.progress.seconds;
+        let started = Instant::now();
+        let mut saved = Instant::now();
+        let mut ending = Ending::Finished;
+        let mut loader = self.start_loader();
+        let mut stage = None;
+        // So that a process killed before its first regular checkpoint can go on too.
+        self.save()?;
+
+        while self.progress.iteration < self.progress.timeline.iterations {
+            let now = self.progress.timeline.stage(self.progress.iteration);
+            if stage.replace(now) != Some(now) {
+                self.announce(now);
+            }
+
+            let step_started = Instant::now();
+            let mut step = self.step(&mut loader, now)?;
+            let seconds = step_started.elapsed().as_secs_f64();
+            self.progress.iteration += 1;
+            self.progress.seconds = before + started.elapsed().as_secs_f64();
+            step.images_per_second = self.pictures_per_iteration() / seconds;
+            self.pace.step(self.pictures_per_iteration() * (step.size * step.size) as f64, seconds);
+            self.replan();
+            self.report(step)?;
+
+            let timeline = self.progress.timeline;
+            let iteration = self.progress.iteration;
+            if iteration == timeline.plain_from && iteration < timeline.iterations {
+                self.write_weights(Kept::LastMosaic)?;
+            }
+            if iteration % self.evaluation_interval() == 0 || iteration == timeline.iterations {
+                let ap50 = self.evaluate()?;
+                if self.progress.settings.overfit.is_some() && ap50.is_some_and(|ap50| ap50 >= LEARNED) {
+                    ending = Ending::Learned;
+                    break;
+                }
+            }
+            if self.parts.interrupt.asked() {
+                ending = Ending::Interrupted;
+                break;
+            }
+            if saved.elapsed().as_secs_f64() >= 60.0 * self.progress.settings.checkpoint_every {
+                self.save()?;
+                saved = Instant::now();
+            }
+        }
+        self.progress.seconds = before + started.elapsed().as_secs_f64();
+        self.console.finish();
+        self.save()?;
+        if ending != Ending::Interrupted && self.parts.validation.is_none() {
+            // Nothing says which are better than the last.
+            self.write_weights(Kept::Best)?;
+        }
+        report::curves(&self.parts.folder)?;
+        Ok(ending)
+    }
+
+    /// The best evaluation so far.
+    pub fn best(&self) -> Option<Best> {
+        self.progress.best
+    }
+
+    /// How far the training has come.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// One iteration: forward, loss, backward for each of its batches; one step of the optimizer; one of the mean.
+    fn step(&mut self, loader: &mut Loader, stage: Stage) -> Result<Step> {
+        let settings = &self.progress.settings;
+        let iteration = self.progress.iteration;
+        let lr = Schedule::new(settings.learning_rate(), &self.progress.timeline).lr(iteration);
+        let loss_settings = LossSettings { center_radius: settings.center_radius()?, l1: stage == Stage::Plain };
+        let share = 1.0 / settings.accumulate as f32;
+
+        let mut sum = Losses::default();
+        let mut update = vec![0.0; self.parts.layout.len];
+        let mut of_batch = vec![0.0; self.parts.layout.len];
+        for _ in 0..settings.accumulate {
+            let labelled = loader.next().context("the batches came to an end before training did")??;
+            let mut head = |output: &HeadOutput| {
+                ensure!(output.values.iter().all(|value| value.is_finite()), Diverged("the network's output".into()));
+                let (losses, gradient) = loss(output, &labelled.objects, &loss_settings);
+                sum += losses;
+                Ok(gradient)
+            };
+            let step = self.parts.engine.step(&labelled.batch, &mut head, &mut of_batch);
+            step.map_err(|error| self.explain(error, lr))?;
+            // Statistics of batches are averaged as gradients are.
+            update.iter_mut().zip(&of_batch).for_each(|(sum, value)| *sum += share * value);
+        }
+        self.check_finite("gradient", &update, lr)?;
+        self.optimizer.step(&self.parts.layout, &mut self.parameters, &update, lr as f32);
+        self.check_finite("value", &self.parameters, lr)?;
+        self.parts.engine.load(&self.parameters)?;
+        let timeline = &self.progress.timeline;
+        self.ema.update(&self.parameters, self.progress.settings.ema_decay(timeline));
+        self.progress.ema_updates = self.ema.updates;
+
+        let mean = |value: f32| f64::from(value * share);
+        Ok(Step {
+            iteration: iteration + 1,
+            epoch: timeline.epochs(iteration + 1),
+            lr,
+            size: self.parts.plan.size(iteration),
+            loss: mean(sum.total),
+            iou: mean(sum.iou),
+            obj: mean(sum.obj),
+            cls: mean(sum.cls),
+            l1: mean(sum.l1),
+            foreground: sum.foreground,
+            objects: sum.objects,
+            images_per_second: 0.0,
+            memory_mib: memory_mib(),
+        })
+    }
+
+    /// Scores the mean of the weights, keeps them where they are the best so far; AP50 in per cent, `None` without
+    /// pictures to score on.
+    fn evaluate(&mut self) -> Result<Option<f64>> {
+        let Some(validation) = &self.parts.validation else { return Ok(None) };
+        let weights = self.weights(&self.ema.values);
+        let scored = validation.score(&weights)?;
+        let mean = scored.report.mean;
+        let iteration = self.progress.iteration;
+        let best = self.progress.best.is_none_or(|best| mean.ap_11 > best.ap);
+        if best {
+            self.progress.best = Some(Best { iteration, ap: mean.ap_11, ap50: mean.ap50_11 });
+            report::evaluation(&self.parts.folder, validation, &scored, &weights.metadata.class_names)?;
+            self.write_weights(Kept::Best)?;
+        }
+        let epoch = self.progress.timeline.epochs(iteration);
+        let (ap, ap50, seconds) = (mean.ap_11, mean.ap50_11, scored.seconds);
+        self.pace.evaluation(seconds);
+        self.console.say(&format!(
+            "epoch {epoch:.2}: AP50 {ap50:.2}, AP {ap:.2} on {} pictures (mean of the weights, {}{})",
+            scored.report.images,
+            duration(seconds),
+            if best { ", the best so far" } else { "" }
+        ));
+        self.metrics.add(&Record::Evaluation(Evaluation { iteration, epoch, ap, ap50, best, seconds }))?;
+        let mut scalars = vec![("val/AP".to_string(), ap), ("val/AP50".to_string(), ap50)];
+        scalars.extend(scored.report.per_class.iter().map(|c| (format!("val AP50/{}", c.class), c.figures.ap50_11)));
+        self.events.scalars(iteration, &scalars)?;
+        report::curves(&self.parts.folder)?;
+        Ok(Some(ap50))
+    }
+
+    fn start_loader(&self) -> Loader {
+        let (plan, timeline) = (self.parts.plan.clone(), Arc::clone(&self.timeline));
+        let batch = move |i| Some(plan.batch(i, &timeline.lock().unwrap_or_else(PoisonError::into_inner)));
+        let settings = &self.progress.settings;
+        let loader = LoaderSettings {
+            seed: settings.seed,
+            threads: self.parts.facts.threads,
+            prefetch: PREFETCH,
+            cache_bytes: CACHE_BYTES,
+        };
+        let first = self.progress.iteration * settings.accumulate;
+        Loader::start(Arc::clone(&self.parts.set), settings.augmentation.clone(), loader, first, batch)
+    }
+
+    /// Where there is a time budget, as many iterations as the time allows.
+    fn replan(&mut self) {
+        let Progress { settings, iteration, timeline, seconds, .. } = &self.progress;
+        let Some(budget) = settings.time_budget else { return };
+        if iteration % REPLAN_PERIOD != 0 {
+            return;
+        }
+        let left = budget.0.as_secs_f64() - seconds;
+        let Some(affordable) = self.pace.iterations(left, self.work()) else { return };
+        let committed = PREFETCH.div_ceil(settings.accumulate) + 1;
+        let timeline = timeline.replanned(*iteration, iteration + affordable, committed, settings.stage_lengths());
+        self.progress.timeline = timeline;
+        *self.timeline.lock().unwrap_or_else(PoisonError::into_inner) = timeline;
+    }
+
+    fn work(&self) -> Work {
+        let pictures = self.parts.validation.as_ref().map_or(0, |validation| validation.pictures.len());
+        let size = self.progress.settings.size;
+        Work {
+            pixels: self.pictures_per_iteration() * self.parts.plan.mean_pixels(),
+            evaluation_pixels: (pictures * size * size) as f64,
+            evaluation_interval: self.evaluation_interval(),
+        }
+    }
+
+    fn pictures_per_iteration(&self) -> f64 {
+        self.parts.plan.pictures as f64 / self.progress.timeline.per_epoch as f64
+    }
+
+    /// Iterations between two evaluations.
+    fn evaluation_interval(&self) -> usize {
+        let timeline = &self.progress.timeline;
+        let epochs = self.progress.settings.eval_every;
+        let interval = epochs.map_or(timeline.iterations as f64 / 10.0, |epochs| epochs * timeline.per_epoch as f64);
+        (interval.round() as usize).max(1)
+    }
+
+    fn report(&mut self, step: Step) -> Result<()> {
+        let timeline = self.progress.timeline;
+        let left = self.pace.seconds(timeline.iterations - self.progress.iteration, self.work());
+        self.console.step(&step, &timeline, left);
+        let scalars = [
+            ("loss/total", step.loss),
+            ("loss/iou", step.iou),
+            ("loss/obj", step.obj),
+            ("loss/cls", step.cls),
+            ("loss/l1", step.l1),
+            ("lr", step.lr),
+            ("size", step.size as f64),
+            ("images per second", step.images_per_second),
+            ("memory MiB", step.memory_mib),
+        ];
+        self.events.scalars(step.iteration, &scalars.map(|(name, value)| (name.to_string(), value)))?;
+        self.metrics.add(&Record::Step(step))
+    }
+
+    fn announce(&self, stage: Stage) {
+        let timeline = &self.progress.timeline;
+        let epoch = timeline.epochs(self.progress.iteration);
+        let text = match stage {
+            Stage::Warmup => format!("warm-up until epoch {:.2}", timeline.epochs(timeline.warmup)),
+            Stage::Cosine if timeline.warmup > 0 => "warm-up is over: the learning rate falls along a cosine".into(),
+            Stage::Cosine => "the learning rate falls along a cosine".into(),
+            Stage::Plain => "the last stage: no mosaic, L1 loss, a flat learning rate".into(),
+        };
+        self.console.say(&format!("epoch {epoch:.2}: {text}"));
+    }
+
+    /// Writes the checkpoint and the newest weights.
+    fn save(&mut self) -> Result<()> {
+        let checkpoint = Checkpoint {
+            progress: self.progress.clone(),
+            parameters: self.parameters.clone(),
+            ema: self.ema.values.clone(),
+            velocity: self.optimizer.velocity.clone(),
+        };
+        checkpoint.write(&self.parts.folder.checkpoint())?;
+        self.write_weights(Kept::Last)
+    }
+
+    fn write_weights(&self, kept: Kept) -> Result<()> {
+        for (values, raw) in [(&self.ema.values, false), (&self.parameters, true)] {
+            self.parts.folder.write_weights(kept, raw, &self.weights(values))?;
+        }
+        Ok(())
+    }
+
+    /// Weights that say where they come from.
+    fn weights(&self, values: &[f32]) -> Weights {
+        let Progress { settings, class_names, iteration, timeline, best, .. } = &self.progress;
+        let sources: Vec<String> = settings.train.iter().map(ToString::to_string).collect();
+        let facts = &self.parts.facts;
+        let metadata = Metadata {
+            format_version: FORMAT_VERSION,
+            variant: settings.variant.clone(),
+            class_names: class_names.clone(),
+            colour_order: ColourOrder::Bgr,
+            input_size: settings.size,
+            norm: NormState::Separate,
+            source: format!(
+                "trained by {} on {} ({} pictures), from {}",
+                facts.program,
+                sources.join(", "),
+                facts.train_pictures,
+                self.parts.origin
+            ),
+            training: Some(json!({
+                "recipe": settings,
+                "facts": facts,
+                "iterations": iteration,
+                "epochs": timeline.epochs(*iteration),
+                "best_on_val": best,
+            })),
+        };
+        self.parts.layout.weights(values, metadata)
+    }
+
+    /// Fails where a value is not finite, naming its layer and the remedy.
+    fn check_finite(&self, what: &str, values: &[f32], lr: f64) -> Result<()> {
+        let broken = |place: &std::ops::Range<usize>| values[place.clone()].iter().any(|value| !value.is_finite());
+        match self.parts.layout.entries.iter().find(|(_, place)| broken(place)) {
+            Some((parameter, _)) => Err(self.explain(Diverged(format!("the {what} of {}", parameter.name)).into(), lr)),
+            None => Ok(()),
+        }
+    }
+
+    /// Says what else is known, and what to do, where training has diverged.
+    fn explain(&self, error: anyhow::Error, lr: f64) -> anyhow::Error {
+        let Some(Diverged(what)) = error.downcast_ref() else { return error };
+        let magnitude = |place: &std::ops::Range<usize>| {
+            self.parameters[place.clone()].iter().fold(0.0, |greatest: f32, value| greatest.max(value.abs()))
+        };
+        let entries = self.parts.layout.entries.iter().map(|(parameter, place)| (&parameter.name, magnitude(place)));
+        let greatest = entries.max_by(|a, b| a.1.total_cmp(&b.1));
+        let greatest = greatest.map_or_else(String::new, |(name, value)| format!("{name} ({value:.1e})"));
+        let settings = &self.progress.settings;
+        anyhow!(
+            "training has diverged: in step {} {what} is not finite (learning rate {lr:.5}; the greatest parameter is in \
+             {greatest}). The last good checkpoint is {}. Start a new run with a lower --lr than {}, or a longer \
+             --warmup-epochs",
+            self.progress.iteration + 1,
+            self.parts.folder.checkpoint().display(),
+            settings.learning_rate(),
+        )
+    }
+}
+
+/// Something is not finite.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not finite")]
+struct Diverged(String);
+
+/// Memory of this process in MiB; 0 where the system does not say.
+fn memory_mib() -> f64 {
+    memory_stats::memory_stats().map_or(0.0, |memory| memory.physical_mem as f64 / f64::from(1 << 20))
+}
