@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0, all is well; 1, something failed (said on standard error); 2, the command line itself was wrong.
 
+pub mod augment;
 pub mod commands;
 pub mod data;
 pub mod draw;

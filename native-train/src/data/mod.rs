@@ -3,6 +3,7 @@
 pub mod annotation;
 pub mod class_list;
 pub mod coco;
+pub mod pictures;
 pub mod problem;
 #[cfg(test)]
 pub(crate) mod testing;
