@@ -82,35 +82,38 @@ pub fn detect_all(
     pictures.par_iter().map(look).collect()
 }
 
+/// Puts what was detected in each picture beside its annotated objects; `known` are the names of the weights' classes,
+/// the evaluator's are those that occur: AP is not defined for others. Also returns which of them the weights do not know.
+pub fn collect(truth: &[Vec<Object>], found: &[Vec<Detection>], known: &[String]) -> (Evaluator, Vec<String>) {
+    let classes: BTreeSet<&String> = truth.iter().flatten().map(|o| &o.class).collect();
+    let classes: Vec<String> = classes.into_iter().cloned().collect();
+    let map = ClassMap::new(known, &classes);
+    let position = |class: &String| classes.binary_search(class).expect("every class is in the list");
+
+    let mut evaluator = Evaluator::new(classes.clone());
+    for (objects, detections) in truth.iter().zip(found) {
+        let truth = |o: &Object| (position(&o.class), Truth { bbox: o.bbox, difficult: o.difficult });
+        let scored = |d: &Detection| Some((map.to_data(d.class)?, f64::from(d.score), d.bbox.into()));
+        evaluator.add(objects.iter().map(truth), detections.iter().filter_map(scored));
+    }
+    let unknown = map.unknown().iter().map(|&class| classes[class].clone()).collect();
+    (evaluator, unknown)
+}
+
 impl Report {
-    /// Scores what was detected in each picture against its annotated objects; `known` are the names of the weights'
-    /// classes, the scored ones are those that occur.
+    /// Scores what was detected in each picture against its annotated objects, as [`collect`] puts them together.
     ///
     /// # Errors
     /// Fails where the weights know no class that occurs.
     pub fn new(truth: &[Vec<Object>], found: &[Vec<Detection>], known: &[String]) -> Result<Self> {
-        // The classes are those that occur; AP is not defined for others.
-        let classes: BTreeSet<&String> = truth.iter().flatten().map(|o| &o.class).collect();
-        let classes: Vec<String> = classes.into_iter().cloned().collect();
-        let map = ClassMap::new(known, &classes);
-        let position = |class: &String| classes.binary_search(class).expect("every class is in the list");
-
-        let mut evaluator = Evaluator::new(classes.clone());
-        for (objects, detections) in truth.iter().zip(found) {
-            let truth = |o: &Object| (position(&o.class), Truth { bbox: o.bbox, difficult: o.difficult });
-            let scored = |d: &Detection| Some((map.to_data(d.class)?, f64::from(d.score), d.bbox.into()));
-            evaluator.add(objects.iter().map(truth), detections.iter().filter_map(scored));
-        }
-        let scores = evaluator.scores().into_iter().enumerate();
-        let per_class: Vec<Row> = scores
-            .filter(|(class, _)| !map.unknown().contains(class))
-            .filter_map(|(_, score)| score.map(row))
-            .collect();
-        let unknown_classes: Vec<String> = map.unknown().iter().map(|&class| classes[class].clone()).collect();
+        let (evaluator, unknown_classes) = collect(truth, found, known);
+        let scores = evaluator.scores().into_iter().flatten();
+        let per_class: Vec<Row> = scores.filter(|score| !unknown_classes.contains(&score.class)).map(row).collect();
         if per_class.is_empty() {
+            let classes: BTreeSet<&str> = truth.iter().flatten().map(|o| o.class.as_str()).collect();
             return Err(anyhow!(
                 "nothing can be scored: of the pictures' classes ({}) the weights know none with an object",
-                classes.join(", ")
+                classes.into_iter().collect::<Vec<_>>().join(", ")
             ));
         }
         let mean = |figure: fn(&Figures) -> f64| mean(per_class.iter().map(|row| figure(&row.figures)));

@@ -26,8 +26,12 @@ pub struct Progress {
     pub class_names: Vec<String>,
     /// SHA-256 of the training set's file names and labels.
     pub data: String,
+    /// Where the first weights came from, in a few words.
+    pub origin: String,
     /// Finished iterations.
     pub iteration: usize,
+    /// The iteration of the last evaluation; 0 before the first.
+    pub evaluated: usize,
     /// When stages begin.
     pub timeline: Timeline,
     /// Iterations that the mean of the weights has seen.
@@ -77,9 +81,13 @@ impl Checkpoint {
     pub fn write(&self, path: &Path) -> Result<()> {
         let arrays = [("parameters", &self.parameters), ("ema", &self.ema), ("velocity", &self.velocity)];
         for (name, values) in arrays {
-            ensure!(values.iter().all(|value| value.is_finite()), "the {name} are not finite: no checkpoint is written");
+            ensure!(
+                values.iter().all(|value| value.is_finite()),
+                "the {name} are not finite: no checkpoint is written"
+            );
         }
-        let bytes = arrays.map(|(name, values)| (name, values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()));
+        let bytes =
+            arrays.map(|(name, values)| (name, values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()));
         let mut views = Vec::new();
         for (name, bytes) in &bytes {
             views.push((*name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?));
@@ -147,7 +155,9 @@ mod tests {
             settings: Settings { lr: Some(0.1 + 0.2), freeze: vec!["a \"b\"".into()], ..Settings::default() },
             class_names: vec!["dog".into()],
             data: "00".into(),
+            origin: "random weights".into(),
             iteration: 7,
+            evaluated: 5,
             timeline: Timeline::new(10, 100, StageLengths::default()),
             ema_updates: 7,
             seconds: 1.5,

@@ -4,8 +4,9 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 
+use super::assign::CenterRadius;
 use super::text::{SizeRange, TimeSpan};
-use crate::data::training_set::Source;
+use crate::data::Source;
 
 /// What [`Settings`](super::Settings) can be told on the command line: `None` and empty where it is not. Defaults, which
 /// depend on each other, and checks are those of the settings.
@@ -83,8 +84,8 @@ pub struct Flags {
     ema_decay: Option<f64>,
     /// Radius in strides around an object's centre in which anchors are its candidates: 1.5, or 2.5 as in the release of
     /// 2022 [default: 1.5].
-    #[arg(long, value_name = "1.5|2.5", help_heading = "Schedule")]
-    center_radius: Option<f64>,
+    #[arg(long, value_enum, help_heading = "Schedule")]
+    center_radius: Option<CenterRadius>,
     /// Of all randomness [default: 0].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64), help_heading = "Schedule")]
     seed: Option<u64>,
@@ -111,5 +112,82 @@ impl Flags {
     /// Fails where a number is too large for TOML.
     pub fn given(&self) -> Result<toml::Table> {
         toml::Table::try_from(self).context("a flag's value is too large")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::train::settings::Settings;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn given(flags: &str) -> toml::Table {
+        Cli::try_parse_from(["train"].into_iter().chain(flags.split_whitespace())).unwrap().flags.given().unwrap()
+    }
+
+    const ALL: &str = "--train a:train --train b/c:val --val a:val --classes cat,dog --skip-difficult --variant final \
+        --init w.safetensors --freeze backbone --size 320 --multi-scale 256:384 --epochs 7 --batch 8 --accumulate 2 \
+        --lr 0.02 --weight-decay 0.1 --warmup-epochs 1.5 --no-mosaic-epochs 2 --ema-decay 0.99 --center-radius 2.5 \
+        --seed 5 --overfit 16 --eval-every 2 --checkpoint-every 3 --threads 2";
+
+    const FILE: &str = r#"
+        train = ["a:train", "b/c:val"]
+        val = ["a:val"]
+        classes = ["cat", "dog"]
+        skip-difficult = true
+        variant = "final"
+        init = "w.safetensors"
+        freeze = ["backbone"]
+        size = 320
+        multi-scale = "256:384"
+        epochs = 7
+        batch = 8
+        accumulate = 2
+        lr = 0.02
+        weight-decay = 0.1
+        warmup-epochs = 1.5
+        no-mosaic-epochs = 2
+        ema-decay = 0.99
+        center-radius = "2.5"
+        seed = 5
+        overfit = 16
+        eval-every = 2
+        checkpoint-every = 3
+        threads = 2
+    "#;
+
+    #[test]
+    fn a_file_says_what_flags_say() {
+        let file: toml::Table = FILE.parse().unwrap();
+        let from_file = Settings::from_layers(std::slice::from_ref(&file)).unwrap();
+        assert_eq!(from_file, Settings::from_layers(&[given(ALL)]).unwrap());
+        assert_eq!((from_file.epochs, from_file.multi_scale.unwrap().max, from_file.seed), (7, 384, 5));
+
+        let budget = Settings::from_layers(&[given("--train a:b --time-budget 150m")]).unwrap();
+        let file: toml::Table = "train = ['a:b']\ntime-budget = '2h 30m'".parse().unwrap();
+        assert_eq!(budget, Settings::from_layers(&[file]).unwrap());
+
+        // Every setting is a key of the file, and every key but the numbers of the augmentation a flag.
+        let mut keys: Vec<String> = toml::Table::try_from(&from_file).unwrap().keys().cloned().collect();
+        keys.retain(|key| key != "augmentation");
+        let mut flags: Vec<String> = given(ALL).keys().cloned().collect();
+        (keys.sort(), flags.sort());
+        assert_eq!(keys, flags);
+    }
+
+    #[test]
+    fn flags_go_before_the_file_and_the_file_before_the_defaults() {
+        let file: toml::Table = "train = ['a:b']\nepochs = 9\nbatch = 4\n[augmentation]\nflip = 0.0".parse().unwrap();
+        let settings = Settings::from_layers(&[file, given("--epochs 3 --train c:d")]).unwrap();
+        assert_eq!((settings.epochs, settings.batch, settings.size), (3, 4, 416));
+        assert_eq!(settings.train, ["c:d".parse().unwrap()]);
+        assert_eq!((settings.augmentation.flip, settings.augmentation.degrees), (0.0, 10.0), "the others are kept");
     }
 }

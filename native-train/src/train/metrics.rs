@@ -138,8 +138,7 @@ mod tests {
         for iteration in 1..=5 {
             metrics.add(&step(iteration)).unwrap();
         }
-        let evaluation =
-            Evaluation { iteration: 3, epoch: 0.3, ap: 1.0, ap50: 2.0, best: true, seconds: 3.0 };
+        let evaluation = Evaluation { iteration: 3, epoch: 0.3, ap: 1.0, ap50: 2.0, best: true, seconds: 3.0 };
         metrics.add(&Record::Evaluation(evaluation.clone())).unwrap();
         metrics.file.write_all(b"{\"kind\":\"st").unwrap();
 

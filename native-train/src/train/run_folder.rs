@@ -85,6 +85,16 @@ impl RunFolder {
         self.root.join("weights").join(format!("{name}{}.safetensors", if raw { "-raw" } else { "" }))
     }
 
+    /// The weights that most people want.
+    pub fn best_weights(&self) -> PathBuf {
+        self.weights(Kept::Best, false)
+    }
+
+    /// What a new run can start from where this one cannot go on.
+    pub fn last_raw_weights(&self) -> PathBuf {
+        self.weights(Kept::Last, true)
+    }
+
     /// Writes the settings in the two formats: `config.toml` can be given to `--config`; `config.json` holds what follows
     /// from them too.
     ///

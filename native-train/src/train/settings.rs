@@ -6,16 +6,22 @@ use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 use shared_model::Variant;
 use shared_model::graph::SIZE_MULTIPLE;
 
+use super::assign::CenterRadius;
 use super::plan::Plan;
 use super::text::{SizeRange, TimeSpan};
-use super::timeline::StageLengths;
+use super::timeline::{StageLengths, Timeline};
 use crate::augment::Augmentation;
-use crate::data::training_set::Source;
+use crate::data::Source;
 
 /// Batch size that the reference recipe's learning rate belongs to.
-const REFERENCE_BATCH: f64 = 64.0;
+pub(super) const REFERENCE_BATCH: f64 = 64.0;
+/// The part of the training that the mean of the weights reaches back: 5,000 of 77,600 iterations in the reference recipe,
+/// which has no more in longer ones.
+const EMA_PART: f64 = 0.065;
+/// The reference recipe's decay of the mean.
+const REFERENCE_EMA_DECAY: f64 = 0.9998;
 /// The reference recipe's learning rate.
-const REFERENCE_LR: f64 = 0.01;
+pub(super) const REFERENCE_LR: f64 = 0.01;
 
 /// All settings of a training. Keys of configuration files and flags have the same names, with dashes.
 ///
@@ -65,8 +71,8 @@ pub struct Settings {
     /// The range that the input's side is drawn from in training.
     #[serde_as(as = "Option<DisplayFromStr>")]
     pub multi_scale: Option<SizeRange>,
-    /// Radius in strides around an object's centre, in which anchors are its candidates: 1.5 or 2.5.
-    pub center_radius: f64,
+    /// Which anchors may find an object.
+    pub center_radius: CenterRadius,
     /// Of all randomness.
     pub seed: u64,
     /// Learns so many pictures by heart.
@@ -102,7 +108,7 @@ impl Default for Settings {
             ema_decay: None,
             size: 416,
             multi_scale: None,
-            center_radius: 1.5,
+            center_radius: CenterRadius::default(),
             seed: 0,
             overfit: None,
             eval_every: None,
@@ -126,7 +132,7 @@ impl Settings {
             no_mosaic_epochs: Some(40.0),
             ema_decay: Some(0.98),
             eval_every: Some(20.0),
-            augmentation: Augmentation::none(),
+            augmentation: Augmentation { mosaic: 0.0, hsv: [0.0; 3], flip: 0.0, ..Augmentation::default() },
             ..Self::default()
         }
     }
@@ -198,11 +204,11 @@ impl Settings {
                  --epochs, or make these stages shorter"
             );
         }
-        ensure!(self.ema_decay.is_none_or(|decay| (0.0..1.0).contains(&decay)), "--ema-decay must be from 0 to below 1");
         ensure!(
-            self.center_radius == 1.5 || self.center_radius == 2.5,
-            "--center-radius must be 1.5 or 2.5, the two releases' rules"
+            self.ema_decay.is_none_or(|decay| (0.0..1.0).contains(&decay)),
+            "--ema-decay must be from 0 to below 1"
         );
+        self.augmentation.check()?;
         if self.train.is_empty() {
             bail!("there is nothing to learn from: name a data set with --train FOLDER:SPLIT");
         }
@@ -217,6 +223,13 @@ impl Settings {
     /// The learning rate after warm-up: by default the reference recipe's, in proportion to the pictures of a step.
     pub fn learning_rate(&self) -> f64 {
         self.lr.unwrap_or_else(|| REFERENCE_LR * self.effective_batch() as f64 / REFERENCE_BATCH)
+    }
+
+    /// Decay of the mean of the weights, an iteration: by default so that it reaches back over the same part of the
+    /// training as in the reference recipe.
+    pub fn ema_decay(&self, timeline: &Timeline) -> f64 {
+        let scaled = 1.0 - 1.0 / (EMA_PART * timeline.iterations as f64).max(1.0);
+        self.ema_decay.unwrap_or(scaled.min(REFERENCE_EMA_DECAY))
     }
 
     /// How long the stages are asked to be.
@@ -238,5 +251,75 @@ impl Settings {
         let (seed, size, multi_scale) = (self.seed, self.size, self.multi_scale);
         let mosaic = self.augmentation.mosaic > 0.0;
         Ok(Plan { seed, pictures, batch, accumulate, size, multi_scale, mosaic })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings> {
+        Settings::from_layers(&[format!("train = ['VOC:train']\n{text}").parse().unwrap()])
+    }
+
+    #[test]
+    fn what_is_stored_can_be_fed_back() {
+        for text in ["", "overfit = 16", "multi-scale = '320:640'\ntime-budget = '90m'\nlr = 0.123", "classes = ['a']"]
+        {
+            let settings = read(text).unwrap();
+            let stored = toml::to_string_pretty(&settings).unwrap();
+            assert_eq!(Settings::from_layers(&[stored.parse().unwrap()]).unwrap(), settings, "{stored}");
+        }
+    }
+
+    #[test]
+    fn the_learning_rate_follows_the_pictures_of_a_step() {
+        assert_eq!(read("batch = 64").unwrap().learning_rate(), 0.01);
+        assert_eq!(read("batch = 8\naccumulate = 2").unwrap().learning_rate(), 0.0025);
+        assert_eq!(read("lr = 0.5").unwrap().learning_rate(), 0.5);
+    }
+
+    #[test]
+    fn overfitting_has_defaults_of_its_own_that_can_be_changed() {
+        let settings = read("overfit = 16\nlr = 0.02").unwrap();
+        assert_eq!((settings.augmentation.mosaic, settings.augmentation.flip, settings.batch), (0.0, 0.0, 8));
+        assert_eq!(settings.learning_rate(), 0.02);
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for (text, complaint) in [
+            ("epoch = 3", "unknown field `epoch`"),
+            ("epochs = 'many'", "invalid type"),
+            ("epochs = 0", "--epochs"),
+            ("batch = 0", "--batch"),
+            ("size = 400", "--size must be a multiple of 32"),
+            ("multi-scale = '320'", "320:640"),
+            ("multi-scale = '640:320'", "smaller size comes first"),
+            ("lr = nan", "--lr"),
+            ("lr = -1.0", "--lr"),
+            ("ema-decay = 1.0", "--ema-decay"),
+            ("center-radius = '2.0'", "unknown variant `2.0`"),
+            ("variant = 'yolo'", "no variant \"yolo\""),
+            ("epochs = 3\nwarmup-epochs = 2\nno-mosaic-epochs = 2", "--warmup-epochs"),
+            ("train = []", "--train FOLDER:SPLIT"),
+            ("train = ['VOC']", "a folder and a split"),
+            ("time-budget = '5'", "150m"),
+            ("batch = 1\naccumulate = 4", "--batch of 2"),
+            ("[augmentation]\nmosiac = 1.0", "mosiac"),
+            ("[augmentation]\nflip = 2.0", "flip"),
+        ] {
+            let mut table: toml::Table = "train = ['VOC:train']".parse().unwrap();
+            table.extend(text.parse::<toml::Table>().unwrap());
+            let error = format!("{:#}", Settings::from_layers(&[table]).unwrap_err());
+            assert!(error.contains(complaint), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_data_is_refused() {
+        assert!(read("batch = 8\naccumulate = 2").unwrap().plan(16).is_ok());
+        let error = read("batch = 8\naccumulate = 2").unwrap().plan(15).unwrap_err().to_string();
+        assert!(error.contains("15 pictures") && error.contains("smaller --batch"), "{error}");
     }
 }

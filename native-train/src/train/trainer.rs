@@ -14,7 +14,7 @@ use super::engine::{Engine, HeadOutput};
 use super::interrupt::Interrupt;
 use super::loader::{Loader, LoaderSettings};
 use super::loss::{LossSettings, Losses, loss};
-use super::metrics::{Evaluation, Metrics, Record, Step};
+use super::metrics::{self, Evaluation, Metrics, Record, Step};
 use super::optimizer::Sgd;
 use super::pace::{Pace, Work};
 use super::plan::Plan;
@@ -32,6 +32,8 @@ const PREFETCH: usize = 4;
 const CACHE_BYTES: usize = 1 << 30;
 /// Iterations between two looks at the clock, where there is a time budget.
 const REPLAN_PERIOD: usize = 10;
+/// A loss that has not fallen below this part of its first value has hardly fallen.
+const STUCK: f64 = 0.7;
 /// AP50 at which pictures count as learned by heart; per cent.
 const LEARNED: f64 = 95.0;
 
@@ -49,8 +51,6 @@ pub struct Parts {
     pub plan: Plan,
     /// Where everything is written.
     pub folder: RunFolder,
-    /// Who may stop it.
-    pub interrupt: Interrupt,
     /// What is known about it.
     pub facts: Facts,
     /// Where the first weights came from, in a few words.
@@ -71,6 +71,7 @@ pub enum Ending {
 /// A training between two iterations.
 pub struct Trainer {
     parts: Parts,
+    interrupt: Interrupt,
     /// What changes; a checkpoint holds exactly this.
     progress: Progress,
     parameters: Vec<f32>,
@@ -89,7 +90,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Fails where the run's folder cannot be written or the device fails.
-    pub fn new(mut parts: Parts, checkpoint: Checkpoint) -> Result<Self> {
+    pub fn new(mut parts: Parts, checkpoint: Checkpoint, interrupt: Interrupt) -> Result<Self> {
         let Checkpoint { progress, parameters, ema, velocity } = checkpoint;
         let settings = &progress.settings;
         parts.engine.load(&parameters)?;
@@ -99,7 +100,7 @@ impl Trainer {
         let events = EventFile::create(parts.folder.path())?;
         let timeline = Arc::new(Mutex::new(progress.timeline));
         let (pace, console) = (Pace::default(), Console::new());
-        Ok(Self { parts, progress, parameters, optimizer, ema, timeline, pace, console, metrics, events })
+        Ok(Self { parts, interrupt, progress, parameters, optimizer, ema, timeline, pace, console, metrics, events })
     }
 
     /// Trains to the end, or until somebody asks to stop.
@@ -138,14 +139,14 @@ impl Trainer {
             if iteration == timeline.plain_from && iteration < timeline.iterations {
                 self.write_weights(Kept::LastMosaic)?;
             }
-            if iteration % self.evaluation_interval() == 0 || iteration == timeline.iterations {
+            if iteration >= self.progress.evaluated + self.evaluation_interval() || iteration == timeline.iterations {
                 let ap50 = self.evaluate()?;
                 if self.progress.settings.overfit.is_some() && ap50.is_some_and(|ap50| ap50 >= LEARNED) {
                     ending = Ending::Learned;
                     break;
                 }
             }
-            if self.parts.interrupt.asked() {
+            if self.interrupt.asked() {
                 ending = Ending::Interrupted;
                 break;
             }
@@ -156,18 +157,43 @@ impl Trainer {
         }
         self.progress.seconds = before + started.elapsed().as_secs_f64();
         self.console.finish();
-        self.save()?;
         if ending != Ending::Interrupted && self.parts.validation.is_none() {
             // Nothing says which are better than the last.
             self.write_weights(Kept::Best)?;
         }
         report::curves(&self.parts.folder)?;
+        // Last of all: a checkpoint of the last iteration says that everything is done.
+        self.save()?;
         Ok(ending)
     }
 
     /// The best evaluation so far.
     pub fn best(&self) -> Option<Best> {
         self.progress.best
+    }
+
+    /// What a person can try where pictures were not learned by heart.
+    ///
+    /// # Errors
+    /// Fails where the run's metrics cannot be read.
+    pub fn why_not_learned(&self, pictures: usize) -> Result<String> {
+        let records = metrics::read(&self.parts.folder.metrics())?;
+        let mut losses = records.iter().filter_map(|record| match record {
+            Record::Step(step) => Some(step.loss),
+            Record::Evaluation(_) => None,
+        });
+        let first = losses.next().unwrap_or_default();
+        let last = losses.next_back().unwrap_or(first);
+        let remedy = if last > STUCK * first {
+            "it hardly fell: look at the labels (--dry-run-augment FOLDER), then try another --lr"
+        } else {
+            "it did fall: give more --epochs"
+        };
+        let ap50 = self.progress.best.map_or(0.0, |best| best.ap50);
+        Ok(format!(
+            "the {pictures} pictures are not learned: AP50 {ap50:.2} at best, {LEARNED} is wanted. The loss went from \
+             {first:.2} to {last:.2}: {remedy}"
+        ))
     }
 
     /// How far the training has come.
@@ -180,7 +206,7 @@ impl Trainer {
         let settings = &self.progress.settings;
         let iteration = self.progress.iteration;
         let lr = Schedule::new(settings.learning_rate(), &self.progress.timeline).lr(iteration);
-        let loss_settings = LossSettings { center_radius: settings.center_radius()?, l1: stage == Stage::Plain };
+        let loss_settings = LossSettings { center_radius: settings.center_radius, l1: stage == Stage::Plain };
         let share = 1.0 / settings.accumulate as f32;
 
         let mut sum = Losses::default();
@@ -189,9 +215,9 @@ impl Trainer {
         for _ in 0..settings.accumulate {
             let labelled = loader.next().context("the batches came to an end before training did")??;
             let mut head = |output: &HeadOutput| {
-                ensure!(output.values.iter().all(|value| value.is_finite()), Diverged("the network's output".into()));
                 let (losses, gradient) = loss(output, &labelled.objects, &loss_settings);
-                sum += losses;
+                ensure!(losses.total.is_finite(), Diverged("the network's output".into()));
+                add(&mut sum, &losses);
                 Ok(gradient)
             };
             let step = self.parts.engine.step(&labelled.batch, &mut head, &mut of_batch);
@@ -228,6 +254,7 @@ impl Trainer {
     /// Scores the mean of the weights, keeps them where they are the best so far; AP50 in per cent, `None` without
     /// pictures to score on.
     fn evaluate(&mut self) -> Result<Option<f64>> {
+        self.progress.evaluated = self.progress.iteration;
         let Some(validation) = &self.parts.validation else { return Ok(None) };
         let weights = self.weights(&self.ema.values);
         let scored = validation.score(&weights)?;
@@ -415,6 +442,16 @@ impl Trainer {
             settings.learning_rate(),
         )
     }
+}
+
+fn add(sum: &mut Losses, losses: &Losses) {
+    sum.total += losses.total;
+    sum.iou += losses.iou;
+    sum.obj += losses.obj;
+    sum.cls += losses.cls;
+    sum.l1 += losses.l1;
+    sum.foreground += losses.foreground;
+    sum.objects += losses.objects;
 }
 
 /// Something is not finite.
