@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 
-use super::assign::CenterRadius;
+use super::CenterRadius;
 use super::text::{SizeRange, TimeSpan};
 use crate::data::Source;
 

@@ -19,6 +19,9 @@ pub struct Pace {
     evaluation: Option<f64>,
 }
 
+/// The most of the time that evaluations take where nobody says how often they come.
+const EVALUATIONS: f64 = 0.15;
+
 /// What is still to be done.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Work {
@@ -61,6 +64,13 @@ impl Pace {
         let (step, evaluation) = self.costs(work)?;
         let seconds = (1.0 - RESERVE) * seconds - evaluation;
         Some((seconds / (step + evaluation / work.evaluation_interval as f64)).max(0.0) as usize)
+    }
+
+    /// The least number of iterations between two evaluations that leaves most of the time to training; 0 until some
+    /// iterations were measured.
+    pub fn evaluation_interval(&self, work: Work) -> usize {
+        let costs = self.costs(work);
+        costs.map_or(0, |(step, evaluation)| (evaluation / step * (1.0 - EVALUATIONS) / EVALUATIONS).ceil() as usize)
     }
 
     /// Seconds of an iteration and of an evaluation.
@@ -106,7 +116,7 @@ mod tests {
         ] {
             let lengths = StageLengths::default();
             let mut timeline = Timeline::new(70, 300 * 70, lengths);
-            let (mut pace, mut clock, mut iteration) = (Pace::default(), 0.0, 0);
+            let (mut pace, mut clock, mut iteration, mut evaluated) = (Pace::default(), 0.0, 0, 0);
             let mut stages = [0; 3];
             while iteration < timeline.iterations {
                 stages[timeline.stage(iteration) as usize] += 1;
@@ -115,8 +125,9 @@ mod tests {
                 clock += seconds;
                 pace.step(pixels, seconds);
                 iteration += 1;
-                let interval = (timeline.iterations / 10).max(1);
-                if iteration % interval == 0 || iteration == timeline.iterations {
+                let interval = (timeline.iterations / 10).max(pace.evaluation_interval(WORK)).max(1);
+                if iteration >= evaluated + interval || iteration == timeline.iterations {
+                    evaluated = iteration;
                     clock += 20.0 * speed(clock);
                     pace.evaluation(20.0 * speed(clock));
                 }

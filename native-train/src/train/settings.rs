@@ -6,7 +6,7 @@ use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 use shared_model::Variant;
 use shared_model::graph::SIZE_MULTIPLE;
 
-use super::assign::CenterRadius;
+use super::CenterRadius;
 use super::plan::Plan;
 use super::text::{SizeRange, TimeSpan};
 use super::timeline::{StageLengths, Timeline};

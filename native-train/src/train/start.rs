@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use shared_model::{ParameterLayout, Variant};
 
 use super::checkpoint::{Checkpoint, Progress};
-use super::engine::Engine;
+use super::Engine;
 use super::init::{self, Initial};
 use super::native::NativeEngine;
 use super::run_folder::{Facts, RunFolder, git_revision};
@@ -62,7 +62,7 @@ struct Prepared {
 
 impl Prepared {
     fn new(settings: &Settings, class_names: Option<&[String]>) -> Result<Self> {
-        let mut set = training_set(settings)?;
+        let set = training_set(settings)?;
         if let Some(names) = class_names {
             ensure!(set.class_names == names, "the training set has other classes than when the run began");
         }
@@ -95,7 +95,6 @@ impl Prepared {
             iterations_per_epoch: settings.plan(set.items.len())?.iterations_per_epoch(),
             threads: rayon::current_num_threads(),
         };
-        set.warnings.clear();
         Ok(Self { set: Arc::new(set), validation, facts, layout, variant })
     }
 
@@ -261,6 +260,10 @@ impl Run {
             lines.push(format!("going on after step {iteration} of {}", timeline.iterations));
         }
         lines.extend(self.transferred.clone());
+        let problems = self.parts.set.warnings.len();
+        if problems > 0 {
+            lines.push(format!("warning: the labels have {problems} flaws that do no harm: yolox-nano check-data shows them"));
+        }
         lines.extend(warnings(settings, facts, timeline).into_iter().map(|warning| format!("warning: {warning}")));
         lines
     }

@@ -10,10 +10,8 @@ use shared_model::{ColourOrder, FORMAT_VERSION, Metadata, NormState, ParameterLa
 use super::checkpoint::{Best, Checkpoint, Progress};
 use super::console::{Console, duration};
 use super::ema::Ema;
-use super::engine::{Engine, HeadOutput};
 use super::interrupt::Interrupt;
 use super::loader::{Loader, LoaderSettings};
-use super::loss::{LossSettings, Losses, loss};
 use super::metrics::{self, Evaluation, Metrics, Record, Step};
 use super::optimizer::Sgd;
 use super::pace::{Pace, Work};
@@ -24,6 +22,7 @@ use super::schedule::Schedule;
 use super::tensorboard::EventFile;
 use super::timeline::{Stage, Timeline};
 use super::validation::Validation;
+use super::{Engine, HeadOutput, LossSettings, Losses, loss};
 use crate::data::TrainingSet;
 
 /// Batches that are prepared ahead.
@@ -34,6 +33,8 @@ const CACHE_BYTES: usize = 1 << 30;
 const REPLAN_PERIOD: usize = 10;
 /// A loss that has not fallen below this part of its first value has hardly fallen.
 const STUCK: f64 = 0.7;
+/// Evaluations where nobody says how often they come.
+const EVALUATIONS: usize = 10;
 /// AP50 at which pictures count as learned by heart; per cent.
 const LEARNED: f64 = 95.0;
 
@@ -313,12 +314,17 @@ impl Trainer {
     }
 
     fn work(&self) -> Work {
+        Work { evaluation_interval: self.evaluation_interval(), ..self.sizes() }
+    }
+
+    /// How large iterations and evaluations are.
+    fn sizes(&self) -> Work {
         let pictures = self.parts.validation.as_ref().map_or(0, |validation| validation.pictures.len());
         let size = self.progress.settings.size;
         Work {
             pixels: self.pictures_per_iteration() * self.parts.plan.mean_pixels(),
             evaluation_pixels: (pictures * size * size) as f64,
-            evaluation_interval: self.evaluation_interval(),
+            evaluation_interval: 1,
         }
     }
 
@@ -328,10 +334,13 @@ impl Trainer {
 
     /// Iterations between two evaluations.
     fn evaluation_interval(&self) -> usize {
-        let timeline = &self.progress.timeline;
-        let epochs = self.progress.settings.eval_every;
-        let interval = epochs.map_or(timeline.iterations as f64 / 10.0, |epochs| epochs * timeline.per_epoch as f64);
-        (interval.round() as usize).max(1)
+        let Progress { settings, timeline, .. } = &self.progress;
+        let interval = match (settings.eval_every, settings.time_budget) {
+            (Some(epochs), _) => (epochs * timeline.per_epoch as f64).round() as usize,
+            (None, None) => timeline.iterations / EVALUATIONS,
+            (None, Some(_)) => (timeline.iterations / EVALUATIONS).max(self.pace.evaluation_interval(self.sizes())),
+        };
+        interval.max(1)
     }
 
     fn report(&mut self, step: Step) -> Result<()> {
