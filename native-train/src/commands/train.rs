@@ -5,13 +5,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+use shared_model::Graph;
 
 use crate::Outcome;
-use crate::data::TrainingSet;
+use crate::train::Engine;
 use crate::train::flags::Flags;
 use crate::train::interrupt::Interrupt;
 use crate::train::loader::LoaderSettings;
+use crate::train::native::NativeEngine;
 use crate::train::settings::Settings;
 use crate::train::start::{self, Run};
 use crate::train::timeline::Timeline;
@@ -70,7 +72,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
             if let Some(folder) = &args.dry_run_augment {
                 return dry_run(settings, folder, out);
             }
-            start::new_run(settings, args.out.as_deref())?
+            start::new_run(settings, args.out.as_deref(), &native)?
         }
     };
     let interrupt = Interrupt::listen()?;
@@ -117,6 +119,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     }
 }
 
+/// The engine of this machine's CPU.
+fn native(graph: &Graph) -> Box<dyn Engine> {
+    Box::new(NativeEngine::new(graph))
+}
+
 /// The settings of a new run.
 fn settings(args: &Args) -> Result<Settings> {
     let mut layers = Vec::new();
@@ -137,7 +144,7 @@ fn resumed(folder: &Path, flags: &Flags) -> Result<Run> {
             folder.join("weights/last-raw.safetensors").display()
         );
     }
-    start::resumed_run(folder, given, |settings| super::use_threads(settings.threads).map(|_| ()))
+    start::resumed_run(folder, given, &native, |settings| super::use_threads(settings.threads).map(|_| ()))
 }
 
 fn dry_run(settings: Settings, folder: &Path, out: &mut dyn Write) -> Result<Outcome> {
@@ -145,10 +152,10 @@ fn dry_run(settings: Settings, folder: &Path, out: &mut dyn Write) -> Result<Out
     let plan = settings.plan(set.items.len())?;
     let per_epoch = plan.iterations_per_epoch();
     let timeline = Timeline::new(per_epoch, settings.epochs * per_epoch, settings.stage_lengths());
-    let loader = LoaderSettings { seed: settings.seed, threads: rayon::current_num_threads(), prefetch: 1, cache_bytes: 0 };
+    let loader =
+        LoaderSettings { seed: settings.seed, threads: rayon::current_num_threads(), prefetch: 1, cache_bytes: 0 };
     let batch = move |i| Some(plan.batch(i, &timeline));
-    let files =
-        crate::train::dry_run(Arc::new(set), settings.augmentation, loader, DRY_RUN_BATCHES, batch, folder)?;
+    let files = crate::train::dry_run(Arc::new(set), settings.augmentation, loader, DRY_RUN_BATCHES, batch, folder)?;
     for file in files {
         writeln!(out, "{}", file.display())?;
     }

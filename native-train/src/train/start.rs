@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use sha2::{Digest, Sha256};
-use shared_model::{ParameterLayout, Variant};
+use shared_model::{Graph, ParameterLayout, Variant};
 
-use super::checkpoint::{Checkpoint, Progress};
 use super::Engine;
+use super::checkpoint::{Checkpoint, Progress};
 use super::init::{self, Initial};
-use super::native::NativeEngine;
 use super::run_folder::{Facts, RunFolder, git_revision};
 use super::settings::Settings;
 use super::timeline::Timeline;
@@ -19,6 +18,9 @@ use super::validation::Validation;
 use super::warnings::warnings;
 use crate::data::TrainingSet;
 use crate::table::grouped;
+
+/// Makes the engine that computes a network.
+pub type MakeEngine = dyn Fn(&Graph) -> Box<dyn Engine>;
 
 /// A training that is ready to go.
 pub struct Run {
@@ -104,8 +106,8 @@ impl Prepared {
         Ok(Parts { engine, layout, set, validation, plan, folder, facts, origin })
     }
 
-    fn engine(&self) -> Box<dyn Engine> {
-        Box::new(NativeEngine::new(&self.variant.graph(self.set.class_names.len())))
+    fn graph(&self) -> Graph {
+        self.variant.graph(self.set.class_names.len())
     }
 }
 
@@ -113,9 +115,9 @@ impl Prepared {
 ///
 /// # Errors
 /// Fails where data or weights cannot be read, do not fit each other, or the folder is used already.
-pub fn new_run(settings: Settings, out: Option<&Path>) -> Result<Run> {
+pub fn new_run(settings: Settings, out: Option<&Path>, engine: &MakeEngine) -> Result<Run> {
     let prepared = Prepared::new(&settings, None)?;
-    let mut engine = prepared.engine();
+    let mut engine = engine(&prepared.graph());
     let initial = init::initial(&settings, prepared.variant, &prepared.set, &prepared.layout, engine.as_mut())?;
     let Initial { parameters, origin, transferred } = initial;
     // Only now, that nothing else can go wrong with data and weights.
@@ -149,6 +151,7 @@ pub fn new_run(settings: Settings, out: Option<&Path>) -> Result<Run> {
 pub fn resumed_run(
     root: &Path,
     given: toml::Table,
+    engine: &MakeEngine,
     use_threads: impl FnOnce(&Settings) -> Result<()>,
 ) -> Result<Run> {
     let folder = RunFolder::existing(root);
@@ -189,7 +192,7 @@ pub fn resumed_run(
         folder.last_raw_weights().display()
     );
     folder.write_config(&progress.settings, &prepared.facts)?;
-    let engine = prepared.engine();
+    let engine = engine(&prepared.graph());
     let parts = prepared.parts(&progress.settings, engine, folder, progress.origin.clone())?;
     Ok(Run { parts, checkpoint, transferred: None })
 }
@@ -209,9 +212,8 @@ impl Run {
         let Progress { settings, timeline, iteration, .. } = &self.checkpoint.progress;
         let facts = &self.parts.facts;
         let count = |number: usize| grouped(number as u64);
-        let sources = |sources: &[crate::data::Source]| {
-            sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
+        let sources =
+            |sources: &[crate::data::Source]| sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let val = match (settings.overfit, settings.val.is_empty()) {
             (Some(_), _) => "the same pictures".to_string(),
             (None, true) => "none".into(),
@@ -262,7 +264,9 @@ impl Run {
         lines.extend(self.transferred.clone());
         let problems = self.parts.set.warnings.len();
         if problems > 0 {
-            lines.push(format!("warning: the labels have {problems} flaws that do no harm: yolox-nano check-data shows them"));
+            lines.push(format!(
+                "warning: the labels have {problems} flaws that do no harm: yolox-nano check-data shows them"
+            ));
         }
         lines.extend(warnings(settings, facts, timeline).into_iter().map(|warning| format!("warning: {warning}")));
         lines

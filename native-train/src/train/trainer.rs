@@ -1,20 +1,26 @@
 //! The loop of training: read it from top to bottom.
 
+mod divergence;
+mod outcome;
+mod outlook;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use serde_json::json;
-use shared_model::{ColourOrder, FORMAT_VERSION, Metadata, NormState, ParameterLayout, Weights};
+use anyhow::{Context, Result, ensure};
+use shared_model::ParameterLayout;
 
+use self::divergence::Diverged;
 use super::checkpoint::{Best, Checkpoint, Progress};
-use super::console::{Console, duration};
+use super::console::Console;
 use super::ema::Ema;
 use super::interrupt::Interrupt;
 use super::loader::{Loader, LoaderSettings};
-use super::metrics::{self, Evaluation, Metrics, Record, Step};
+use super::metrics::{self, Metrics, Record, Step};
 use super::optimizer::Sgd;
-use super::pace::{Pace, Work};
+use super::pace::Pace;
 use super::plan::Plan;
 use super::report;
 use super::run_folder::{Facts, Kept, RunFolder};
@@ -29,12 +35,8 @@ use crate::data::TrainingSet;
 const PREFETCH: usize = 4;
 /// Memory for decoded pictures.
 const CACHE_BYTES: usize = 1 << 30;
-/// Iterations between two looks at the clock, where there is a time budget.
-const REPLAN_PERIOD: usize = 10;
 /// A loss that has not fallen below this part of its first value has hardly fallen.
 const STUCK: f64 = 0.7;
-/// Evaluations where nobody says how often they come.
-const EVALUATIONS: usize = 10;
 /// AP50 at which pictures count as learned by heart; per cent.
 const LEARNED: f64 = 95.0;
 
@@ -206,7 +208,8 @@ impl Trainer {
     fn step(&mut self, loader: &mut Loader, stage: Stage) -> Result<Step> {
         let settings = &self.progress.settings;
         let iteration = self.progress.iteration;
-        let lr = Schedule::new(settings.learning_rate(), &self.progress.timeline).lr(iteration);
+        let Timeline { warmup, plain_from: flat_from, .. } = self.progress.timeline;
+        let lr = Schedule { peak: settings.learning_rate(), warmup, flat_from }.lr(iteration);
         let loss_settings = LossSettings { center_radius: settings.center_radius, l1: stage == Stage::Plain };
         let share = 1.0 / settings.accumulate as f32;
 
@@ -252,38 +255,6 @@ impl Trainer {
         })
     }
 
-    /// Scores the mean of the weights, keeps them where they are the best so far; AP50 in per cent, `None` without
-    /// pictures to score on.
-    fn evaluate(&mut self) -> Result<Option<f64>> {
-        self.progress.evaluated = self.progress.iteration;
-        let Some(validation) = &self.parts.validation else { return Ok(None) };
-        let weights = self.weights(&self.ema.values);
-        let scored = validation.score(&weights)?;
-        let mean = scored.report.mean;
-        let iteration = self.progress.iteration;
-        let best = self.progress.best.is_none_or(|best| mean.ap_11 > best.ap);
-        if best {
-            self.progress.best = Some(Best { iteration, ap: mean.ap_11, ap50: mean.ap50_11 });
-            report::evaluation(&self.parts.folder, validation, &scored, &weights.metadata.class_names)?;
-            self.write_weights(Kept::Best)?;
-        }
-        let epoch = self.progress.timeline.epochs(iteration);
-        let (ap, ap50, seconds) = (mean.ap_11, mean.ap50_11, scored.seconds);
-        self.pace.evaluation(seconds);
-        self.console.say(&format!(
-            "epoch {epoch:.2}: AP50 {ap50:.2}, AP {ap:.2} on {} pictures (mean of the weights, {}{})",
-            scored.report.images,
-            duration(seconds),
-            if best { ", the best so far" } else { "" }
-        ));
-        self.metrics.add(&Record::Evaluation(Evaluation { iteration, epoch, ap, ap50, best, seconds }))?;
-        let mut scalars = vec![("val/AP".to_string(), ap), ("val/AP50".to_string(), ap50)];
-        scalars.extend(scored.report.per_class.iter().map(|c| (format!("val AP50/{}", c.class), c.figures.ap50_11)));
-        self.events.scalars(iteration, &scalars)?;
-        report::curves(&self.parts.folder)?;
-        Ok(Some(ap50))
-    }
-
     fn start_loader(&self) -> Loader {
         let (plan, timeline) = (self.parts.plan.clone(), Arc::clone(&self.timeline));
         let batch = move |i| Some(plan.batch(i, &timeline.lock().unwrap_or_else(PoisonError::into_inner)));
@@ -297,160 +268,6 @@ impl Trainer {
         let first = self.progress.iteration * settings.accumulate;
         Loader::start(Arc::clone(&self.parts.set), settings.augmentation.clone(), loader, first, batch)
     }
-
-    /// Where there is a time budget, as many iterations as the time allows.
-    fn replan(&mut self) {
-        let Progress { settings, iteration, timeline, seconds, .. } = &self.progress;
-        let Some(budget) = settings.time_budget else { return };
-        if iteration % REPLAN_PERIOD != 0 {
-            return;
-        }
-        let left = budget.0.as_secs_f64() - seconds;
-        let Some(affordable) = self.pace.iterations(left, self.work()) else { return };
-        let committed = PREFETCH.div_ceil(settings.accumulate) + 1;
-        let timeline = timeline.replanned(*iteration, iteration + affordable, committed, settings.stage_lengths());
-        self.progress.timeline = timeline;
-        *self.timeline.lock().unwrap_or_else(PoisonError::into_inner) = timeline;
-    }
-
-    fn work(&self) -> Work {
-        Work { evaluation_interval: self.evaluation_interval(), ..self.sizes() }
-    }
-
-    /// How large iterations and evaluations are.
-    fn sizes(&self) -> Work {
-        let pictures = self.parts.validation.as_ref().map_or(0, |validation| validation.pictures.len());
-        let size = self.progress.settings.size;
-        Work {
-            pixels: self.pictures_per_iteration() * self.parts.plan.mean_pixels(),
-            evaluation_pixels: (pictures * size * size) as f64,
-            evaluation_interval: 1,
-        }
-    }
-
-    fn pictures_per_iteration(&self) -> f64 {
-        self.parts.plan.pictures as f64 / self.progress.timeline.per_epoch as f64
-    }
-
-    /// Iterations between two evaluations.
-    fn evaluation_interval(&self) -> usize {
-        let Progress { settings, timeline, .. } = &self.progress;
-        let interval = match (settings.eval_every, settings.time_budget) {
-            (Some(epochs), _) => (epochs * timeline.per_epoch as f64).round() as usize,
-            (None, None) => timeline.iterations / EVALUATIONS,
-            (None, Some(_)) => (timeline.iterations / EVALUATIONS).max(self.pace.evaluation_interval(self.sizes())),
-        };
-        interval.max(1)
-    }
-
-    fn report(&mut self, step: Step) -> Result<()> {
-        let timeline = self.progress.timeline;
-        let left = self.pace.seconds(timeline.iterations - self.progress.iteration, self.work());
-        self.console.step(&step, &timeline, left);
-        let scalars = [
-            ("loss/total", step.loss),
-            ("loss/iou", step.iou),
-            ("loss/obj", step.obj),
-            ("loss/cls", step.cls),
-            ("loss/l1", step.l1),
-            ("lr", step.lr),
-            ("size", step.size as f64),
-            ("images per second", step.images_per_second),
-            ("memory MiB", step.memory_mib),
-        ];
-        self.events.scalars(step.iteration, &scalars.map(|(name, value)| (name.to_string(), value)))?;
-        self.metrics.add(&Record::Step(step))
-    }
-
-    fn announce(&self, stage: Stage) {
-        let timeline = &self.progress.timeline;
-        let epoch = timeline.epochs(self.progress.iteration);
-        let text = match stage {
-            Stage::Warmup => format!("warm-up until epoch {:.2}", timeline.epochs(timeline.warmup)),
-            Stage::Cosine if timeline.warmup > 0 => "warm-up is over: the learning rate falls along a cosine".into(),
-            Stage::Cosine => "the learning rate falls along a cosine".into(),
-            Stage::Plain => "the last stage: no mosaic, L1 loss, a flat learning rate".into(),
-        };
-        self.console.say(&format!("epoch {epoch:.2}: {text}"));
-    }
-
-    /// Writes the checkpoint and the newest weights.
-    fn save(&mut self) -> Result<()> {
-        let checkpoint = Checkpoint {
-            progress: self.progress.clone(),
-            parameters: self.parameters.clone(),
-            ema: self.ema.values.clone(),
-            velocity: self.optimizer.velocity.clone(),
-        };
-        checkpoint.write(&self.parts.folder.checkpoint())?;
-        self.write_weights(Kept::Last)
-    }
-
-    fn write_weights(&self, kept: Kept) -> Result<()> {
-        for (values, raw) in [(&self.ema.values, false), (&self.parameters, true)] {
-            self.parts.folder.write_weights(kept, raw, &self.weights(values))?;
-        }
-        Ok(())
-    }
-
-    /// Weights that say where they come from.
-    fn weights(&self, values: &[f32]) -> Weights {
-        let Progress { settings, class_names, iteration, timeline, best, .. } = &self.progress;
-        let sources: Vec<String> = settings.train.iter().map(ToString::to_string).collect();
-        let facts = &self.parts.facts;
-        let metadata = Metadata {
-            format_version: FORMAT_VERSION,
-            variant: settings.variant.clone(),
-            class_names: class_names.clone(),
-            colour_order: ColourOrder::Bgr,
-            input_size: settings.size,
-            norm: NormState::Separate,
-            source: format!(
-                "trained by {} on {} ({} pictures), from {}",
-                facts.program,
-                sources.join(", "),
-                facts.train_pictures,
-                self.parts.origin
-            ),
-            training: Some(json!({
-                "recipe": settings,
-                "facts": facts,
-                "iterations": iteration,
-                "epochs": timeline.epochs(*iteration),
-                "best_on_val": best,
-            })),
-        };
-        self.parts.layout.weights(values, metadata)
-    }
-
-    /// Fails where a value is not finite, naming its layer and the remedy.
-    fn check_finite(&self, what: &str, values: &[f32], lr: f64) -> Result<()> {
-        let broken = |place: &std::ops::Range<usize>| values[place.clone()].iter().any(|value| !value.is_finite());
-        match self.parts.layout.entries.iter().find(|(_, place)| broken(place)) {
-            Some((parameter, _)) => Err(self.explain(Diverged(format!("the {what} of {}", parameter.name)).into(), lr)),
-            None => Ok(()),
-        }
-    }
-
-    /// Says what else is known, and what to do, where training has diverged.
-    fn explain(&self, error: anyhow::Error, lr: f64) -> anyhow::Error {
-        let Some(Diverged(what)) = error.downcast_ref() else { return error };
-        let magnitude = |place: &std::ops::Range<usize>| {
-            self.parameters[place.clone()].iter().fold(0.0, |greatest: f32, value| greatest.max(value.abs()))
-        };
-        let entries = self.parts.layout.entries.iter().map(|(parameter, place)| (&parameter.name, magnitude(place)));
-        let greatest = entries.max_by(|a, b| a.1.total_cmp(&b.1));
-        let greatest = greatest.map_or_else(String::new, |(name, value)| format!("{name} ({value:.1e})"));
-        let settings = &self.progress.settings;
-        anyhow!(
-            "training has diverged: in step {} {what} is not finite (learning rate {lr:.5}; the greatest parameter is in \
-             {greatest}). The last good checkpoint is {}. Start a new run with a lower --lr than {}, or a longer \
-             --warmup-epochs",
-            self.progress.iteration + 1,
-            self.parts.folder.checkpoint().display(),
-            settings.learning_rate(),
-        )
-    }
 }
 
 fn add(sum: &mut Losses, losses: &Losses) {
@@ -462,11 +279,6 @@ fn add(sum: &mut Losses, losses: &Losses) {
     sum.foreground += losses.foreground;
     sum.objects += losses.objects;
 }
-
-/// Something is not finite.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} is not finite")]
-struct Diverged(String);
 
 /// Memory of this process in MiB; 0 where the system does not say.
 fn memory_mib() -> f64 {

@@ -30,7 +30,8 @@ pub fn warnings(settings: &Settings, facts: &Facts, timeline: &Timeline) -> Vec<
         ));
     }
     if facts.val_pictures == 0 {
-        warnings.push("without --val nothing says which weights are the best: best.safetensors will be the last".into());
+        warnings
+            .push("without --val nothing says which weights are the best: best.safetensors will be the last".into());
     }
     let missing = facts.class_names.iter().zip(&facts.train_objects).filter(|(_, objects)| **objects == 0);
     let missing: Vec<&str> = missing.map(|(name, _)| name.as_str()).collect();
@@ -73,7 +74,9 @@ mod tests {
         let fast = Settings { lr: Some(0.1), ..fine.clone() };
         assert!(warned(&fast, &facts(), 300).contains("0.1 is high for 16 pictures"));
         let slow_mean = Settings { ema_decay: Some(0.9998), ..fine.clone() };
-        assert!(warned(&slow_mean, &facts(), 10).contains("reaches back 5000 iterations, but the training has only 60"));
+        assert!(
+            warned(&slow_mean, &facts(), 10).contains("reaches back 5000 iterations, but the training has only 60")
+        );
         assert!(warned(&fine, &Facts { val_pictures: 0, ..facts() }, 300).contains("--val"));
         assert!(warned(&fine, &Facts { train_objects: vec![5, 0], ..facts() }, 300).contains("classes: dog"));
     }
