@@ -2,12 +2,18 @@
 
 mod anchor;
 mod assign;
+mod ema;
 mod engine;
 mod loss;
+mod optimizer;
 mod sample;
+mod schedule;
 
 pub use anchor::{Anchor, anchors};
 pub use assign::{CenterRadius, Match, assign};
+pub use ema::Ema;
 pub use engine::{Batch, Engine, HeadOutput};
 pub use loss::{LossSettings, Losses, loss};
+pub use optimizer::Sgd;
 pub use sample::{LabelledBatch, Object};
+pub use schedule::Schedule;
