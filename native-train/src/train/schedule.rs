@@ -36,8 +36,9 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    // from yolox.utils.lr_scheduler import yolox_warm_cos_lr
-    // total, warmup, flat = 1000, 100, 50 (the last); [yolox_warm_cos_lr(0.01, 0.05, 1000, 100, 0, 50, i) for i in ...]
+    // lr, low, warmup, flat = 0.01, 0.0005, 100, 950
+    // quadratic = lambda i: lr * (i / warmup) ** 2
+    // cosine = lambda i: low + 0.5 * (lr - low) * (1 + math.cos(math.pi * (i - warmup) / (flat - warmup)))
     #[test]
     fn rates_as_yolox() {
         let schedule = Schedule { peak: 0.01, warmup: 100, flat_from: 950 };
@@ -48,7 +49,7 @@ mod tests {
             (99, 0.009801),
             (100, 0.01),
             (525, 0.00525),
-            (800, 0.001207031578),
+            (800, 0.001211468605),
             (949, 0.000500032440),
             (950, 0.0005),
             (999, 0.0005),
