@@ -15,20 +15,17 @@ use shared_model::ParameterLayout;
 use self::divergence::Diverged;
 use super::checkpoint::{Best, Checkpoint, Progress};
 use super::console::Console;
-use super::ema::Ema;
 use super::interrupt::Interrupt;
 use super::loader::{Loader, LoaderSettings};
 use super::metrics::{self, Metrics, Record, Step};
-use super::optimizer::Sgd;
 use super::pace::Pace;
 use super::plan::Plan;
 use super::report;
 use super::run_folder::{Facts, Kept, RunFolder};
-use super::schedule::Schedule;
 use super::tensorboard::EventFile;
 use super::timeline::{Stage, Timeline};
 use super::validation::Validation;
-use super::{Engine, HeadOutput, LossSettings, Losses, loss};
+use super::{Ema, Engine, HeadOutput, LossSettings, Losses, Schedule, Sgd, loss};
 use crate::data::TrainingSet;
 
 /// Batches that are prepared ahead.
