@@ -6,7 +6,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use shared_model::BBox;
 use tempfile::TempDir;
 
-use super::training_set::{Source, TrainingSet};
+use super::{Source, TrainingSet};
 
 /// A folder in Pascal VOC's layout, removed at the end.
 pub(crate) struct VocBuilder {
@@ -48,6 +48,14 @@ impl VocBuilder {
 
     pub(crate) fn annotation(&self, name: &str, xml: &str) {
         fs::write(self.folder.path().join(format!("Annotations/{name}.xml")), xml).unwrap();
+    }
+
+    /// Copies picture and annotation under another name.
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        for (part, extension) in [("JPEGImages", "jpg"), ("Annotations", "xml")] {
+            let path = |name| self.folder.path().join(format!("{part}/{name}.{extension}"));
+            fs::copy(path(from), path(to)).unwrap();
+        }
     }
 
     /// Cuts a picture's file in half.
