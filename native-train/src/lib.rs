@@ -34,6 +34,7 @@ const EXAMPLES: &str = "Examples:
   yolox-nano detect photo.jpg                 what is in the picture, as a table
   yolox-nano detect photos/ --out boxes/      pictures with labelled boxes
   yolox-nano eval --data VOC2007 --split test the official Pascal VOC score
+  yolox-nano check-data VOC2007:trainval      what is in a data set, and what is wrong with it
   yolox-nano variants                         the networks and what they cost
 
 `yolox-nano COMMAND --help` tells more about each command.";

@@ -58,6 +58,7 @@ fn draw_classes<'a>(panel: &Panel<'a>, report: &Report) -> Drawn<'a> {
     chart
         .configure_mesh()
         .disable_y_mesh()
+        .max_light_lines(1)
         .disable_y_axis()
         .y_labels(0)
         .x_label_formatter(&|x| format!("{x:.0}"))
@@ -70,10 +71,12 @@ fn draw_classes<'a>(panel: &Panel<'a>, report: &Report) -> Drawn<'a> {
             Rectangle::new([(0.0, top + from), (length as f64, top + to)], colour.filled())
         };
         chart.draw_series([bar(0.15, 0.5, class.objects, &OBJECTS), bar(0.5, 0.85, class.images, &IMAGES)])?;
-        let name = if class.known { class.class.clone() } else { format!("{} (unknown)", class.class) };
+        let unknown = if class.known { "" } else { " (unknown)" };
+        // A space that does not collapse, between name and axis.
+        let name = format!("{}{unknown}\u{a0}", class.class);
         let label = |x, text, anchor| Text::new(text, (x, top + 0.5), style(anchor));
         chart.draw_series([
-            label(-0.01 * most, name, Pos::new(HPos::Right, VPos::Center)),
+            label(0.0, name, Pos::new(HPos::Right, VPos::Center)),
             label(
                 class.objects.max(class.images) as f64 + 0.01 * most,
                 class.objects.to_string(),
@@ -98,6 +101,7 @@ fn draw_sizes<'a>(panel: &Panel<'a>, report: &Report) -> Drawn<'a> {
     chart
         .configure_mesh()
         .disable_x_mesh()
+        .max_light_lines(1)
         .x_labels(bins.len() + 1)
         .x_label_formatter(&edge)
         .y_label_formatter(&|y| format!("{y:.0}"))

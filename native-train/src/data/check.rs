@@ -73,7 +73,8 @@ pub struct SizeReport {
     pub objects: usize,
 }
 
-/// Looks through `sources`, decoding every picture. The classes are `class_names`, else those that occur, as in training.
+/// Looks through `sources`, decoding every picture. The classes are `class_names`, else those that occur, as in
+/// training.
 ///
 /// # Errors
 /// Fails where a source has no such split. All else that is wrong is in the report.

@@ -66,8 +66,8 @@ impl VocBuilder {
     }
 }
 
-/// A set of six pictures of different sizes. Each is black with a rectangle in its class's colour: red, green or both ...,
-/// by the bits of class number + 1.
+/// A set of six pictures of different sizes. Each is black with a rectangle in its class's colour: red, green or both
+/// ..., by the bits of class number + 1.
 pub(crate) fn rectangles() -> (VocBuilder, TrainingSet) {
     let voc = VocBuilder::new();
     let mut names = Vec::new();
