@@ -34,6 +34,7 @@ const EXAMPLES: &str = "Examples:
   yolox-nano detect photo.jpg                 what is in the picture, as a table
   yolox-nano detect photos/ --out boxes/      pictures with labelled boxes
   yolox-nano eval --data VOC2007 --split test the official Pascal VOC score
+  yolox-nano check-data VOC2007:trainval      what is in a data set, and what is wrong with it
   yolox-nano train --overfit 16 --train VOC2007:trainval
                                               learn 16 pictures by heart: does training work?
   yolox-nano variants                         the networks and what they cost
@@ -46,6 +47,7 @@ enum Command {
     Cost(commands::cost::Args),
     Detect(commands::detect::Args),
     Eval(commands::eval::Args),
+    CheckData(commands::check_data::Args),
     Bench(commands::bench::Args),
     Train(commands::train::Args),
     Import(commands::import::Args),
@@ -85,6 +87,7 @@ fn run(command: &Command) -> Result<Outcome> {
         Command::Cost(args) => commands::cost::run(args, &mut out),
         Command::Detect(args) => commands::detect::run(args, &mut out),
         Command::Eval(args) => commands::eval::run(args, &mut out),
+        Command::CheckData(args) => commands::check_data::run(args, &mut out),
         Command::Bench(args) => commands::bench::run(args, &mut out),
         Command::Train(args) => commands::train::run(args, &mut out),
         Command::Import(args) => commands::import::run(args, &mut out),

@@ -70,9 +70,10 @@ impl Affine {
     }
 }
 
-/// The part of `b` in `0..width` x `0..height`.
+/// The part of `b` that lies in `frame`.
 pub(crate) fn clip(b: BBox, frame: BBox) -> BBox {
-    let (x, y) = (|value: f32| value.clamp(frame.x1, frame.x2), |value: f32| value.clamp(frame.y1, frame.y2));
+    let x = |value: f32| value.clamp(frame.x1, frame.x2);
+    let y = |value: f32| value.clamp(frame.y1, frame.y2);
     BBox { x1: x(b.x1), y1: y(b.y1), x2: x(b.x2), y2: y(b.y2) }
 }
 

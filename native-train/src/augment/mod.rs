@@ -86,6 +86,9 @@ impl Augmentation {
     ///
     /// # Errors
     /// Fails, naming the file, where a picture cannot be decoded.
+    ///
+    /// # Panics
+    /// Panics where a probability is none: see [`Augmentation::check`].
     pub fn paint(
         &self,
         mut rng: Pcg64Mcg,
@@ -102,9 +105,8 @@ impl Augmentation {
             let count = pictures.set().items.len();
             return Mosaic::draw(&mut rng, self, picture, count, size).paint(pictures, planes);
         }
-        let mut objects = Vec::new();
         let photo = pictures.get(picture)?;
-        let fit = paint_plain(&photo, &pictures.set().items[picture].boxes, size, planes, &mut objects)?;
+        let (fit, mut objects) = paint_plain(&photo, &pictures.set().items[picture].boxes, size, planes)?;
         let mirror = rng.random_bool(f64::from(self.flip));
         let colours = ColourShift::draw(&mut rng, self.hsv);
         let mut canvas = Canvas::new(planes, size);
@@ -124,31 +126,30 @@ impl Augmentation {
 
 /// The source of chance for one picture of a training: the same for the same seed, epoch and position in the epoch.
 pub fn random(seed: u64, epoch: usize, position: usize) -> Pcg64Mcg {
-    // Each number is mixed before the next one is added: neighbouring seeds, epochs and positions have nothing in common.
+    // Mixed before the next number is added: neighbouring seeds, epochs and positions have nothing in common.
     let mix = |state: u64, number: usize| Pcg64Mcg::seed_from_u64(state).next_u64() ^ number as u64;
     Pcg64Mcg::seed_from_u64(mix(mix(seed, epoch), position))
 }
 
-/// Paints a picture as detection sees it, letterboxed; adds its objects to `objects`, cut at its edges.
+/// Paints a picture as detection sees it, letterboxed; returns where it lies, and what is in it, cut at its edges.
 pub(crate) fn paint_plain(
     photo: &Photo,
     boxes: &[LabelledBox],
     size: usize,
     planes: &mut [f32],
-    objects: &mut Vec<Object>,
-) -> Result<Letterbox> {
+) -> Result<(Letterbox, Vec<Object>)> {
     let (pixels, fit) = letterbox(photo.picture()?, size, ColourOrder::Bgr);
     planes.copy_from_slice(&pixels);
     let frame = BBox { x1: 0.0, y1: 0.0, x2: fit.width as f32, y2: fit.height as f32 };
-    objects.extend(boxes.iter().filter_map(|labelled| {
+    let objects = boxes.iter().filter_map(|labelled| {
         let BBox { x1, y1, x2, y2 } = labelled.bbox.into();
         let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(|edge| edge * fit.ratio);
         let scaled = clip(BBox { x1, y1, x2, y2 }, frame);
         // As YOLOX's `TrainTransform` does.
         let keep = (scaled.x2 - scaled.x1).min(scaled.y2 - scaled.y1) > 1.0;
         keep.then(|| object(labelled.class, scaled))
-    }));
-    Ok(fit)
+    });
+    Ok((fit, objects.collect()))
 }
 
 fn object(class: usize, b: BBox) -> Object {

@@ -6,7 +6,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use shared_model::BBox;
 use tempfile::TempDir;
 
-use super::training_set::{Source, TrainingSet};
+use super::{Source, TrainingSet};
 
 /// A folder in Pascal VOC's layout, removed at the end.
 pub(crate) struct VocBuilder {
@@ -50,6 +50,14 @@ impl VocBuilder {
         fs::write(self.folder.path().join(format!("Annotations/{name}.xml")), xml).unwrap();
     }
 
+    /// Copies picture and annotation under another name.
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        for (part, extension) in [("JPEGImages", "jpg"), ("Annotations", "xml")] {
+            let path = |name| self.folder.path().join(format!("{part}/{name}.{extension}"));
+            fs::copy(path(from), path(to)).unwrap();
+        }
+    }
+
     /// Cuts a picture's file in half.
     pub(crate) fn cut(&self, name: &str) {
         let path = self.folder.path().join(format!("JPEGImages/{name}.jpg"));
@@ -58,8 +66,8 @@ impl VocBuilder {
     }
 }
 
-/// A set of six pictures of different sizes. Each is black with a rectangle in its class's colour: red, green or both ...,
-/// by the bits of class number + 1.
+/// A set of six pictures of different sizes. Each is black with a rectangle in its class's colour: red, green or both
+/// ..., by the bits of class number + 1.
 pub(crate) fn rectangles() -> (VocBuilder, TrainingSet) {
     let voc = VocBuilder::new();
     let mut names = Vec::new();

@@ -39,10 +39,9 @@ pub fn dry_run(
 ) -> Result<Vec<PathBuf>> {
     let class_names = set.class_names.clone();
     let plan = move |index| if index < batches { plan(index) } else { None };
-    let mut loader = Loader::start(set, augmentation, settings, 0, plan);
+    let loader = Loader::start(set, augmentation, settings, 0, plan);
     let mut files = Vec::new();
-    let mut index = 0;
-    while let Some(batch) = loader.next() {
+    for (index, batch) in loader.enumerate() {
         let pictures: Vec<_> = pictures(&batch?, &class_names).collect();
         for (part, pictures) in pictures.chunks(SHEET).enumerate() {
             let path = dir.join(format!("batch-{index:03}-{part}.png"));
@@ -51,7 +50,6 @@ pub fn dry_run(
             write_whole(&path, bytes.get_ref())?;
             files.push(path);
         }
-        index += 1;
     }
     Ok(files)
 }

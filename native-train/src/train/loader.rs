@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Result, anyhow};
 
-use super::{Batch, LabelledBatch};
+use super::{Batch, LabelledBatch, Object};
 use crate::augment::{Augmentation, paint_plain, random};
 use crate::data::TrainingSet;
 use crate::data::pictures::{Pictures, open};
@@ -17,8 +17,8 @@ use crate::data::pictures::{Pictures, open};
 pub struct BatchPlan {
     /// From 0.
     pub epoch: usize,
-    /// For each picture its position in the epoch, which decides how chance changes it, and its position in the training
-    /// set.
+    /// For each picture its position in the epoch, which decides how chance changes it, and its position in the
+    /// training set.
     pub pictures: Vec<(usize, usize)>,
     /// Side in pixels of the pictures as the network takes them.
     pub size: usize,
@@ -48,7 +48,7 @@ pub struct Loader {
 
 impl Loader {
     /// Starts to prepare batches: `plan(i)` is the `i`-th of the whole training, `None` after the last one; the first
-    /// one delivered is `first`.
+    /// one delivered is `first`. `plan` is asked by several threads, ahead of time and in any order.
     pub fn start(
         set: Arc<TrainingSet>,
         augmentation: Augmentation,
@@ -70,13 +70,13 @@ impl Loader {
             .collect();
         Self { work, threads }
     }
+}
 
-    /// The next batch; `None` after the last one. Waits until it is ready.
-    ///
-    /// # Errors
-    /// The batch fails, naming the file, where a picture cannot be decoded.
-    #[expect(clippy::should_implement_trait, reason = "an iterator's adaptors would hide that this waits")]
-    pub fn next(&mut self) -> Option<Result<LabelledBatch>> {
+/// Each item is the next batch, once it is ready; it fails, naming the file, where a picture cannot be decoded.
+impl Iterator for Loader {
+    type Item = Result<LabelledBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
         let mut queue = self.work.lock();
         loop {
             let next = queue.delivered;
@@ -189,8 +189,7 @@ impl Recipe {
 /// Fails, naming the file, where one cannot be decoded.
 pub fn plain_batch(set: &TrainingSet, pictures: &[usize], size: usize) -> Result<LabelledBatch> {
     batch(pictures, size, |&picture, planes| {
-        let mut objects = Vec::new();
-        paint_plain(&open(set, picture)?, &set.items[picture].boxes, size, planes, &mut objects)?;
+        let (_, objects) = paint_plain(&open(set, picture)?, &set.items[picture].boxes, size, planes)?;
         Ok(objects)
     })
 }
@@ -198,7 +197,7 @@ pub fn plain_batch(set: &TrainingSet, pictures: &[usize], size: usize) -> Result
 fn batch<T>(
     pictures: &[T],
     size: usize,
-    mut paint: impl FnMut(&T, &mut [f32]) -> Result<Vec<super::Object>>,
+    mut paint: impl FnMut(&T, &mut [f32]) -> Result<Vec<Object>>,
 ) -> Result<LabelledBatch> {
     let area = 3 * size * size;
     let mut pixels = vec![0.0; pictures.len() * area];
@@ -222,8 +221,8 @@ mod tests {
         Loader::start(Arc::clone(set), Augmentation::default(), settings, first, plan)
     }
 
-    fn rest(mut loader: Loader) -> Vec<LabelledBatch> {
-        std::iter::from_fn(|| loader.next()).collect::<Result<_>>().unwrap()
+    fn rest(loader: Loader) -> Vec<LabelledBatch> {
+        loader.collect::<Result<_>>().unwrap()
     }
 
     #[test]
