@@ -9,6 +9,7 @@ mod block;
 pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
+mod padded;
 pub(crate) mod parallel;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
