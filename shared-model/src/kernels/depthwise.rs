@@ -5,7 +5,7 @@
 //! of `ROWS` output rows by two or three vectors of columns in registers and loads each input vector once for all the
 //! output rows that it contributes to.
 
-use super::block::Block;
+use super::block::{Block, Plus};
 use super::padded::{Padded, ROWS};
 use super::parallel::{Shared, Team, with_scratch};
 use super::simd::{Instructions, Kernel, MOST_LANES, Simd};
@@ -19,6 +19,10 @@ pub(crate) struct DepthwiseWeights {
     activation: Activation,
     stride: usize,
     instructions: Instructions,
+    /// Whether the input lies at every second pixel of every second row, between zeros: it has a quarter of the pixels.
+    spread: bool,
+    /// Added to the position of every input channel.
+    offset: usize,
 }
 
 impl DepthwiseWeights {
@@ -31,7 +35,31 @@ impl DepthwiseWeights {
         instructions: Instructions,
     ) -> Self {
         debug_assert!(kernels.iter().all(|(k, _)| [3, 5, 7, 9].contains(k)) && [1, 2].contains(&stride));
-        Self { kernels, bias, activation, stride, instructions }
+        Self { kernels, bias, activation, stride, instructions, spread: false, offset: 0 }
+    }
+
+    /// The gradient with respect to the input of a convolution with `kernels` (as for `new`; no bias), as convolutions of
+    /// the gradient with respect to its output: one for each output channel of an input channel, whose results are added.
+    ///
+    /// `in[y + t] += kernel[t] * out[y]` is the same as `in[y] = sum of kernel[t] * out[y - t]`: a convolution with the
+    /// kernel turned by 180 degrees. With stride 2, zeros come between the outputs first.
+    pub(crate) fn of_input_gradient(
+        kernels: &[(usize, &[f32])],
+        inputs: usize,
+        stride: usize,
+        instructions: Instructions,
+    ) -> Vec<Self> {
+        let outputs: usize = kernels.iter().map(|(k, values)| values.len() / (k * k)).sum();
+        let multiple = outputs / inputs;
+        let of = |offset: usize| {
+            let turned = kernels.iter().map(|&(k, values)| {
+                let kernels = values.chunks_exact(k * k).skip(offset).step_by(multiple);
+                (k, kernels.flat_map(|kernel| kernel.iter().rev()).copied().collect())
+            });
+            let weights = Self::new(turned.collect(), vec![0.0; inputs], Activation::Identity, 1, instructions);
+            Self { spread: stride == 2, offset, ..weights }
+        };
+        (0..multiple).map(of).collect()
     }
 
     /// Numbers in the largest padded plane.
@@ -41,20 +69,21 @@ impl DepthwiseWeights {
     }
 }
 
-/// `out` (channels_out x height/stride x width/stride) from `x` (channels_in x height x width), plus `residual` (as `out`).
-pub(crate) fn depthwise(
+/// `out` (channels_out x height/stride x width/stride) from `x` (channels_in x height x width), plus `plus`.
+pub(crate) fn depthwise<'a>(
     team: &Team,
     weights: &DepthwiseWeights,
     x: &[f32],
     height: usize,
     width: usize,
-    residual: Option<&[f32]>,
+    plus: impl Into<Plus<'a>>,
     out: &mut [f32],
 ) {
     debug_assert!(height.is_multiple_of(weights.stride) && width.is_multiple_of(weights.stride));
-    let out = Shared::new(out);
+    let (out, plus) = (Shared::new(out), plus.into());
     team.for_each_part(weights.bias.len(), |from, to| {
         with_scratch(weights.scratch(height, width), |scratch| {
+            let residual = plus.pointer(out);
             weights.instructions.run(Channels { weights, x, height, width, residual, out, from, to, scratch });
         });
     });
@@ -66,7 +95,7 @@ struct Channels<'a> {
     x: &'a [f32],
     height: usize,
     width: usize,
-    residual: Option<&'a [f32]>,
+    residual: Option<*const f32>,
     out: Shared,
     from: usize,
     to: usize,
@@ -108,21 +137,26 @@ impl Channels<'_> {
     unsafe fn planes<S: Simd, const K: usize, const STRIDE: usize>(&mut self, from: usize, to: usize) {
         let weights = self.weights;
         let (height, width) = (self.height / STRIDE, self.width / STRIDE);
+        let (x, plane) = (self.x, self.height * self.width / if weights.spread { 4 } else { 1 });
         let (channels, chunk) = (weights.bias.len(), weights.bias.len() / weights.kernels.len());
-        let inputs = self.x.len() / (self.height * self.width);
-        let (x, plane) = (self.x, self.height * self.width);
+        let inputs = self.x.len() / plane;
         let padded = Padded::new(K, STRIDE, self.height, self.width, S::LANES);
-        padded.clear_border::<K, STRIDE>(self.scratch, self.height, self.width);
+        if weights.spread {
+            self.scratch.fill(0.0);
+        } else {
+            padded.clear_border::<K, STRIDE>(self.scratch, self.height, self.width);
+        }
         let kernels: &[[[f32; K]; K]] = weights.kernels[from / chunk].1.as_chunks::<K>().0.as_chunks::<K>().0;
         for channel in from..to {
             // SAFETY: the caller's.
             unsafe {
-                padded.copy::<S, K, STRIDE>(
-                    &x[channel * inputs / channels * plane..][..plane],
-                    self.scratch,
-                    self.width,
-                )
-            };
+                let x = &x[(channel * inputs / channels + weights.offset) * plane..][..plane];
+                if weights.spread {
+                    padded.spread::<S, K>(x, self.scratch, self.width);
+                } else {
+                    padded.copy::<S, K, STRIDE>(x, self.scratch, self.width);
+                }
+            }
             for y in (0..height).step_by(ROWS) {
                 let mut x = 0;
                 while x < width {

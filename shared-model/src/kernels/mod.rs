@@ -5,15 +5,17 @@
 #![expect(unsafe_code, reason = "vector instructions, and threads that write disjoint parts of one slice")]
 
 pub(crate) mod activation;
-mod block;
+pub(crate) mod block;
 pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
+pub(crate) mod norm;
 mod padded;
 pub(crate) mod parallel;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod predict;
+pub(crate) mod products;
 pub(crate) mod resize;
 pub(crate) mod simd;
 pub(crate) mod stem;

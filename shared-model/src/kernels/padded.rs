@@ -92,4 +92,29 @@ impl Padded {
             }
         }
     }
+
+    /// Copies `x` (rows of `width / 2`) into the middle of the padded plane, one number to every second column of every
+    /// second row, with zeros beside it. The rows between are left alone.
+    ///
+    /// # Safety
+    /// As for `copy`.
+    #[inline(always)]
+    pub(crate) unsafe fn spread<S: Simd, const K: usize>(self, x: &[f32], plane: &mut [f32], width: usize) {
+        let p = K / 2;
+        for (from, to) in x.chunks_exact(width / 2).zip(plane[p * self.row..].chunks_exact_mut(2 * self.row)) {
+            let (from, to) = (from.as_ptr(), to[p..].as_mut_ptr());
+            for x in (0..width / 2).step_by(S::LANES) {
+                // SAFETY: inside both rows.
+                unsafe {
+                    let numbers = load_up_to::<S>(from.add(x), width / 2 - x);
+                    let (first, second) = S::interleave(numbers, S::splat(0.0));
+                    store_up_to::<S>(to.add(2 * x), first, width - 2 * x);
+                    let left = (width - 2 * x).saturating_sub(S::LANES);
+                    if left > 0 {
+                        store_up_to::<S>(to.add(2 * x + S::LANES), second, left);
+                    }
+                }
+            }
+        }
+    }
 }
