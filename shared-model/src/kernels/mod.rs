@@ -7,6 +7,7 @@
 pub(crate) mod activation;
 pub(crate) mod block;
 pub(crate) mod depthwise;
+pub(crate) mod depthwise_gradient;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod norm;
