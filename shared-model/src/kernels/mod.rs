@@ -15,11 +15,13 @@ mod padded;
 pub(crate) mod parallel;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
+pub(crate) mod pool_gradient;
 pub(crate) mod predict;
 pub(crate) mod products;
 pub(crate) mod resize;
 pub(crate) mod simd;
 pub(crate) mod stem;
+pub(crate) mod stem_gradient;
 
 #[cfg(test)]
 pub(crate) mod testing;
