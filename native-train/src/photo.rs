@@ -107,6 +107,11 @@ impl Photo {
         Picture::rgb(self.pixels.as_raw(), self.width(), self.height())
     }
 
+    /// The pixels, rows from top to bottom.
+    pub fn pixels(&self) -> &RgbImage {
+        &self.pixels
+    }
+
     /// The pixels, to draw on.
     pub fn into_pixels(self) -> RgbImage {
         self.pixels

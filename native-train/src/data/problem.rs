@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::annotation::{AnnotatedObject, Annotation, Size};
 use super::voc::{Object, VocBox, VocFolder};
-use crate::photo::{Photo, PhotoError};
+use crate::photo::PhotoError;
 
 /// What is wrong with a file of a data set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -127,17 +127,17 @@ pub fn read_picture<T>(path: &Path, opened: Result<T, PhotoError>) -> Result<T, 
     })
 }
 
-/// All that can be seen of a picture without its pixels: annotation, size, boxes.
+/// All that is wrong with a picture, its annotation and its boxes.
 ///
-/// `annotation` as [`read_annotation`] gives it, in which case problems are told in the order of its lines.
+/// `annotation` is what [`read_annotation`] gave, `size` width and height in pixels as [`read_picture`] gave them.
 pub fn problems(
     folder: &VocFolder,
     name: &str,
     annotation: &Result<Annotation, Problem>,
+    size: Result<[usize; 2], Problem>,
     classes: &[String],
 ) -> Vec<Problem> {
-    let path = folder.picture(name);
-    let (size, mut problems) = match read_picture(&path, Photo::size(&path)) {
+    let (size, mut problems) = match size {
         Ok(size) => (Some(size), Vec::new()),
         Err(problem) => (None, vec![problem]),
     };

@@ -1,44 +1,15 @@
 //! The labelled pictures that a network is trained on.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 
 use super::annotation::Annotation;
-use super::class_list;
-use super::problem::{Problem, problems, read_annotation};
+use super::problem::{Problem, problems, read_picture};
+use super::source::{Labelled, Source, SourceAnnotations, class_names_of};
 use super::voc::{VocBox, VocFolder};
-
-/// A split of a data set, on the command line `FOLDER:SPLIT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// A folder in Pascal VOC's layout.
-    pub folder: PathBuf,
-    /// `ImageSets/Main/SPLIT.txt` lists its pictures.
-    pub split: String,
-}
-
-impl FromStr for Source {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.rsplit_once(':') {
-            Some((folder, split)) if !folder.is_empty() && !split.is_empty() => {
-                Ok(Self { folder: folder.into(), split: split.into() })
-            }
-            _ => Err("a folder and a split are needed, as in VOCdevkit/VOC2007:trainval".into()),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.folder.display(), self.split)
-    }
-}
+use crate::photo::Photo;
 
 /// An object to be learned.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,7 +61,11 @@ impl TrainingSet {
             let found: Vec<Problem> = annotations
                 .pictures
                 .par_iter()
-                .flat_map_iter(|(name, annotation)| problems(&annotations.folder, name, annotation, &set.class_names))
+                .flat_map_iter(|Labelled { name, annotation, .. }| {
+                    let path = annotations.folder.picture(name);
+                    let size = read_picture(&path, Photo::size(&path));
+                    problems(&annotations.folder, name, annotation, size, &set.class_names)
+                })
                 .collect();
             let (fatal, harmless): (Vec<_>, Vec<_>) = found.into_iter().partition(|p| p.kind.poisons_training());
             if let Some(first) = fatal.first() {
@@ -98,7 +73,7 @@ impl TrainingSet {
             }
             set.warnings.extend(harmless);
             let SourceAnnotations { folder, pictures } = annotations;
-            for (name, annotation) in pictures {
+            for Labelled { name, annotation, .. } in pictures {
                 let annotation = annotation.map_err(|problem| refusal(source, &problem, 1))?;
                 set.items.push(set.item(&folder, name, annotation, skip_difficult));
             }
@@ -116,39 +91,6 @@ impl TrainingSet {
     }
 }
 
-/// The classes of several sources together, in the order of the alphabet (see [`class_list::of_names`]).
-///
-/// # Errors
-/// Fails where a source has no such split.
-pub fn class_names(sources: &[Source]) -> Result<Vec<String>> {
-    Ok(class_names_of(&sources.iter().map(SourceAnnotations::read).collect::<Result<Vec<_>>>()?))
-}
-
-pub(super) fn class_names_of(sources: &[SourceAnnotations]) -> Vec<String> {
-    let annotations = sources.iter().flat_map(|source| &source.pictures).filter_map(|(_, read)| read.as_ref().ok());
-    class_list::of_names(annotations.flat_map(|read| &read.objects).map(|o| o.object.class.as_str()))
-}
-
-/// The annotations of a source.
-pub(super) struct SourceAnnotations {
-    pub(super) folder: VocFolder,
-    /// Each picture's name, and its annotation where that can be read.
-    pub(super) pictures: Vec<(String, Result<Annotation, Problem>)>,
-}
-
-impl SourceAnnotations {
-    pub(super) fn read(source: &Source) -> Result<Self> {
-        let folder = VocFolder::open(&source.folder)?;
-        let names = folder.split(&source.split)?;
-        let read = |name: String| {
-            let annotation = read_annotation(&folder, &name);
-            (name, annotation)
-        };
-        let pictures = names.into_par_iter().map(read).collect();
-        Ok(Self { folder, pictures })
-    }
-}
-
 fn refusal(source: &Source, first: &Problem, count: usize) -> anyhow::Error {
     let others = match count - 1 {
         0 => String::new(),
@@ -160,20 +102,11 @@ fn refusal(source: &Source, first: &Problem, count: usize) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::source::class_names;
     use crate::data::testing::{VocBuilder, object};
 
     fn open(builder: &VocBuilder) -> Result<TrainingSet> {
         TrainingSet::open(&[builder.source("train")], None, false)
-    }
-
-    #[test]
-    fn sources_are_folder_and_split() {
-        let source: Source = "a:b/VOC:train".parse().unwrap();
-        assert_eq!((source.folder.to_str(), source.split.as_str()), (Some("a:b/VOC"), "train"));
-        assert_eq!(source.to_string(), "a:b/VOC:train");
-        for text in ["VOC", "VOC:", ":train"] {
-            assert!(text.parse::<Source>().is_err(), "{text}");
-        }
     }
 
     #[test]

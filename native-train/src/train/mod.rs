@@ -1,7 +1,10 @@
 //! Training: plain Rust on flat arrays, around an [`Engine`] that computes the network forward and backward.
 
+mod dry_run;
 mod engine;
+pub mod loader;
 mod sample;
 
+pub use dry_run::dry_run;
 pub use engine::{Batch, Engine, HeadOutput};
 pub use sample::{LabelledBatch, Object};
