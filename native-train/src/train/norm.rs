@@ -1,6 +1,6 @@
 //! Batch normalisation for weights that have lost it: files for inference hold convolutions it was multiplied into.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use shared_model::graph::{BN_EPS, NormState};
 use shared_model::{Graph, Metadata, ParameterLayout, WeightTensor, Weights, WeightsError};
 
@@ -66,7 +66,7 @@ pub fn recreate_norm(engine: &mut dyn Engine, graph: &Graph, parameters: &mut [f
     engine.load(parameters)?;
     // Over all pictures: mean and mean square, from which the variance follows.
     let pictures: usize = batches.iter().map(|batch| batch.pictures).sum();
-    anyhow::ensure!(pictures > 0, "statistics need pictures");
+    ensure!(pictures > 0, "batch normalisation cannot be re-created without pictures");
     let mut moments = vec![0.0f64; layout.len];
     let mut of_batch = vec![0.0f32; layout.len];
     for batch in batches {
