@@ -4,7 +4,8 @@ use crate::blocks::{Spatial, biased, pointwise, spatial};
 use crate::graph::{Activation, Graph, HeadLevel, Node};
 
 const WIDTH: usize = 64;
-const STRIDES: [usize; 3] = [8, 16, 32];
+/// Pixels of the picture between neighbouring anchors, level by level: the order of the head's output.
+pub const STRIDES: [usize; 3] = [8, 16, 32];
 
 /// Appends the head over the pyramid's levels, in order of stride, and makes it the graph's output.
 pub(crate) fn decoupled(g: &mut Graph, pyramid: [Node; 3], kind: Spatial) {

@@ -25,6 +25,7 @@ pub use cost::{Cost, LayerCost, cost};
 pub use detection::{BBox, Detection, clip, decode, nms, to_picture};
 pub use detector::{Detector, Input};
 pub use graph::{Graph, NormState};
+pub use head::STRIDES;
 pub use layout::ParameterLayout;
 pub use manifest::{MANIFEST_VERSION, Manifest, ManifestEntry, ManifestError};
 pub use picture::{Letterbox, PAD, Picture, PictureError, letterbox};
