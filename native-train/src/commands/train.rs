@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use shared_model::Graph;
 
 use crate::Outcome;
-use crate::train::Engine;
 use crate::train::flags::Flags;
 use crate::train::interrupt::Interrupt;
 use crate::train::loader::LoaderSettings;
-use crate::train::native::NativeEngine;
+use crate::train::{Engine, NativeEngine};
+
 use crate::train::settings::Settings;
 use crate::train::start::{self, Run};
 use crate::train::timeline::Timeline;
@@ -120,8 +120,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
 }
 
 /// The engine of this machine's CPU.
-fn native(graph: &Graph) -> Box<dyn Engine> {
-    Box::new(NativeEngine::new(graph))
+fn native(graph: &Graph) -> Result<Box<dyn Engine>> {
+    Ok(Box::new(NativeEngine::new(graph)?))
 }
 
 /// The settings of a new run.

@@ -20,7 +20,7 @@ use crate::data::TrainingSet;
 use crate::table::grouped;
 
 /// Makes the engine that computes a network.
-pub type MakeEngine = dyn Fn(&Graph) -> Box<dyn Engine>;
+pub type MakeEngine = dyn Fn(&Graph) -> Result<Box<dyn Engine>>;
 
 /// A training that is ready to go.
 pub struct Run {
@@ -117,7 +117,7 @@ impl Prepared {
 /// Fails where data or weights cannot be read, do not fit each other, or the folder is used already.
 pub fn new_run(settings: Settings, out: Option<&Path>, engine: &MakeEngine) -> Result<Run> {
     let prepared = Prepared::new(&settings, None)?;
-    let mut engine = engine(&prepared.graph());
+    let mut engine = engine(&prepared.graph())?;
     let initial = init::initial(&settings, prepared.variant, &prepared.set, &prepared.layout, engine.as_mut())?;
     let Initial { parameters, origin, transferred } = initial;
     // Only now, that nothing else can go wrong with data and weights.
@@ -192,7 +192,7 @@ pub fn resumed_run(
         folder.last_raw_weights().display()
     );
     folder.write_config(&progress.settings, &prepared.facts)?;
-    let engine = engine(&prepared.graph());
+    let engine = engine(&prepared.graph())?;
     let parts = prepared.parts(&progress.settings, engine, folder, progress.origin.clone())?;
     Ok(Run { parts, checkpoint, transferred: None })
 }

@@ -18,8 +18,8 @@ struct Line {
 }
 
 impl Line {
-    fn make(graph: &Graph) -> Box<dyn Engine> {
-        Box::new(Self { layout: ParameterLayout::new(graph), row: 5 + graph.classes, parameters: Vec::new() })
+    fn make(graph: &Graph) -> Result<Box<dyn Engine>> {
+        Ok(Box::new(Self { layout: ParameterLayout::new(graph), row: 5 + graph.classes, parameters: Vec::new() }))
     }
 
     fn brightness(batch: &Batch) -> Vec<f32> {
@@ -82,10 +82,10 @@ impl Engine for Line {
 /// Six pictures, two a step, 64 pixels wide: three steps an epoch.
 fn settings(voc: &VocBuilder, more: &str) -> Settings {
     let text = format!(
-        "train = ['{train}']\nval = ['{train}']\nsize = 64\nbatch = 2\nepochs = 2\neval-every = 1\nlr = 0.01\n{more}",
+        "train = ['{train}']\nval = ['{train}']\nsize = 64\nbatch = 2\nepochs = 2\neval-every = 1\nlr = 0.01",
         train = voc.source("train")
     );
-    Settings::from_layers(&[text.parse().unwrap()]).unwrap()
+    Settings::from_layers(&[text.parse().unwrap(), more.parse().unwrap()]).unwrap()
 }
 
 fn trainer(run: Run) -> Trainer {

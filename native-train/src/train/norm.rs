@@ -1,0 +1,219 @@
+//! Batch normalisation for weights that have lost it: files for inference hold convolutions it was multiplied into.
+
+use anyhow::{Result, ensure};
+use shared_model::graph::{BN_EPS, NormState};
+use shared_model::{Graph, Metadata, ParameterLayout, WeightTensor, Weights, WeightsError};
+
+use super::{Batch, Engine};
+
+/// The same network with batch normalisation that does nothing but add the bias: weight 1, mean 0, variance
+/// `1 - eps`. As it is, training would start from another function, as it normalises by the batch's statistics: give it
+/// the data's first ([`recreate_norm`]). Weights that have batch normalisation stay as they are.
+///
+/// # Errors
+/// Fails where the tensors are not those of the variant.
+pub fn unfolded(weights: &Weights) -> Result<Weights, WeightsError> {
+    let graph = weights.graph()?;
+    weights.check(&graph)?;
+    if weights.metadata.norm == NormState::Separate {
+        return Ok(weights.clone());
+    }
+    let mut tensors = weights.tensors.clone();
+    for layer in &graph.layers {
+        let parameters = graph.layer_parameters(layer, NormState::Separate);
+        for parameter in parameters.into_iter().filter(|parameter| !weights.tensors.contains_key(&parameter.name)) {
+            let field = parameter.name.rsplit('.').next().unwrap_or_default();
+            let values = match field {
+                "bias" => tensors.remove(&layer.parameter_names().1).map(|bias| bias.values).unwrap_or_default(),
+                "weight" => vec![1.0; layer.channels],
+                "running_var" => vec![1.0 - BN_EPS; layer.channels],
+                _ => vec![0.0; layer.channels],
+            };
+            tensors.insert(parameter.name, WeightTensor { shape: parameter.shape, values });
+        }
+    }
+    let metadata = Metadata { norm: NormState::Separate, ..weights.metadata.clone() };
+    Ok(Weights { metadata, tensors })
+}
+
+/// Makes the running statistics those of `batches` and changes weight and bias of every batch normalisation so that the
+/// network computes what it did: from then on, normalising by a batch's statistics hardly changes it. A channel whose
+/// variance is about 0 gets a small weight, no great one, thanks to the variance's epsilon.
+///
+/// `parameters` is laid out as `layout`, the layout of `graph`, which is `engine`'s network.
+///
+/// # Errors
+/// Fails where there is no batch, or the device fails.
+pub fn recreate_norm(engine: &mut dyn Engine, graph: &Graph, parameters: &mut [f32], batches: &[Batch]) -> Result<()> {
+    let layout = ParameterLayout::new(graph);
+    let place =
+        |name: &str| layout.entries.iter().find(|(parameter, _)| parameter.name == name).map(|(_, p)| p.clone());
+    let norms: Vec<Norm> = graph
+        .layers
+        .iter()
+        .filter_map(|layer| {
+            let field = |field: &str| Some(place(&format!("{}.bn.{field}", layer.name))?.start);
+            Some(Norm {
+                channels: layer.channels,
+                weight: field("weight")?,
+                bias: field("bias")?,
+                mean: field("running_mean")?,
+                variance: field("running_var")?,
+            })
+        })
+        .collect();
+
+    engine.load(parameters)?;
+    // Over all pictures: mean and mean square, from which the variance follows.
+    let pictures: usize = batches.iter().map(|batch| batch.pictures).sum();
+    ensure!(pictures > 0, "batch normalisation cannot be re-created without pictures");
+    let mut moments = vec![0.0f64; layout.len];
+    let mut of_batch = vec![0.0f32; layout.len];
+    for batch in batches {
+        engine.observe(batch, &mut of_batch)?;
+        let share = batch.pictures as f64 / pictures as f64;
+        for norm in &norms {
+            for channel in 0..norm.channels {
+                let (mean, variance) = (norm.mean + channel, norm.variance + channel);
+                let (m, v) = (f64::from(of_batch[mean]), f64::from(of_batch[variance]));
+                moments[mean] += share * m;
+                moments[variance] += share * (v + m * m);
+            }
+        }
+    }
+    for norm in &norms {
+        for channel in 0..norm.channels {
+            let at = |field: usize| field + channel;
+            let mean = moments[at(norm.mean)];
+            let variance = (moments[at(norm.variance)] - mean * mean).max(0.0);
+            let eps = f64::from(BN_EPS);
+            let old = |field: usize| f64::from(parameters[at(field)]);
+            let gain = old(norm.weight) / (old(norm.variance) + eps).sqrt();
+            let bias = old(norm.bias) + gain * (mean - old(norm.mean));
+            parameters[at(norm.weight)] = (gain * (variance + eps).sqrt()) as f32;
+            parameters[at(norm.bias)] = bias as f32;
+            parameters[at(norm.mean)] = mean as f32;
+            parameters[at(norm.variance)] = variance as f32;
+        }
+    }
+    Ok(())
+}
+
+/// Where the fields of a batch normalisation begin in the array of all parameters.
+struct Norm {
+    channels: usize,
+    weight: usize,
+    bias: usize,
+    mean: usize,
+    variance: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_pcg::Pcg64Mcg;
+    use shared_model::Variant;
+
+    use super::*;
+    use crate::train::HeadOutput;
+
+    /// Statistics out of thin air: the second batch's differ from the first's.
+    struct Fake {
+        layout: ParameterLayout,
+        batches: usize,
+    }
+
+    impl Engine for Fake {
+        fn load(&mut self, _: &[f32]) -> Result<()> {
+            Ok(())
+        }
+
+        fn step(&mut self, _: &Batch, _: &mut dyn FnMut(&HeadOutput) -> Result<Vec<f32>>, _: &mut [f32]) -> Result<()> {
+            unreachable!("statistics alone are asked for")
+        }
+
+        fn infer(&mut self, _: &Batch) -> Result<HeadOutput> {
+            unreachable!("statistics alone are asked for")
+        }
+
+        fn observe(&mut self, _: &Batch, statistics: &mut [f32]) -> Result<()> {
+            self.batches += 1;
+            for (parameter, place) in &self.layout.entries {
+                if parameter.name.ends_with("running_mean") {
+                    statistics[place.clone()].fill(self.batches as f32);
+                } else if parameter.name.ends_with("running_var") {
+                    let dead = |channel: usize| if channel == 0 { 0.0 } else { 2.0 };
+                    statistics[place.clone()].iter_mut().enumerate().for_each(|(i, variance)| *variance = dead(i));
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Weights whose batch normalisation does something.
+    fn weights() -> Weights {
+        let mut weights = Weights::random(Variant::named("mdconv").unwrap(), 3, 1);
+        let mut rng = Pcg64Mcg::seed_from_u64(2);
+        for (name, tensor) in &mut weights.tensors {
+            if name.contains(".bn.") {
+                tensor.values.iter_mut().for_each(|value| *value += rng.random_range(-0.5..0.5));
+            }
+        }
+        weights
+    }
+
+    fn assert_same(found: &Weights, expected: &Weights) {
+        assert_eq!(found.metadata, expected.metadata);
+        assert!(found.tensors.keys().eq(expected.tensors.keys()));
+        for (name, tensor) in &found.tensors {
+            for (a, b) in tensor.values.iter().zip(&expected.tensors[name].values) {
+                assert!((a - b).abs() <= 2e-5 * b.abs().max(1.0), "{name}: {a} instead of {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn unfolded_weights_fold_to_themselves() {
+        let folded = weights().folded().unwrap();
+        let unfolded = unfolded(&folded).unwrap();
+        assert_eq!(unfolded.metadata.norm, NormState::Separate);
+        unfolded.check(&folded.graph().unwrap()).unwrap();
+        assert_same(&unfolded.folded().unwrap(), &folded);
+        assert_eq!(super::unfolded(&weights()).unwrap(), weights());
+    }
+
+    #[test]
+    fn recreated_normalisation_has_the_data_s_statistics_and_the_same_function() {
+        let before = weights();
+        for start in [before.clone(), unfolded(&before.folded().unwrap()).unwrap()] {
+            let graph = start.graph().unwrap();
+            let layout = ParameterLayout::new(&graph);
+            let mut parameters = layout.flatten(&start);
+            let batch = |pictures| Batch { pictures, ..Batch::default() };
+            let mut engine = Fake { layout: layout.clone(), batches: 0 };
+            recreate_norm(&mut engine, &graph, &mut parameters, &[batch(3), batch(1)]).unwrap();
+            let after = layout.weights(&parameters, start.metadata.clone());
+            assert_same(&after.folded().unwrap(), &before.folded().unwrap());
+
+            let field = |field: &str| &after.tensors[&format!("backbone.C3_n3.conv3.bn.{field}")].values;
+            assert!(field("running_mean").iter().all(|mean| (mean - 1.25).abs() < 1e-6));
+            // Means of 1, 1, 1 and 2 vary too.
+            assert!((field("running_var")[1] - (2.0 + 0.1875)).abs() < 1e-5);
+            assert!((field("running_var")[0] - 0.1875).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn dead_channels_get_small_weights_and_no_pictures_are_an_error() {
+        let start = unfolded(&weights().folded().unwrap()).unwrap();
+        let graph = start.graph().unwrap();
+        let layout = ParameterLayout::new(&graph);
+        let mut parameters = layout.flatten(&start);
+        let mut engine = Fake { layout: layout.clone(), batches: 0 };
+        assert!(recreate_norm(&mut engine, &graph, &mut parameters.clone(), &[]).is_err());
+        recreate_norm(&mut engine, &graph, &mut parameters, &[Batch { pictures: 1, ..Batch::default() }]).unwrap();
+        let after = layout.weights(&parameters, start.metadata);
+        let weight = &after.tensors["head.stems.0.bn.weight"].values;
+        assert!((weight[0] - BN_EPS.sqrt()).abs() < 1e-5 && (weight[1] - 2.001f32.sqrt()).abs() < 1e-5, "{weight:?}");
+    }
+}
