@@ -118,7 +118,7 @@ impl Prepared {
 pub fn new_run(settings: Settings, out: Option<&Path>, engine: &MakeEngine) -> Result<Run> {
     let prepared = Prepared::new(&settings, None)?;
     let mut engine = engine(&prepared.graph())?;
-    let initial = init::initial(&settings, prepared.variant, &prepared.set, &prepared.layout, engine.as_mut())?;
+    let initial = init::initial(&settings, prepared.variant, &prepared.set, engine.as_mut())?;
     let Initial { parameters, origin, transferred } = initial;
     // Only now, that nothing else can go wrong with data and weights.
     let folder = RunFolder::create(out, &settings.variant)?;
