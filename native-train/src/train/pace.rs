@@ -7,8 +7,10 @@ const MEMORY: f64 = 0.99;
 /// What a picture costs in an evaluation, as a part of what it costs in training, until it was measured: forward alone is
 /// a third of a step, and the runtime is faster than the engine.
 const EVALUATION_PART: f64 = 0.25;
-/// Part of the time that is left to the last reports, and for errors of measurement.
-const RESERVE: f64 = 0.02;
+/// Part of a budget of time that is left to the last reports, and for errors of measurement.
+const RESERVE: f64 = 0.01;
+/// The most of the time that evaluations take where nobody says how often they come.
+const EVALUATIONS: f64 = 0.15;
 
 /// Measured costs of training. Steps are measured by pixel, because sizes of the input differ.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,9 +20,6 @@ pub struct Pace {
     seconds: f64,
     evaluation: Option<f64>,
 }
-
-/// The most of the time that evaluations take where nobody says how often they come.
-const EVALUATIONS: f64 = 0.15;
 
 /// What is still to be done.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,11 +58,12 @@ impl Pace {
         Some(iterations as f64 * (step + evaluation / work.evaluation_interval as f64) + evaluation)
     }
 
-    /// How many iterations fit into `seconds`, with their evaluations; `None` until some iterations were measured.
-    pub fn iterations(&self, seconds: f64, work: Work) -> Option<usize> {
+    /// How many iterations, with their evaluations, fit into what is left of a budget of time, of which `spent` is gone;
+    /// all in seconds. `None` until some iterations were measured.
+    pub fn iterations(&self, budget: f64, spent: f64, work: Work) -> Option<usize> {
         let (step, evaluation) = self.costs(work)?;
-        let seconds = (1.0 - RESERVE) * seconds - evaluation;
-        Some((seconds / (step + evaluation / work.evaluation_interval as f64)).max(0.0) as usize)
+        let left = (1.0 - RESERVE) * budget - spent - evaluation;
+        Some((left / (step + evaluation / work.evaluation_interval as f64)).max(0.0) as usize)
     }
 
     /// The least number of iterations between two evaluations that leaves most of the time to training; 0 until some
@@ -93,16 +93,16 @@ mod tests {
         let mut pace = Pace::default();
         pace.step(100.0, 60.0);
         pace.step(100.0, 60.0);
-        assert_eq!(pace.iterations(1000.0, WORK), None);
+        assert_eq!(pace.iterations(1000.0, 10.0, WORK), None);
         pace.step(200.0, 2.0);
         assert_eq!(pace.iteration_seconds(100.0), Some(1.0));
         // 980 s, of which 2.5 s for the last evaluation: iterations take 1 s, and a hundredth of 2.5 s.
-        assert_eq!(pace.iterations(1000.0, WORK), Some(953));
+        assert_eq!(pace.iterations(1000.0, 10.0, WORK), Some(953));
         pace.evaluation(80.0);
-        assert_eq!(pace.iterations(1000.0, WORK), Some(500));
+        assert_eq!(pace.iterations(1000.0, 10.0, WORK), Some(500));
         assert_eq!(pace.seconds(500, WORK), Some(980.0));
-        assert_eq!(pace.iterations(10.0, WORK), Some(0), "nothing fits");
-        assert_eq!(pace.iterations(1000.0, Work { evaluation_pixels: 0.0, ..WORK }), Some(980));
+        assert_eq!(pace.iterations(1000.0, 985.0, WORK), Some(0), "nothing fits");
+        assert_eq!(pace.iterations(1000.0, 10.0, Work { evaluation_pixels: 0.0, ..WORK }), Some(980));
     }
 
     /// Trains on a clock of its own, on a machine whose speed changes: ends in time, not early, with all stages.
@@ -132,7 +132,7 @@ mod tests {
                     pace.evaluation(20.0 * speed(clock));
                 }
                 let work = Work { evaluation_interval: interval, ..WORK };
-                if let Some(left) = pace.iterations(budget - clock, work).filter(|_| iteration % 10 == 0) {
+                if let Some(left) = pace.iterations(budget, clock, work).filter(|_| iteration % 10 == 0) {
                     timeline = timeline.replanned(iteration, iteration + left, 5, lengths);
                 }
             }

@@ -10,6 +10,7 @@ use crate::train::pace::Work;
 const REPLAN_PERIOD: usize = 10;
 /// Evaluations where nobody says how often they come.
 const EVALUATIONS: usize = 10;
+
 impl Trainer {
     /// Where there is a time budget, as many iterations as the time allows.
     pub(super) fn replan(&mut self) {
@@ -18,8 +19,7 @@ impl Trainer {
         if iteration % REPLAN_PERIOD != 0 {
             return;
         }
-        let left = budget.0.as_secs_f64() - seconds;
-        let Some(affordable) = self.pace.iterations(left, self.work()) else { return };
+        let Some(affordable) = self.pace.iterations(budget.0.as_secs_f64(), *seconds, self.work()) else { return };
         let committed = PREFETCH.div_ceil(settings.accumulate) + 1;
         let timeline = timeline.replanned(*iteration, iteration + affordable, committed, settings.stage_lengths());
         self.progress.timeline = timeline;
