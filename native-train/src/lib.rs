@@ -1,5 +1,5 @@
-//! The command line `yolox-nano`: finds objects in pictures, scores weights on Pascal VOC, measures speed, imports and
-//! exports weights.
+//! The command line `yolox-nano`: finds objects in pictures, trains networks, scores weights on Pascal VOC, measures
+//! speed, imports and exports weights.
 //!
 //! Exit codes: 0, all is well; 1, something failed (said on standard error); 2, the command line itself was wrong.
 
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Small object detectors of the YOLOX-nano family: detect, evaluate, measure, import, export.
+/// Small object detectors of the YOLOX-nano family: detect, train, evaluate, measure, import, export.
 #[derive(Debug, Parser)]
 #[command(name = "yolox-nano", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
@@ -35,6 +35,8 @@ const EXAMPLES: &str = "Examples:
   yolox-nano detect photos/ --out boxes/      pictures with labelled boxes
   yolox-nano eval --data VOC2007 --split test the official Pascal VOC score
   yolox-nano check-data VOC2007:trainval      what is in a data set, and what is wrong with it
+  yolox-nano train --overfit 16 --train VOC2007:trainval
+                                              learn 16 pictures by heart: does training work?
   yolox-nano variants                         the networks and what they cost
 
 `yolox-nano COMMAND --help` tells more about each command.";
@@ -47,6 +49,7 @@ enum Command {
     Eval(commands::eval::Args),
     CheckData(commands::check_data::Args),
     Bench(commands::bench::Args),
+    Train(commands::train::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
 }
@@ -56,7 +59,7 @@ enum Command {
 pub enum Outcome {
     /// It did.
     Complete,
-    /// Some files failed, as said on standard error; the others are done.
+    /// Some files failed, as said on standard error, and the others are done; or somebody stopped it.
     Partial,
 }
 
@@ -86,6 +89,7 @@ fn run(command: &Command) -> Result<Outcome> {
         Command::Eval(args) => commands::eval::run(args, &mut out),
         Command::CheckData(args) => commands::check_data::run(args, &mut out),
         Command::Bench(args) => commands::bench::run(args, &mut out),
+        Command::Train(args) => commands::train::run(args, &mut out),
         Command::Import(args) => commands::import::run(args, &mut out),
         Command::Export(args) => commands::export::run(args, &mut out),
     }?;

@@ -1,19 +1,15 @@
 //! `yolox-nano eval`: the official Pascal VOC score.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow};
-use rayon::prelude::*;
+use anyhow::{Context, Result};
 use serde::Serialize;
-use shared_model::{Detection, Detector};
+use shared_model::Detector;
 
-use crate::data::voc::{Object, VocFolder};
-use crate::eval::{ClassMap, ClassScore, Evaluator, Truth};
-use crate::photo::Photo;
+use crate::data::voc::VocFolder;
+use crate::eval::{Report, detect_all};
 use crate::progress::Progress;
-use crate::table::table;
 use crate::{Outcome, models};
 
 /// Score weights on a Pascal VOC data set: AP50, and AP over IoU .50:.05:.95.
@@ -52,32 +48,11 @@ pub struct Args {
     json: bool,
 }
 
-/// All figures are per cent.
 #[derive(Debug, Serialize)]
-struct Report {
-    images: usize,
+struct Output {
     #[serde(flatten)]
-    mean: Figures,
-    per_class: Vec<Row>,
-    /// Classes of the data set that the weights do not know: not in the means.
-    unknown_classes: Vec<String>,
+    report: Report,
     seconds: f64,
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Figures {
-    ap50_11: f64,
-    ap_11: f64,
-    ap50_area: f64,
-    ap_area: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    class: String,
-    objects: usize,
-    #[serde(flatten)]
-    figures: Figures,
 }
 
 /// # Errors
@@ -93,91 +68,23 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     // Annotations first: a damaged one is told at once, not when half of the pictures have been looked at.
     let truth = names.iter().map(|name| folder.objects(name)).collect::<Result<Vec<_>>>()?;
 
+    let pictures: Vec<PathBuf> = names.iter().map(|name| folder.picture(name)).collect();
     let progress = Progress::new(names.len(), "images");
-    let look = |name: &String| -> Result<Vec<Detection>> {
-        let path = folder.picture(name);
-        let detect = || -> Result<_> {
-            let photo = Photo::open(&path)?;
-            Ok(detector.detect(photo.picture()?, args.score, args.nms)?)
-        };
-        let detections = detect().with_context(|| format!("the picture {}", path.display()))?;
-        progress.step();
-        Ok(detections)
-    };
-    // In the order of the split, whatever thread was first: the result is the same every time.
-    let found = names.par_iter().map(look).collect::<Result<Vec<_>>>();
+    let found = detect_all(&detector, &pictures, args.score, args.nms, &|| progress.step());
     let seconds = progress.finish();
-    let pictures: Vec<_> = truth.into_iter().zip(found?).collect();
-    let report = report(&pictures, &weights.metadata.class_names, seconds)?;
+    let report = Report::new(&truth, &found?, &weights.metadata.class_names)?;
+    let output = Output { report, seconds };
     if args.json {
-        super::print_json(out, &report)?;
+        super::print_json(out, &output)?;
     } else {
-        print(&report, &name, out)?;
+        print(&output, &name, out)?;
     }
     Ok(Outcome::Complete)
 }
 
-fn report(pictures: &[(Vec<Object>, Vec<Detection>)], known: &[String], seconds: f64) -> Result<Report> {
-    // The classes are those that occur; AP is not defined for others.
-    let classes: BTreeSet<&String> = pictures.iter().flat_map(|(objects, _)| objects).map(|o| &o.class).collect();
-    let classes: Vec<String> = classes.into_iter().cloned().collect();
-    let map = ClassMap::new(known, &classes);
-    let position = |class: &String| classes.binary_search(class).expect("every class is in the list");
-
-    let mut evaluator = Evaluator::new(classes.clone());
-    for (objects, detections) in pictures {
-        let truth = |o: &Object| (position(&o.class), Truth { bbox: o.bbox, difficult: o.difficult });
-        let scored = |d: &Detection| Some((map.to_data(d.class)?, f64::from(d.score), d.bbox.into()));
-        evaluator.add(objects.iter().map(truth), detections.iter().filter_map(scored));
-    }
-    let scores = evaluator.scores().into_iter().enumerate();
-    let per_class: Vec<Row> =
-        scores.filter(|(class, _)| !map.unknown().contains(class)).filter_map(|(_, score)| score.map(row)).collect();
-    let unknown_classes: Vec<String> = map.unknown().iter().map(|&class| classes[class].clone()).collect();
-    if per_class.is_empty() {
-        return Err(anyhow!(
-            "nothing can be scored: of the pictures' classes ({}) the weights know none with an object",
-            classes.join(", ")
-        ));
-    }
-    let mean = |figure: fn(&Figures) -> f64| mean(per_class.iter().map(|row| figure(&row.figures)));
-    let mean = Figures {
-        ap50_11: mean(|f| f.ap50_11),
-        ap_11: mean(|f| f.ap_11),
-        ap50_area: mean(|f| f.ap50_area),
-        ap_area: mean(|f| f.ap_area),
-    };
-    Ok(Report { images: pictures.len(), mean, per_class, unknown_classes, seconds })
-}
-
-fn row(score: ClassScore) -> Row {
-    let ClassScore { class, objects, ap_11, ap_area } = score;
-    let figures = Figures {
-        ap50_11: 100.0 * ap_11[0],
-        ap_11: 100.0 * mean(ap_11.into_iter()),
-        ap50_area: 100.0 * ap_area[0],
-        ap_area: 100.0 * mean(ap_area.into_iter()),
-    };
-    Row { class, objects, figures }
-}
-
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len() as f64;
-    values.sum::<f64>() / count
-}
-
-fn print(report: &Report, weights: &str, out: &mut dyn Write) -> Result<()> {
-    let mut table = table(&["class", "objects", "AP50", "AP", "AP50 (area)", "AP (area)"], 1);
-    let mut add = |class: &str, objects: usize, f: Figures| {
-        let figures = [f.ap50_11, f.ap_11, f.ap50_area, f.ap_area].map(|figure| format!("{figure:.2}"));
-        table.add_row([class.to_string(), objects.to_string()].into_iter().chain(figures));
-    };
-    for row in &report.per_class {
-        add(&row.class, row.objects, row.figures);
-    }
-    let classes = report.per_class.len();
-    add(&format!("mean of {classes}"), report.per_class.iter().map(|row| row.objects).sum(), report.mean);
-    writeln!(out, "{table}")?;
+fn print(output: &Output, weights: &str, out: &mut dyn Write) -> Result<()> {
+    let Output { report, seconds } = output;
+    writeln!(out, "{}", report.table())?;
     if !report.unknown_classes.is_empty() {
         writeln!(
             out,
@@ -185,7 +92,7 @@ fn print(report: &Report, weights: &str, out: &mut dyn Write) -> Result<()> {
             report.unknown_classes.join(", ")
         )?;
     }
-    let Report { images, seconds, .. } = report;
-    writeln!(out, "{weights}: {images} images in {seconds:.1} s ({:.1} images/s)", *images as f64 / seconds)?;
+    let images = report.images;
+    writeln!(out, "{weights}: {images} images in {seconds:.1} s ({:.1} images/s)", images as f64 / seconds)?;
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod detect;
 pub mod eval;
 pub mod export;
 pub mod import;
+pub mod train;
 pub mod variants;
 
 use std::io::Write;

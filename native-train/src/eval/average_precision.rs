@@ -85,6 +85,11 @@ impl Curve {
         Self { points }
     }
 
+    /// Recall and precision after each detection.
+    pub fn points(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.points.iter().map(|point| (point.recall, point.precision))
+    }
+
     /// Mean of the best precisions at recalls of at least 0, 0.1 ... 1.
     pub fn ap_11(&self) -> f64 {
         let best_from = |recall: f64| {

@@ -2,11 +2,15 @@
 
 mod average_precision;
 mod classes;
+mod confusion;
+mod report;
 
 use serde::Serialize;
 
 pub use average_precision::{Curve, Scored, Truth, matches};
 pub use classes::ClassMap;
+pub use confusion::Confusion;
+pub use report::{Figures, MAX_IOU, MIN_SCORE, Report, Row, collect, detect_all};
 
 /// The IoU thresholds .50:.05:.95, at which AP is averaged; AP50 is the first alone.
 pub fn thresholds() -> [f64; 10] {
@@ -83,6 +87,20 @@ impl Evaluator {
             Some(ClassScore { class: name.clone(), objects, ap_11, ap_area })
         };
         self.names.iter().zip(&self.classes).map(score).collect()
+    }
+
+    /// Precision over recall of every class that has an object (difficult ones aside), with its name.
+    pub fn curves(&self, min_iou: f64) -> Vec<(&str, Curve)> {
+        let with_objects = self
+            .names
+            .iter()
+            .zip(&self.classes)
+            .filter(|(_, class)| class.truths.iter().flatten().any(|truth| !truth.difficult));
+        with_objects
+            .map(|(name, class)| {
+                (name.as_str(), Curve::new(&matches(&class.detections, &class.truths), &class.truths, min_iou))
+            })
+            .collect()
     }
 }
 

@@ -46,7 +46,7 @@ pub fn dry_run(
         for (part, pictures) in pictures.chunks(SHEET).enumerate() {
             let path = dir.join(format!("batch-{index:03}-{part}.png"));
             let mut bytes = Cursor::new(Vec::new());
-            sheet(pictures).write_to(&mut bytes, ImageFormat::Png)?;
+            tiles(pictures).write_to(&mut bytes, ImageFormat::Png)?;
             write_whole(&path, bytes.get_ref())?;
             files.push(path);
         }
@@ -74,7 +74,7 @@ fn pictures<'a>(batch: &'a LabelledBatch, class_names: &'a [String]) -> impl Ite
 }
 
 /// Pictures of the same size, in rows.
-fn sheet(pictures: &[RgbImage]) -> RgbImage {
+pub(super) fn tiles(pictures: &[RgbImage]) -> RgbImage {
     let (width, height) = pictures.first().map_or((1, 1), |first| (first.width() as usize, first.height() as usize));
     let (columns, rows) = (pictures.len().clamp(1, COLUMNS), pictures.len().div_ceil(COLUMNS));
     let extent = |count: usize, side: usize| (count * (side + GAP)).saturating_sub(GAP) as u32;

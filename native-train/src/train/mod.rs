@@ -2,17 +2,35 @@
 
 mod anchor;
 mod assign;
+pub mod checkpoint;
+pub mod console;
 mod dry_run;
 mod ema;
 mod engine;
+pub mod flags;
+pub mod init;
+pub mod interrupt;
 pub mod loader;
 mod loss;
+pub mod metrics;
 mod native;
 mod norm;
 mod optimizer;
+pub mod pace;
+pub mod plan;
+pub mod report;
+pub mod run_folder;
 mod sample;
 mod schedule;
+pub mod settings;
+pub mod start;
+pub mod tensorboard;
+pub mod text;
+pub mod timeline;
+pub mod trainer;
 mod transfer;
+pub mod validation;
+pub mod warnings;
 
 pub use anchor::{Anchor, anchors};
 pub use assign::{CenterRadius, Match, assign};

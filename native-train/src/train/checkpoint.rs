@@ -1,0 +1,216 @@
+//! Everything that a training needs to go on, in one file.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use serde::{Deserialize, Serialize};
+
+use super::settings::Settings;
+use super::timeline::Timeline;
+use crate::files::write_whole;
+
+/// The only key of the file's metadata; its value is [`Progress`] as JSON.
+const METADATA_KEY: &str = "yolox-nano-checkpoint";
+
+/// Version of the format that this code reads and writes.
+const FORMAT_VERSION: u32 = 1;
+
+/// How far a training has come. There is no state of random numbers in it: all follow from the seed and the iteration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What the training was told.
+    pub settings: Settings,
+    /// The classes, in the order of the network's outputs.
+    pub class_names: Vec<String>,
+    /// SHA-256 of the training set's file names and labels.
+    pub data: String,
+    /// Where the first weights came from, in a few words.
+    pub origin: String,
+    /// Finished iterations.
+    pub iteration: usize,
+    /// The iteration of the last evaluation; 0 before the first.
+    pub evaluated: usize,
+    /// When stages begin.
+    pub timeline: Timeline,
+    /// Iterations that the mean of the weights has seen.
+    pub ema_updates: usize,
+    /// Seconds that were spent on training so far.
+    pub seconds: f64,
+    /// The best evaluation so far.
+    pub best: Option<Best>,
+}
+
+/// The figures of an evaluation; per cent, 11-point.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Finished iterations.
+    pub iteration: usize,
+    /// AP over IoU .50:.05:.95.
+    pub ap: f64,
+    /// AP at IoU .50.
+    pub ap50: f64,
+}
+
+/// A training between two iterations. The arrays are in the order of [`shared_model::ParameterLayout`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// How far it has come.
+    pub progress: Progress,
+    /// The parameters and running statistics as they are.
+    pub parameters: Vec<f32>,
+    /// Their running mean.
+    pub ema: Vec<f32>,
+    /// The optimizer's velocity.
+    pub velocity: Vec<f32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format_version: u32,
+    #[serde(flatten)]
+    progress: Progress,
+}
+
+impl Checkpoint {
+    /// Writes the file under another name and renames it: at any moment a complete one is there.
+    ///
+    /// # Errors
+    /// Fails where a value is not finite, which no training can go on from, or the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let arrays = [("parameters", &self.parameters), ("ema", &self.ema), ("velocity", &self.velocity)];
+        for (name, values) in arrays {
+            ensure!(
+                values.iter().all(|value| value.is_finite()),
+                "the {name} are not finite: no checkpoint is written"
+            );
+        }
+        let bytes =
+            arrays.map(|(name, values)| (name, values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()));
+        let mut views = Vec::new();
+        for (name, bytes) in &bytes {
+            views.push((*name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?));
+        }
+        let header = Header { format_version: FORMAT_VERSION, progress: self.progress.clone() };
+        let metadata = HashMap::from([(METADATA_KEY.to_string(), serde_json::to_string(&header)?)]);
+        let write = || write_whole(path, &serialize(views, Some(metadata))?);
+        write().context("make room, or mend the folder's permissions; the checkpoint before it is still there")
+    }
+
+    /// Reads a checkpoint of a network with `len` parameters and statistics, which [`Progress`] says more about.
+    ///
+    /// # Errors
+    /// Fails, naming the file and the remedy, where it is missing, cut short or something else.
+    pub fn read(path: &Path, len: impl FnOnce(&Progress) -> Result<usize>) -> Result<Self> {
+        let read = || -> Result<Self> {
+            let bytes = std::fs::read(path)?;
+            let damaged = |error| anyhow!("the file is damaged or cut short ({error})");
+            let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+            let foreign = || anyhow!("it is not a checkpoint (weights? they go with --init)");
+            let json = header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY)).ok_or_else(foreign)?;
+            let header: Header =
+                serde_json::from_str(json).context("its description cannot be read: another release wrote it")?;
+            let version = header.format_version;
+            ensure!(version == FORMAT_VERSION, "it has format version {version}, this program reads {FORMAT_VERSION}");
+            let len = len(&header.progress)?;
+            let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+            let array = |name: &str| -> Result<Vec<f32>> {
+                let view = tensors.tensor(name).map_err(damaged)?;
+                ensure!(
+                    view.dtype() == Dtype::F32 && view.shape() == [len],
+                    "its {name} are not those of the network that it names"
+                );
+                let values: Vec<f32> =
+                    view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                ensure!(values.iter().all(|value| value.is_finite()), "its {name} are not finite");
+                Ok(values)
+            };
+            let (parameters, ema, velocity) = (array("parameters")?, array("ema")?, array("velocity")?);
+            Ok(Self { progress: header.progress, parameters, ema, velocity })
+        };
+        if !path.is_file() {
+            bail!(
+                "there is no checkpoint {}: name the folder of a run (train --out) with --resume, or start one",
+                path.display()
+            );
+        }
+        read().with_context(|| {
+            format!(
+                "the checkpoint {} cannot be used; to go on from the run's last weights, start a new one with --init \
+                 WEIGHTS --out FOLDER",
+                path.display()
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::timeline::StageLengths;
+
+    fn checkpoint() -> Checkpoint {
+        let progress = Progress {
+            settings: Settings { lr: Some(0.1 + 0.2), freeze: vec!["a \"b\"".into()], ..Settings::default() },
+            class_names: vec!["dog".into()],
+            data: "00".into(),
+            origin: "random weights".into(),
+            iteration: 7,
+            evaluated: 5,
+            timeline: Timeline::new(10, 100, StageLengths::default()),
+            ema_updates: 7,
+            seconds: 1.5,
+            best: Some(Best { iteration: 5, ap: 30.1, ap50: 50.2 }),
+        };
+        let array = |scale: f32| (0..50).map(|i| scale * (i as f32).sin()).collect();
+        Checkpoint { progress, parameters: array(1.0), ema: array(1e-30), velocity: array(1e30) }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint.safetensors");
+        checkpoint().write(&path).unwrap();
+        assert_eq!(Checkpoint::read(&path, |_| Ok(50)).unwrap(), checkpoint());
+        let error = format!("{:#}", Checkpoint::read(&path, |_| Ok(51)).unwrap_err());
+        assert!(error.contains("not those of the network"), "{error}");
+    }
+
+    #[test]
+    fn damaged_and_foreign_files_are_refused_with_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint.safetensors");
+        checkpoint().write(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let mut flipped = bytes.clone();
+        flipped[20] ^= 0x40;
+        let weights = shared_model::Weights::random(&shared_model::VARIANTS[0], 1, 0);
+        let weights = weights.to_bytes(shared_model::Precision::Single).unwrap();
+        for (what, bytes) in [
+            ("empty", &[][..]),
+            ("cut in the header", &bytes[..40]),
+            ("cut in the data", &bytes[..bytes.len() - 3]),
+            ("flipped", &flipped),
+            ("weights", &weights),
+            ("text", b"this is no checkpoint"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = format!("{:#}", Checkpoint::read(&path, |_| Ok(50)).unwrap_err());
+            assert!(error.contains("checkpoint.safetensors") && error.contains("--init"), "{what}: {error}");
+        }
+        let error = format!("{:#}", Checkpoint::read(&folder.path().join("none"), |_| Ok(50)).unwrap_err());
+        assert!(error.contains("there is no checkpoint"), "{error}");
+    }
+
+    #[test]
+    fn nothing_that_is_not_finite_replaces_a_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint.safetensors");
+        checkpoint().write(&path).unwrap();
+        let mut broken = checkpoint();
+        broken.velocity[3] = f32::NAN;
+        assert!(broken.write(&path).is_err());
+        assert_eq!(Checkpoint::read(&path, |_| Ok(50)).unwrap(), checkpoint());
+    }
+}

@@ -1,0 +1,193 @@
+//! The settings of a training as flags.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
+
+use super::CenterRadius;
+use super::text::{SizeRange, TimeSpan};
+use crate::data::Source;
+
+/// What [`Settings`](super::Settings) can be told on the command line: `None` and empty where it is not. Defaults, which
+/// depend on each other, and checks are those of the settings.
+#[serde_as]
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, clap::Args, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Flags {
+    /// What to learn from, a folder in Pascal VOC's layout and a list in its ImageSets/Main; may be given several times.
+    #[arg(long, value_name = "FOLDER:SPLIT", help_heading = "Data")]
+    #[serde_as(as = "Vec<DisplayFromStr>")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    train: Vec<Source>,
+    /// What the best weights are chosen by; never the pictures of the final test.
+    #[arg(long, value_name = "FOLDER:SPLIT", help_heading = "Data")]
+    #[serde_as(as = "Vec<DisplayFromStr>")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    val: Vec<Source>,
+    /// The classes, in the order of the network's outputs [default: those that occur].
+    #[arg(long, value_name = "NAME,NAME...", value_delimiter = ',', help_heading = "Data")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<String>,
+    /// Do not learn objects that are marked as difficult.
+    #[arg(long, help_heading = "Data")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    skip_difficult: bool,
+
+    /// The network; `yolox-nano variants` lists them [default: baseline].
+    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    variant: Option<String>,
+    /// Weights to start from: a file or a name in models/manifest.json. What fits is taken over, from other variants and
+    /// class lists too.
+    #[arg(long, value_name = "FILE|NAME", help_heading = "Network")]
+    init: Option<String>,
+    /// Keep the parameters whose names begin so (`backbone`); may be given several times.
+    #[arg(long, value_name = "PREFIX", help_heading = "Network")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    freeze: Vec<String>,
+    /// Side of the input in pixels, a multiple of 32 [default: 416].
+    #[arg(long, value_name = "PIXELS", help_heading = "Network")]
+    size: Option<usize>,
+    /// Draw the side of the input from this range every 10 iterations, such as 320:640.
+    #[arg(long, value_name = "MIN:MAX", help_heading = "Network")]
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    multi_scale: Option<SizeRange>,
+
+    /// How often every picture is seen [default: 300].
+    #[arg(long, value_name = "N", help_heading = "Schedule")]
+    epochs: Option<usize>,
+    /// Train for so long (150m, 2h 30m), whatever the number of epochs: the schedule follows the measured speed, so that it
+    /// ends in time with all its stages.
+    #[arg(long, value_name = "TIME", conflicts_with = "epochs", help_heading = "Schedule")]
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    time_budget: Option<TimeSpan>,
+    /// Pictures that go through the network at once [default: 16].
+    #[arg(long, value_name = "N", help_heading = "Schedule")]
+    batch: Option<usize>,
+    /// Batches whose gradients make one step [default: 1].
+    #[arg(long, value_name = "N", help_heading = "Schedule")]
+    accumulate: Option<usize>,
+    /// Learning rate after warm-up [default: 0.01 for each 64 pictures of a step].
+    #[arg(long, value_name = "LR", help_heading = "Schedule")]
+    lr: Option<f64>,
+    /// Decay of the convolutions' weights [default: 0.0005].
+    #[arg(long, value_name = "DECAY", help_heading = "Schedule")]
+    weight_decay: Option<f64>,
+    /// Epochs in which the learning rate rises [default: 1/60 of all; 1 epoch or 1/10, where that is too short].
+    #[arg(long, value_name = "N", help_heading = "Schedule")]
+    warmup_epochs: Option<f64>,
+    /// Last epochs, without mosaic and with L1 loss [default: 1/20 of all; 1 epoch or 1/5, where that is too short].
+    #[arg(long, value_name = "N", help_heading = "Schedule")]
+    no_mosaic_epochs: Option<f64>,
+    /// Decay, an iteration, of the running mean of the weights that is evaluated [default: by the schedule's length].
+    #[arg(long, value_name = "DECAY", help_heading = "Schedule")]
+    ema_decay: Option<f64>,
+    /// Radius in strides around an object's centre in which anchors are its candidates: 1.5, or 2.5 as in the release of
+    /// 2022 [default: 1.5].
+    #[arg(long, value_enum, help_heading = "Schedule")]
+    center_radius: Option<CenterRadius>,
+    /// Of all randomness [default: 0].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64), help_heading = "Schedule")]
+    seed: Option<u64>,
+
+    /// Learn the first N pictures with objects by heart, as they are: the first thing to try when training goes wrong. Ends
+    /// well when AP50 on these pictures reaches 95 %.
+    #[arg(long, value_name = "N", help_heading = "Run")]
+    overfit: Option<usize>,
+    /// Epochs between two evaluations [default: a tenth of the training].
+    #[arg(long, value_name = "EPOCHS", help_heading = "Run")]
+    eval_every: Option<f64>,
+    /// Minutes between two checkpoints [default: 10].
+    #[arg(long, value_name = "MINUTES", help_heading = "Run")]
+    checkpoint_every: Option<f64>,
+    /// Number of threads [default: all cores].
+    #[arg(long, value_name = "N", help_heading = "Run")]
+    threads: Option<usize>,
+}
+
+impl Flags {
+    /// What was given, under the keys of a configuration file.
+    ///
+    /// # Errors
+    /// Fails where a number is too large for TOML.
+    pub fn given(&self) -> Result<toml::Table> {
+        toml::Table::try_from(self).context("a flag's value is too large")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::train::settings::Settings;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn given(flags: &str) -> toml::Table {
+        Cli::try_parse_from(["train"].into_iter().chain(flags.split_whitespace())).unwrap().flags.given().unwrap()
+    }
+
+    const ALL: &str = "--train a:train --train b/c:val --val a:val --classes cat,dog --skip-difficult --variant final \
+        --init w.safetensors --freeze backbone --size 320 --multi-scale 256:384 --epochs 7 --batch 8 --accumulate 2 \
+        --lr 0.02 --weight-decay 0.1 --warmup-epochs 1.5 --no-mosaic-epochs 2 --ema-decay 0.99 --center-radius 2.5 \
+        --seed 5 --overfit 16 --eval-every 2 --checkpoint-every 3 --threads 2";
+
+    const FILE: &str = r#"
+        train = ["a:train", "b/c:val"]
+        val = ["a:val"]
+        classes = ["cat", "dog"]
+        skip-difficult = true
+        variant = "final"
+        init = "w.safetensors"
+        freeze = ["backbone"]
+        size = 320
+        multi-scale = "256:384"
+        epochs = 7
+        batch = 8
+        accumulate = 2
+        lr = 0.02
+        weight-decay = 0.1
+        warmup-epochs = 1.5
+        no-mosaic-epochs = 2
+        ema-decay = 0.99
+        center-radius = "2.5"
+        seed = 5
+        overfit = 16
+        eval-every = 2
+        checkpoint-every = 3
+        threads = 2
+    "#;
+
+    #[test]
+    fn a_file_says_what_flags_say() {
+        let file: toml::Table = FILE.parse().unwrap();
+        let from_file = Settings::from_layers(std::slice::from_ref(&file)).unwrap();
+        assert_eq!(from_file, Settings::from_layers(&[given(ALL)]).unwrap());
+        assert_eq!((from_file.epochs, from_file.multi_scale.unwrap().max, from_file.seed), (7, 384, 5));
+
+        let budget = Settings::from_layers(&[given("--train a:b --time-budget 150m")]).unwrap();
+        let file: toml::Table = "train = ['a:b']\ntime-budget = '2h 30m'".parse().unwrap();
+        assert_eq!(budget, Settings::from_layers(&[file]).unwrap());
+
+        // Every setting is a key of the file, and every key but the numbers of the augmentation a flag.
+        let mut keys: Vec<String> = toml::Table::try_from(&from_file).unwrap().keys().cloned().collect();
+        keys.retain(|key| key != "augmentation");
+        let mut flags: Vec<String> = given(ALL).keys().cloned().collect();
+        (keys.sort(), flags.sort());
+        assert_eq!(keys, flags);
+    }
+
+    #[test]
+    fn flags_go_before_the_file_and_the_file_before_the_defaults() {
+        let file: toml::Table = "train = ['a:b']\nepochs = 9\nbatch = 4\n[augmentation]\nflip = 0.0".parse().unwrap();
+        let settings = Settings::from_layers(&[file, given("--epochs 3 --train c:d")]).unwrap();
+        assert_eq!((settings.epochs, settings.batch, settings.size), (3, 4, 416));
+        assert_eq!(settings.train, ["c:d".parse().unwrap()]);
+        assert_eq!((settings.augmentation.flip, settings.augmentation.degrees), (0.0, 10.0), "the others are kept");
+    }
+}

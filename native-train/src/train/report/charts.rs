@@ -1,0 +1,181 @@
+//! The charts of a run as SVG.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::eval::{Confusion, Curve};
+use crate::train::metrics::Record;
+
+/// What plotters says where it cannot draw.
+type DrawError = Box<dyn std::error::Error>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// Points of a curve: more cannot be told apart.
+const POINTS: usize = 400;
+const FONT: &str = "sans-serif";
+
+/// A curve.
+struct Line<'a> {
+    name: &'a str,
+    points: Vec<(f64, f64)>,
+}
+
+/// Losses, learning rate and AP over epochs.
+pub(super) fn training(records: &[Record]) -> Result<String, DrawError> {
+    let of_steps = |value: fn(&crate::train::metrics::Step) -> f64| -> Vec<(f64, f64)> {
+        let steps = records.iter().filter_map(|record| match record {
+            Record::Step(step) => Some((step.epoch, value(step))),
+            Record::Evaluation(_) => None,
+        });
+        thinned(&steps.collect::<Vec<_>>())
+    };
+    let of_evaluations = |value: fn(&crate::train::metrics::Evaluation) -> f64| -> Vec<(f64, f64)> {
+        let evaluations = records.iter().filter_map(|record| match record {
+            Record::Evaluation(evaluation) => Some((evaluation.epoch, value(evaluation))),
+            Record::Step(_) => None,
+        });
+        evaluations.collect()
+    };
+    let losses = [
+        Line { name: "total", points: of_steps(|step| step.loss) },
+        Line { name: "boxes (IoU)", points: of_steps(|step| step.iou) },
+        Line { name: "objectness", points: of_steps(|step| step.obj) },
+        Line { name: "classes", points: of_steps(|step| step.cls) },
+        Line { name: "L1", points: of_steps(|step| step.l1) },
+    ];
+    let lr = [Line { name: "learning rate", points: of_steps(|step| step.lr) }];
+    let ap = [
+        Line { name: "AP50", points: of_evaluations(|evaluation| evaluation.ap50) },
+        Line { name: "AP", points: of_evaluations(|evaluation| evaluation.ap) },
+    ];
+    svg((900, 1000), |root| {
+        let (top, rest) = root.split_vertically(440);
+        let (middle, bottom) = rest.split_vertically(220);
+        chart(&top, "loss", "epoch", &losses)?;
+        chart(&middle, "learning rate", "epoch", &lr)?;
+        chart(&bottom, "validation, per cent", "epoch", &ap)
+    })
+}
+
+/// Precision over recall at IoU .50, of each class.
+pub(super) fn precision_recall<'a>(classes: &[(&'a str, Curve)]) -> Result<String, DrawError> {
+    let line = |(name, curve): &(&'a str, Curve)| Line { name, points: thinned(&curve.points().collect::<Vec<_>>()) };
+    let lines: Vec<Line<'a>> = classes.iter().map(line).collect();
+    svg((900, 700), |root| chart(root, "precision over recall, IoU .50", "recall", &lines))
+}
+
+/// A square for each pair of classes, darker where more of the annotated class were detected as the other.
+pub(super) fn confusion(confusion: &Confusion) -> Result<String, DrawError> {
+    const CELL: i32 = 34;
+    const MARGIN: i32 = 130;
+    let classes = confusion.counts.len() as i32;
+    let side = (MARGIN + classes * CELL + 20) as u32;
+    let name = |i: usize| confusion.class_names.get(i).map_or("nothing", String::as_str);
+    svg((side, side), |root| {
+        let text = |size: i32| (FONT, size).into_font().color(&BLACK);
+        root.draw(&Text::new("down: annotated, across: detected", (8, 8), text(13)))?;
+        for (row, counts) in confusion.counts.iter().enumerate() {
+            let y = MARGIN + row as i32 * CELL;
+            root.draw(&Text::new(name(row).to_string(), (8, y + 11), text(13)))?;
+            let upright = text(13).transform(FontTransform::Rotate270);
+            root.draw(&Text::new(name(row).to_string(), (y + 11, MARGIN - 6), upright))?;
+            let all = counts.iter().sum::<usize>().max(1);
+            for (column, &count) in counts.iter().enumerate() {
+                let x = MARGIN + column as i32 * CELL;
+                let share = count as f64 / all as f64;
+                let colour = if row == column { BLUE.mix(share) } else { RED.mix(share) };
+                root.draw(&Rectangle::new([(x, y), (x + CELL - 1, y + CELL - 1)], colour.filled()))?;
+                if count > 0 {
+                    root.draw(&Text::new(count.to_string(), (x + 4, y + 11), text(12)))?;
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<(), DrawError>) -> Result<String, DrawError> {
+    let mut text = String::new();
+    {
+        let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        root.fill(&WHITE)?;
+        draw(&root)?;
+        root.present()?;
+    }
+    Ok(text)
+}
+
+fn chart(area: &Area<'_>, title: &str, x_label: &str, lines: &[Line<'_>]) -> Result<(), DrawError> {
+    let points = || lines.iter().flat_map(|line| &line.points);
+    // An axis needs some length, even before there is anything to show.
+    let end = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(0.0, f64::max).max(1e-6);
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, (FONT, 18))
+        .margin(10)
+        .x_label_area_size(36)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..end(|point| point.0), 0.0..1.05 * end(|point| point.1))?;
+    chart.configure_mesh().x_desc(x_label).light_line_style(WHITE).draw()?;
+    for (i, line) in lines.iter().enumerate() {
+        let colour = Palette99::pick(i).to_rgba();
+        let drawn = chart.draw_series(LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)))?;
+        drawn.label(line.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+    }
+    let legend = &mut chart.configure_series_labels();
+    legend
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .position(SeriesLabelPosition::UpperRight)
+        .draw()?;
+    Ok(())
+}
+
+/// Means of neighbouring points, where there are too many.
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let together = points.len().div_ceil(POINTS).max(1);
+    let mean = |chunk: &[(f64, f64)]| {
+        let count = chunk.len() as f64;
+        (chunk.iter().map(|point| point.0).sum::<f64>() / count, chunk.iter().map(|point| point.1).sum::<f64>() / count)
+    };
+    points.chunks(together).map(mean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::metrics::{Evaluation, Step};
+
+    #[test]
+    fn curves_of_any_length_can_be_drawn() {
+        for steps in [0, 1, 5000] {
+            let step = |i: usize| Record::Step(Step { epoch: i as f64, loss: 9.0, ..Step::default() });
+            let mut records: Vec<Record> = (0..steps).map(step).collect();
+            let (iteration, epoch) = (1, 1.0);
+            let evaluation = Evaluation { iteration, epoch, ap: 1.0, ap50: 2.0, best: true, seconds: 1.0 };
+            records.push(Record::Evaluation(evaluation));
+            let svg = training(&records).unwrap();
+            assert!(svg.ends_with("</svg>\n") && svg.contains("objectness") && svg.len() < 200_000, "{}", svg.len());
+        }
+    }
+
+    #[test]
+    fn matrices_and_precisions_name_their_classes() {
+        let confusion = Confusion {
+            class_names: vec!["cat".into(), "dog".into()],
+            min_score: 0.25,
+            counts: vec![vec![7, 1, 0], vec![0, 0, 1], vec![1, 0, 0]],
+        };
+        let svg = super::confusion(&confusion).unwrap();
+        assert!(["cat", "dog", "nothing", "7"].iter().all(|text| svg.contains(text)));
+        let svg = precision_recall(&[("cat", Curve::new(&[], &[], 0.5))]).unwrap();
+        assert!(svg.contains("cat"));
+    }
+
+    #[test]
+    fn thinned_points_keep_the_mean() {
+        let points: Vec<(f64, f64)> = (0..1000).map(|i| (f64::from(i), 2.0)).collect();
+        let thin = thinned(&points);
+        assert!(thin.len() <= POINTS && thin.iter().all(|point| point.1 == 2.0));
+        assert_eq!(thin[0].0, 1.0);
+    }
+}

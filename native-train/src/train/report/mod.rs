@@ -1,0 +1,45 @@
+//! What a run leaves for people to look at: curves, and how the best weights do on the validation pictures.
+
+mod charts;
+mod sheet;
+
+use anyhow::{Result, anyhow};
+
+use super::metrics;
+use super::run_folder::RunFolder;
+use super::validation::{Scored, Validation};
+use crate::eval::{Confusion, collect};
+use crate::files::write_whole;
+
+/// Least score of detections that people are shown.
+const MIN_SCORE: f32 = 0.25;
+
+/// Draws losses, learning rate and AP over the epochs: `curves.svg`.
+///
+/// # Errors
+/// Fails where the metrics cannot be read or the file cannot be written.
+pub fn curves(folder: &RunFolder) -> Result<()> {
+    let records = metrics::read(&folder.metrics())?;
+    let svg = charts::training(&records).map_err(|error| anyhow!("curves.svg cannot be drawn: {error}"))?;
+    write_whole(&folder.file("curves.svg"), svg.as_bytes())
+}
+
+/// Writes the folder `report`: AP of every class as text and JSON, precision over recall, which class is taken for which,
+/// and a sheet of pictures with what is there beside what was found.
+///
+/// # Errors
+/// Fails where a picture cannot be read or a file cannot be written.
+pub fn evaluation(folder: &RunFolder, validation: &Validation, scored: &Scored, class_names: &[String]) -> Result<()> {
+    let write = |name: &str, bytes: &[u8]| write_whole(&folder.file("report").join(name), bytes);
+    let Scored { report, found, .. } = scored;
+    write("per-class.txt", format!("{}\n", report.table()).as_bytes())?;
+    write("per-class.json", &serde_json::to_vec_pretty(report)?)?;
+
+    let undrawn = |error| anyhow!("a chart cannot be drawn: {error}");
+    let (evaluator, _) = collect(&validation.truth, found, class_names);
+    write("precision-recall.svg", charts::precision_recall(&evaluator.curves(0.5)).map_err(undrawn)?.as_bytes())?;
+    let confusion = Confusion::new(&validation.truth, found, class_names, MIN_SCORE);
+    write("confusion.json", &serde_json::to_vec_pretty(&confusion)?)?;
+    write("confusion.svg", charts::confusion(&confusion).map_err(undrawn)?.as_bytes())?;
+    write("val-sheet.jpg", &sheet::sheet(validation, found, class_names, MIN_SCORE)?)
+}

@@ -1,0 +1,62 @@
+//! Validation pictures: what is there, and what was found.
+
+use std::io::Cursor;
+
+use anyhow::{Context, Result};
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{self, FilterType};
+use image::{Rgb, RgbImage};
+use shared_model::{BBox, Detection, Letterbox, PAD};
+
+use crate::draw::{Mark, draw, draw_marks};
+use crate::photo::Photo;
+use crate::train::dry_run::tiles;
+use crate::train::validation::Validation;
+
+/// Pictures on the sheet, each twice.
+const PICTURES: usize = 12;
+/// Side of a tile in pixels.
+const SIDE: u32 = 320;
+/// Of the JPEG file, to 100.
+const QUALITY: u8 = 88;
+
+/// A sheet of the first pictures with objects, as a JPEG file: the annotated objects on the left, the detections with at
+/// least `min_score` on the right.
+pub(super) fn sheet(
+    validation: &Validation,
+    found: &[Vec<Detection>],
+    class_names: &[String],
+    min_score: f32,
+) -> Result<Vec<u8>> {
+    let with_objects = (0..validation.pictures.len()).filter(|&i| !validation.truth[i].is_empty());
+    let mut pictures = Vec::new();
+    for i in with_objects.take(PICTURES) {
+        let path = &validation.pictures[i];
+        let photo = Photo::open(path).with_context(|| format!("the picture {}", path.display()))?;
+        let (width, height) = photo.pixels().dimensions();
+        let fit = Letterbox::fit(width as usize, height as usize, SIDE as usize);
+        let scaled = imageops::resize(photo.pixels(), fit.width as u32, fit.height as u32, FilterType::Triangle);
+        let mut tile = RgbImage::from_pixel(SIDE, SIDE, Rgb([PAD; 3]));
+        imageops::replace(&mut tile, &scaled, 0, 0);
+        let scale =
+            |b: BBox| BBox { x1: b.x1 * fit.ratio, y1: b.y1 * fit.ratio, x2: b.x2 * fit.ratio, y2: b.y2 * fit.ratio };
+
+        let mut there = tile.clone();
+        let marks = validation.truth[i].iter().map(|object| {
+            let [x1, y1] = [object.bbox.xmin, object.bbox.ymin].map(|edge| edge as f32 - 1.0);
+            let [x2, y2] = [object.bbox.xmax, object.bbox.ymax].map(|edge| edge as f32);
+            let class = class_names.iter().position(|name| *name == object.class).unwrap_or_default();
+            let text = format!("{}{}", object.class, if object.difficult { " (difficult)" } else { "" });
+            Mark { bbox: scale(BBox { x1, y1, x2, y2 }), class, text }
+        });
+        draw_marks(&mut there, &marks.collect::<Vec<_>>());
+
+        let shown = found[i].iter().filter(|detection| detection.score >= min_score);
+        let shown: Vec<Detection> = shown.map(|d| Detection { bbox: scale(d.bbox), ..*d }).collect();
+        draw(&mut tile, &shown, class_names);
+        pictures.extend([there, tile]);
+    }
+    let mut bytes = Cursor::new(Vec::new());
+    tiles(&pictures).write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;
+    Ok(bytes.into_inner())
+}

@@ -1,0 +1,325 @@
+//! What a training can be told, and what it does where it is not.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
+use shared_model::Variant;
+use shared_model::graph::SIZE_MULTIPLE;
+
+use super::CenterRadius;
+use super::plan::Plan;
+use super::text::{SizeRange, TimeSpan};
+use super::timeline::{StageLengths, Timeline};
+use crate::augment::Augmentation;
+use crate::data::Source;
+
+/// Batch size that the reference recipe's learning rate belongs to.
+pub(super) const REFERENCE_BATCH: f64 = 64.0;
+/// The part of the training that the mean of the weights reaches back: 5,000 of 77,600 iterations in the reference recipe,
+/// which has no more in longer ones.
+const EMA_PART: f64 = 0.065;
+/// The reference recipe's decay of the mean.
+const REFERENCE_EMA_DECAY: f64 = 0.9998;
+/// The reference recipe's learning rate.
+pub(super) const REFERENCE_LR: f64 = 0.01;
+
+/// All settings of a training. Keys of configuration files and flags have the same names, with dashes.
+///
+/// What is `None` follows from other settings, by the methods.
+#[serde_as]
+#[skip_serializing_none]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// Name of the network.
+    pub variant: String,
+    /// What to learn from.
+    #[serde_as(as = "Vec<DisplayFromStr>")]
+    pub train: Vec<Source>,
+    /// What the best weights are chosen by.
+    #[serde_as(as = "Vec<DisplayFromStr>")]
+    pub val: Vec<Source>,
+    /// Names of the classes, in the order of the network's outputs; where there are none, those that occur.
+    pub classes: Vec<String>,
+    /// Leaves difficult objects out of training.
+    pub skip_difficult: bool,
+    /// Weights to start from: a file or a name in the list of models.
+    pub init: Option<String>,
+    /// Parameters whose names begin so stay as they are.
+    pub freeze: Vec<String>,
+    /// How often every picture is seen.
+    pub epochs: usize,
+    /// Trains for so long, in place of `epochs`.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub time_budget: Option<TimeSpan>,
+    /// Pictures that go through the network at once.
+    pub batch: usize,
+    /// Batches whose gradients make one step.
+    pub accumulate: usize,
+    /// Learning rate after warm-up.
+    pub lr: Option<f64>,
+    /// Decay of the convolutions' weights.
+    pub weight_decay: f64,
+    /// Epochs in which the learning rate rises.
+    pub warmup_epochs: Option<f64>,
+    /// Last epochs, without mosaic and with L1 loss.
+    pub no_mosaic_epochs: Option<f64>,
+    /// Decay of the mean of the weights, an iteration.
+    pub ema_decay: Option<f64>,
+    /// Side of the input in pixels.
+    pub size: usize,
+    /// The range that the input's side is drawn from in training.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub multi_scale: Option<SizeRange>,
+    /// Which anchors may find an object.
+    pub center_radius: CenterRadius,
+    /// Of all randomness.
+    pub seed: u64,
+    /// Learns so many pictures by heart.
+    pub overfit: Option<usize>,
+    /// Epochs between two evaluations.
+    pub eval_every: Option<f64>,
+    /// Minutes between two checkpoints.
+    pub checkpoint_every: f64,
+    /// Number of threads; all cores where there is none.
+    pub threads: Option<usize>,
+    /// How pictures are changed.
+    pub augmentation: Augmentation,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            variant: "baseline".into(),
+            train: Vec::new(),
+            val: Vec::new(),
+            classes: Vec::new(),
+            skip_difficult: false,
+            init: None,
+            freeze: Vec::new(),
+            epochs: 300,
+            time_budget: None,
+            batch: 16,
+            accumulate: 1,
+            lr: None,
+            weight_decay: 5e-4,
+            warmup_epochs: None,
+            no_mosaic_epochs: None,
+            ema_decay: None,
+            size: 416,
+            multi_scale: None,
+            center_radius: CenterRadius::default(),
+            seed: 0,
+            overfit: None,
+            eval_every: None,
+            checkpoint_every: 10.0,
+            threads: None,
+            augmentation: Augmentation::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// The defaults for learning a few pictures by heart: as they are, in small steps, with an average over a few epochs.
+    pub fn overfit(pictures: usize) -> Self {
+        Self {
+            overfit: Some(pictures),
+            batch: pictures.min(8),
+            epochs: 400,
+            lr: Some(0.01),
+            weight_decay: 0.0,
+            warmup_epochs: Some(5.0),
+            no_mosaic_epochs: Some(40.0),
+            ema_decay: Some(0.98),
+            eval_every: Some(20.0),
+            augmentation: Augmentation { mosaic: 0.0, hsv: [0.0; 3], flip: 0.0, ..Augmentation::default() },
+            ..Self::default()
+        }
+    }
+
+    /// Reads `layers` of settings, each of which overrides those before it, over the defaults.
+    ///
+    /// # Errors
+    /// Fails where a key is unknown or a value has the wrong type or makes no sense, naming it.
+    pub fn from_layers(layers: &[toml::Table]) -> Result<Self> {
+        let mut given = toml::Table::new();
+        for layer in layers {
+            given.extend(layer.clone());
+        }
+        let overfit = given.get("overfit").and_then(toml::Value::as_integer).and_then(|n| usize::try_from(n).ok());
+        let defaults = overfit.map_or_else(Self::default, Self::overfit);
+        let mut all = toml::Table::try_from(&defaults).context("the default settings cannot be written")?;
+        // The numbers of the augmentation may be given one by one.
+        if let (Some(toml::Value::Table(given)), Some(toml::Value::Table(defaults))) =
+            (given.remove("augmentation"), all.get_mut("augmentation"))
+        {
+            defaults.extend(given);
+        }
+        all.extend(given);
+        let settings: Self = all.try_into().context("the settings are wrong")?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<()> {
+        Variant::named(&self.variant)?;
+        let side = |name: &str, side: usize| {
+            ensure!(
+                side > 0 && side.is_multiple_of(SIZE_MULTIPLE) && side <= 4096,
+                "--{name} must be a multiple of {SIZE_MULTIPLE} pixels up to 4096, not {side}"
+            );
+            Ok(())
+        };
+        side("size", self.size)?;
+        if let Some(SizeRange { min, max }) = self.multi_scale {
+            side("multi-scale", min)?;
+            side("multi-scale", max)?;
+            ensure!(min <= max, "--multi-scale {min}:{max}: the smaller size comes first");
+        }
+        for (name, value) in [("batch", self.batch), ("accumulate", self.accumulate), ("epochs", self.epochs)] {
+            ensure!(value > 0, "--{name} must be at least 1");
+        }
+        ensure!(self.accumulate == 1 || self.batch > 1, "--accumulate needs a --batch of 2 or more");
+        ensure!(self.overfit != Some(0), "--overfit must be at least 1");
+        ensure!(self.threads.is_none_or(|threads| (1..=1024).contains(&threads)), "--threads must be 1 to 1024");
+        let not_negative = [
+            ("weight-decay", Some(self.weight_decay)),
+            ("warmup-epochs", self.warmup_epochs),
+            ("no-mosaic-epochs", self.no_mosaic_epochs),
+        ];
+        let positive =
+            [("lr", self.lr), ("eval-every", self.eval_every), ("checkpoint-every", Some(self.checkpoint_every))];
+        for (name, value) in not_negative {
+            ensure!(value.is_none_or(|value| value >= 0.0 && value.is_finite()), "--{name} must not be negative");
+        }
+        for (name, value) in positive {
+            ensure!(value.is_none_or(|value| value > 0.0 && value.is_finite()), "--{name} must be greater than 0");
+        }
+        if self.time_budget.is_none() {
+            let stages = self.warmup_epochs.unwrap_or_default() + self.no_mosaic_epochs.unwrap_or_default();
+            let epochs = self.epochs;
+            ensure!(
+                stages <= epochs as f64,
+                "--warmup-epochs and --no-mosaic-epochs ask for {stages} epochs, of which there are {epochs}: give more \
+                 --epochs, or make these stages shorter"
+            );
+        }
+        ensure!(
+            self.ema_decay.is_none_or(|decay| (0.0..1.0).contains(&decay)),
+            "--ema-decay must be from 0 to below 1"
+        );
+        self.augmentation.check()?;
+        if self.train.is_empty() {
+            bail!("there is nothing to learn from: name a data set with --train FOLDER:SPLIT");
+        }
+        Ok(())
+    }
+
+    /// Pictures of a step.
+    pub fn effective_batch(&self) -> usize {
+        self.batch * self.accumulate
+    }
+
+    /// The learning rate after warm-up: by default the reference recipe's, in proportion to the pictures of a step.
+    pub fn learning_rate(&self) -> f64 {
+        self.lr.unwrap_or_else(|| REFERENCE_LR * self.effective_batch() as f64 / REFERENCE_BATCH)
+    }
+
+    /// Decay of the mean of the weights, an iteration: by default so that it reaches back over the same part of the
+    /// training as in the reference recipe.
+    pub fn ema_decay(&self, timeline: &Timeline) -> f64 {
+        let scaled = 1.0 - 1.0 / (EMA_PART * timeline.iterations as f64).max(1.0);
+        self.ema_decay.unwrap_or(scaled.min(REFERENCE_EMA_DECAY))
+    }
+
+    /// How long the stages are asked to be.
+    pub fn stage_lengths(&self) -> StageLengths {
+        StageLengths { warmup: self.warmup_epochs, plain: self.no_mosaic_epochs }
+    }
+
+    /// The order and the sizes of pictures, of which there are so many.
+    ///
+    /// # Errors
+    /// Fails where they do not fill a batch.
+    pub fn plan(&self, pictures: usize) -> Result<Plan> {
+        let (batch, accumulate) = (self.batch, self.accumulate);
+        ensure!(
+            batch * accumulate <= pictures,
+            "the training set has {pictures} pictures, fewer than a step takes (--batch {batch}, --accumulate \
+             {accumulate}): give a smaller --batch"
+        );
+        let (seed, size, multi_scale) = (self.seed, self.size, self.multi_scale);
+        let mosaic = self.augmentation.mosaic > 0.0;
+        Ok(Plan { seed, pictures, batch, accumulate, size, multi_scale, mosaic })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings> {
+        Settings::from_layers(&[format!("train = ['VOC:train']\n{text}").parse().unwrap()])
+    }
+
+    #[test]
+    fn what_is_stored_can_be_fed_back() {
+        for text in ["", "overfit = 16", "multi-scale = '320:640'\ntime-budget = '90m'\nlr = 0.123", "classes = ['a']"]
+        {
+            let settings = read(text).unwrap();
+            let stored = toml::to_string_pretty(&settings).unwrap();
+            assert_eq!(Settings::from_layers(&[stored.parse().unwrap()]).unwrap(), settings, "{stored}");
+        }
+    }
+
+    #[test]
+    fn the_learning_rate_follows_the_pictures_of_a_step() {
+        assert_eq!(read("batch = 64").unwrap().learning_rate(), 0.01);
+        assert_eq!(read("batch = 8\naccumulate = 2").unwrap().learning_rate(), 0.0025);
+        assert_eq!(read("lr = 0.5").unwrap().learning_rate(), 0.5);
+    }
+
+    #[test]
+    fn overfitting_has_defaults_of_its_own_that_can_be_changed() {
+        let settings = read("overfit = 16\nlr = 0.02").unwrap();
+        assert_eq!((settings.augmentation.mosaic, settings.augmentation.flip, settings.batch), (0.0, 0.0, 8));
+        assert_eq!(settings.learning_rate(), 0.02);
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for (text, complaint) in [
+            ("epoch = 3", "unknown field `epoch`"),
+            ("epochs = 'many'", "invalid type"),
+            ("epochs = 0", "--epochs"),
+            ("batch = 0", "--batch"),
+            ("size = 400", "--size must be a multiple of 32"),
+            ("multi-scale = '320'", "320:640"),
+            ("multi-scale = '640:320'", "smaller size comes first"),
+            ("lr = nan", "--lr"),
+            ("lr = -1.0", "--lr"),
+            ("ema-decay = 1.0", "--ema-decay"),
+            ("center-radius = '2.0'", "unknown variant `2.0`"),
+            ("variant = 'yolo'", "no variant \"yolo\""),
+            ("epochs = 3\nwarmup-epochs = 2\nno-mosaic-epochs = 2", "--warmup-epochs"),
+            ("train = []", "--train FOLDER:SPLIT"),
+            ("train = ['VOC']", "a folder and a split"),
+            ("time-budget = '5'", "150m"),
+            ("batch = 1\naccumulate = 4", "--batch of 2"),
+            ("[augmentation]\nmosiac = 1.0", "mosiac"),
+            ("[augmentation]\nflip = 2.0", "flip"),
+        ] {
+            let mut table: toml::Table = "train = ['VOC:train']".parse().unwrap();
+            table.extend(text.parse::<toml::Table>().unwrap());
+            let error = format!("{:#}", Settings::from_layers(&[table]).unwrap_err());
+            assert!(error.contains(complaint), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_data_is_refused() {
+        assert!(read("batch = 8\naccumulate = 2").unwrap().plan(16).is_ok());
+        let error = read("batch = 8\naccumulate = 2").unwrap().plan(15).unwrap_err().to_string();
+        assert!(error.contains("15 pictures") && error.contains("smaller --batch"), "{error}");
+    }
+}

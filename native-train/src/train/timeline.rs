@@ -1,0 +1,123 @@
+//! When the stages of a training begin: warm-up, cosine with mosaic, and the flat end without mosaic and with L1 loss.
+
+use serde::{Deserialize, Serialize};
+
+/// The stages of a training, in iterations; the first iteration is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// Iterations of an epoch.
+    pub per_epoch: usize,
+    /// The learning rate rises before this iteration.
+    pub warmup: usize,
+    /// From this iteration on there is no mosaic, the L1 loss is added and the learning rate stays.
+    pub plain_from: usize,
+    /// All iterations.
+    pub iterations: usize,
+}
+
+/// How long the first and the last stage are, in epochs; `None` for a share of the whole training.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StageLengths {
+    /// Of warm-up. By default as in the reference recipe a sixtieth of the training (5 of 300 epochs), but an epoch, or
+    /// a tenth of the training, where that is too short.
+    pub warmup: Option<f64>,
+    /// Of the end without mosaic. By default as in the reference recipe a twentieth of the training (15 of 300 epochs),
+    /// but an epoch, or a fifth of the training, where that is too short.
+    pub plain: Option<f64>,
+}
+
+/// A stage of training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The learning rate rises.
+    Warmup,
+    /// The learning rate falls along a cosine.
+    Cosine,
+    /// Pictures as they are, without mosaic; L1 loss.
+    Plain,
+}
+
+impl Timeline {
+    /// The stages of a training of `iterations`.
+    pub fn new(per_epoch: usize, iterations: usize, lengths: StageLengths) -> Self {
+        let epochs = iterations as f64 / per_epoch as f64;
+        let warmup = lengths.warmup.unwrap_or_else(|| f64::max(epochs / 60.0, f64::min(1.0, epochs / 10.0)));
+        let plain = lengths.plain.unwrap_or_else(|| f64::max(epochs / 20.0, f64::min(1.0, epochs / 5.0)));
+        let in_iterations = |epochs: f64| ((epochs * per_epoch as f64).round() as usize).min(iterations);
+        let plain_from = iterations - in_iterations(plain);
+        Self { per_epoch, warmup: in_iterations(warmup).min(plain_from), plain_from, iterations }
+    }
+
+    /// The same training, which has come to `iteration`, with another number of iterations: what has begun stays begun,
+    /// and mosaic does not end within the next `committed` iterations, whose batches may be there already.
+    #[must_use]
+    pub fn replanned(&self, iteration: usize, iterations: usize, committed: usize, lengths: StageLengths) -> Self {
+        let iterations = iterations.max(iteration);
+        let mut new = Self::new(self.per_epoch, iterations, lengths);
+        new.plain_from = if iteration >= self.plain_from {
+            self.plain_from
+        } else {
+            new.plain_from.max((iteration + committed).min(iterations))
+        };
+        new.warmup = if iteration >= self.warmup { self.warmup } else { new.warmup.max(iteration) };
+        new
+    }
+
+    /// The stage of an iteration.
+    pub fn stage(&self, iteration: usize) -> Stage {
+        if iteration >= self.plain_from {
+            Stage::Plain
+        } else if iteration < self.warmup {
+            Stage::Warmup
+        } else {
+            Stage::Cosine
+        }
+    }
+
+    /// The number of epochs of `iterations`.
+    pub fn epochs(&self, iterations: usize) -> f64 {
+        iterations as f64 / self.per_epoch as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_stages_are_the_references() {
+        let timeline = Timeline::new(100, 30_000, StageLengths::default());
+        assert_eq!((timeline.warmup, timeline.plain_from), (500, 28_500));
+        let short = Timeline::new(100, 1200, StageLengths::default());
+        assert_eq!((short.warmup, short.plain_from), (100, 1100));
+        let tiny = Timeline::new(100, 200, StageLengths::default());
+        assert_eq!((tiny.warmup, tiny.plain_from), (20, 160));
+    }
+
+    #[test]
+    fn stages_follow_each_other() {
+        let lengths = StageLengths { warmup: Some(1.0), plain: Some(0.5) };
+        let timeline = Timeline::new(10, 30, lengths);
+        let stages: Vec<Stage> = (0..30).map(|i| timeline.stage(i)).collect();
+        assert_eq!(stages[..10], [Stage::Warmup; 10]);
+        assert_eq!(stages[10..25], [Stage::Cosine; 15]);
+        assert_eq!(stages[25..], [Stage::Plain; 5]);
+        let none = Timeline::new(10, 30, StageLengths { warmup: Some(0.0), plain: Some(0.0) });
+        assert!((0..30).all(|i| none.stage(i) == Stage::Cosine));
+    }
+
+    #[test]
+    fn what_has_begun_stays_begun() {
+        let lengths = StageLengths::default();
+        let timeline = Timeline::new(100, 1200, lengths);
+        let in_warmup = timeline.replanned(50, 120, 5, lengths);
+        assert_eq!((in_warmup.warmup, in_warmup.iterations), (50, 120), "warm-up is over at once");
+        let later = timeline.replanned(500, 2400, 5, lengths);
+        assert_eq!((later.warmup, later.plain_from), (100, 2280));
+        let late = timeline.replanned(900, 910, 20, lengths);
+        assert_eq!((late.plain_from, late.iterations), (910, 910), "batches with mosaic are there already");
+        let plain = timeline.replanned(1150, 4000, 5, lengths);
+        assert_eq!((plain.plain_from, plain.iterations), (1100, 4000));
+        assert_eq!(timeline.replanned(700, 3, 5, lengths).iterations, 700, "the past cannot be shortened");
+    }
+}

@@ -1,0 +1,283 @@
+//! The loop of training: read it from top to bottom.
+
+mod divergence;
+mod outcome;
+mod outlook;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use shared_model::ParameterLayout;
+
+use self::divergence::Diverged;
+use super::checkpoint::{Best, Checkpoint, Progress};
+use super::console::Console;
+use super::interrupt::Interrupt;
+use super::loader::{Loader, LoaderSettings};
+use super::metrics::{self, Metrics, Record, Step};
+use super::pace::Pace;
+use super::plan::Plan;
+use super::report;
+use super::run_folder::{Facts, Kept, RunFolder};
+use super::tensorboard::EventFile;
+use super::timeline::{Stage, Timeline};
+use super::validation::Validation;
+use super::{Ema, Engine, HeadOutput, LossSettings, Losses, Schedule, Sgd, loss};
+use crate::data::TrainingSet;
+
+/// Batches that are prepared ahead.
+const PREFETCH: usize = 4;
+/// Memory for decoded pictures.
+const CACHE_BYTES: usize = 1 << 30;
+/// A loss that has not fallen below this part of its first value has hardly fallen.
+const STUCK: f64 = 0.7;
+/// AP50 at which pictures count as learned by heart; per cent.
+const LEARNED: f64 = 95.0;
+
+/// What a training works with.
+pub struct Parts {
+    /// Computes the network.
+    pub engine: Box<dyn Engine>,
+    /// The network's parameters and where they lie.
+    pub layout: ParameterLayout,
+    /// What to learn from.
+    pub set: Arc<TrainingSet>,
+    /// What to choose the best weights by.
+    pub validation: Option<Validation>,
+    /// Which pictures come when.
+    pub plan: Plan,
+    /// Where everything is written.
+    pub folder: RunFolder,
+    /// What is known about it.
+    pub facts: Facts,
+    /// Where the first weights came from, in a few words.
+    pub origin: String,
+}
+
+/// How a training ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    /// All iterations are done.
+    Finished,
+    /// Somebody stopped it; it can go on.
+    Interrupted,
+    /// The pictures are learned by heart.
+    Learned,
+}
+
+/// A training between two iterations.
+pub struct Trainer {
+    parts: Parts,
+    interrupt: Interrupt,
+    /// What changes; a checkpoint holds exactly this.
+    progress: Progress,
+    parameters: Vec<f32>,
+    optimizer: Sgd,
+    ema: Ema,
+    /// Shared with the threads that prepare batches.
+    timeline: Arc<Mutex<Timeline>>,
+    pace: Pace,
+    console: Console,
+    metrics: Metrics,
+    events: EventFile,
+}
+
+impl Trainer {
+    /// A training that goes on from `checkpoint`, which may be that of iteration 0.
+    ///
+    /// # Errors
+    /// Fails where the run's folder cannot be written or the device fails.
+    pub fn new(mut parts: Parts, checkpoint: Checkpoint, interrupt: Interrupt) -> Result<Self> {
+        let Checkpoint { progress, parameters, ema, velocity } = checkpoint;
+        let settings = &progress.settings;
+        parts.engine.load(&parameters)?;
+        let optimizer = Sgd::new(&parts.layout, settings.weight_decay as f32, &settings.freeze, velocity)?;
+        let ema = Ema::new(ema, progress.ema_updates);
+        let metrics = Metrics::open(&parts.folder.metrics(), progress.iteration)?;
+        let events = EventFile::create(parts.folder.path())?;
+        let timeline = Arc::new(Mutex::new(progress.timeline));
+        let (pace, console) = (Pace::default(), Console::new());
+        Ok(Self { parts, interrupt, progress, parameters, optimizer, ema, timeline, pace, console, metrics, events })
+    }
+
+    /// Trains to the end, or until somebody asks to stop.
+    ///
+    /// # Errors
+    /// Fails where a picture cannot be read, a file not written, or training diverges: then it names the step, the layer
+    /// and the last good checkpoint.
+    pub fn train(&mut self) -> Result<Ending> {
+        let before = self.progress.seconds;
+        let started = Instant::now();
+        let mut saved = Instant::now();
+        let mut ending = Ending::Finished;
+        let mut loader = self.start_loader();
+        let mut stage = None;
+        // So that a process killed before its first regular checkpoint can go on too.
+        self.save()?;
+
+        while self.progress.iteration < self.progress.timeline.iterations {
+            let now = self.progress.timeline.stage(self.progress.iteration);
+            if stage.replace(now) != Some(now) {
+                self.announce(now);
+            }
+
+            let step_started = Instant::now();
+            let mut step = self.step(&mut loader, now)?;
+            let seconds = step_started.elapsed().as_secs_f64();
+            self.progress.iteration += 1;
+            self.progress.seconds = before + started.elapsed().as_secs_f64();
+            step.images_per_second = self.pictures_per_iteration() / seconds;
+            self.pace.step(self.pictures_per_iteration() * (step.size * step.size) as f64, seconds);
+            self.replan();
+            self.report(step)?;
+
+            let timeline = self.progress.timeline;
+            let iteration = self.progress.iteration;
+            if iteration == timeline.plain_from && iteration < timeline.iterations {
+                self.write_weights(Kept::LastMosaic)?;
+            }
+            if iteration >= self.progress.evaluated + self.evaluation_interval() || iteration == timeline.iterations {
+                let ap50 = self.evaluate()?;
+                if self.progress.settings.overfit.is_some() && ap50.is_some_and(|ap50| ap50 >= LEARNED) {
+                    ending = Ending::Learned;
+                    break;
+                }
+            }
+            if self.interrupt.asked() {
+                ending = Ending::Interrupted;
+                break;
+            }
+            if saved.elapsed().as_secs_f64() >= 60.0 * self.progress.settings.checkpoint_every {
+                self.save()?;
+                saved = Instant::now();
+            }
+        }
+        self.progress.seconds = before + started.elapsed().as_secs_f64();
+        self.console.finish();
+        if ending != Ending::Interrupted && self.parts.validation.is_none() {
+            // Nothing says which are better than the last.
+            self.write_weights(Kept::Best)?;
+        }
+        report::curves(&self.parts.folder)?;
+        // Last of all: a checkpoint of the last iteration says that everything is done.
+        self.save()?;
+        Ok(ending)
+    }
+
+    /// The best evaluation so far.
+    pub fn best(&self) -> Option<Best> {
+        self.progress.best
+    }
+
+    /// What a person can try where pictures were not learned by heart.
+    ///
+    /// # Errors
+    /// Fails where the run's metrics cannot be read.
+    pub fn why_not_learned(&self, pictures: usize) -> Result<String> {
+        let records = metrics::read(&self.parts.folder.metrics())?;
+        let mut losses = records.iter().filter_map(|record| match record {
+            Record::Step(step) => Some(step.loss),
+            Record::Evaluation(_) => None,
+        });
+        let first = losses.next().unwrap_or_default();
+        let last = losses.next_back().unwrap_or(first);
+        let remedy = if last > STUCK * first {
+            "it hardly fell: look at the labels (--dry-run-augment FOLDER), then try another --lr"
+        } else {
+            "it did fall: give more --epochs"
+        };
+        let ap50 = self.progress.best.map_or(0.0, |best| best.ap50);
+        Ok(format!(
+            "the {pictures} pictures are not learned: AP50 {ap50:.2} at best, {LEARNED} is wanted. The loss went from \
+             {first:.2} to {last:.2}: {remedy}"
+        ))
+    }
+
+    /// How far the training has come.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// One iteration: forward, loss, backward for each of its batches; one step of the optimizer; one of the mean.
+    fn step(&mut self, loader: &mut Loader, stage: Stage) -> Result<Step> {
+        let settings = &self.progress.settings;
+        let iteration = self.progress.iteration;
+        let Timeline { warmup, plain_from: flat_from, .. } = self.progress.timeline;
+        let lr = Schedule { peak: settings.learning_rate(), warmup, flat_from }.lr(iteration);
+        let loss_settings = LossSettings { center_radius: settings.center_radius, l1: stage == Stage::Plain };
+        let share = 1.0 / settings.accumulate as f32;
+
+        let mut sum = Losses::default();
+        let mut update = vec![0.0; self.parts.layout.len];
+        let mut of_batch = vec![0.0; self.parts.layout.len];
+        for _ in 0..settings.accumulate {
+            let labelled = loader.next().context("the batches came to an end before training did")??;
+            let mut head = |output: &HeadOutput| {
+                let (losses, gradient) = loss(output, &labelled.objects, &loss_settings);
+                ensure!(losses.total.is_finite(), Diverged("the network's output".into()));
+                add(&mut sum, &losses);
+                Ok(gradient)
+            };
+            let step = self.parts.engine.step(&labelled.batch, &mut head, &mut of_batch);
+            step.map_err(|error| self.explain(error, lr))?;
+            // Statistics of batches are averaged as gradients are.
+            update.iter_mut().zip(&of_batch).for_each(|(sum, value)| *sum += share * value);
+        }
+        self.check_finite("gradient", &update, lr)?;
+        self.optimizer.step(&self.parts.layout, &mut self.parameters, &update, lr as f32);
+        self.check_finite("value", &self.parameters, lr)?;
+        self.parts.engine.load(&self.parameters)?;
+        let timeline = &self.progress.timeline;
+        self.ema.update(&self.parameters, self.progress.settings.ema_decay(timeline));
+        self.progress.ema_updates = self.ema.updates;
+
+        let mean = |value: f32| f64::from(value * share);
+        Ok(Step {
+            iteration: iteration + 1,
+            epoch: timeline.epochs(iteration + 1),
+            lr,
+            size: self.parts.plan.size(iteration),
+            loss: mean(sum.total),
+            iou: mean(sum.iou),
+            obj: mean(sum.obj),
+            cls: mean(sum.cls),
+            l1: mean(sum.l1),
+            foreground: sum.foreground,
+            objects: sum.objects,
+            images_per_second: 0.0,
+            memory_mib: memory_mib(),
+        })
+    }
+
+    fn start_loader(&self) -> Loader {
+        let (plan, timeline) = (self.parts.plan.clone(), Arc::clone(&self.timeline));
+        let batch = move |i| Some(plan.batch(i, &timeline.lock().unwrap_or_else(PoisonError::into_inner)));
+        let settings = &self.progress.settings;
+        let loader = LoaderSettings {
+            seed: settings.seed,
+            threads: self.parts.facts.threads,
+            prefetch: PREFETCH,
+            cache_bytes: CACHE_BYTES,
+        };
+        let first = self.progress.iteration * settings.accumulate;
+        Loader::start(Arc::clone(&self.parts.set), settings.augmentation.clone(), loader, first, batch)
+    }
+}
+
+fn add(sum: &mut Losses, losses: &Losses) {
+    sum.total += losses.total;
+    sum.iou += losses.iou;
+    sum.obj += losses.obj;
+    sum.cls += losses.cls;
+    sum.l1 += losses.l1;
+    sum.foreground += losses.foreground;
+    sum.objects += losses.objects;
+}
+
+/// Memory of this process in MiB; 0 where the system does not say.
+fn memory_mib() -> f64 {
+    memory_stats::memory_stats().map_or(0.0, |memory| memory.physical_mem as f64 / f64::from(1 << 20))
+}

@@ -1,0 +1,127 @@
+//! What a training leaves: evaluations, metrics, weights, checkpoints.
+
+use anyhow::Result;
+use serde_json::json;
+use shared_model::{ColourOrder, FORMAT_VERSION, Metadata, NormState, Weights};
+
+use super::Trainer;
+use crate::train::checkpoint::{Best, Checkpoint, Progress};
+use crate::train::console::duration;
+use crate::train::metrics::{Evaluation, Record, Step};
+use crate::train::report;
+use crate::train::run_folder::Kept;
+use crate::train::timeline::Stage;
+
+impl Trainer {
+    /// Scores the mean of the weights, keeps them where they are the best so far; AP50 in per cent, `None` without
+    /// pictures to score on.
+    pub(super) fn evaluate(&mut self) -> Result<Option<f64>> {
+        self.progress.evaluated = self.progress.iteration;
+        let Some(validation) = &self.parts.validation else { return Ok(None) };
+        let weights = self.weights(&self.ema.values);
+        let scored = validation.score(&weights)?;
+        let mean = scored.report.mean;
+        let iteration = self.progress.iteration;
+        let best = self.progress.best.is_none_or(|best| mean.ap_11 > best.ap);
+        if best {
+            self.progress.best = Some(Best { iteration, ap: mean.ap_11, ap50: mean.ap50_11 });
+            report::evaluation(&self.parts.folder, validation, &scored, &weights.metadata.class_names)?;
+            self.write_weights(Kept::Best)?;
+        }
+        let epoch = self.progress.timeline.epochs(iteration);
+        let (ap, ap50, seconds) = (mean.ap_11, mean.ap50_11, scored.seconds);
+        self.pace.evaluation(seconds);
+        self.console.say(&format!(
+            "epoch {epoch:.2}: AP50 {ap50:.2}, AP {ap:.2} on {} pictures (mean of the weights, {}{})",
+            scored.report.images,
+            duration(seconds),
+            if best { ", the best so far" } else { "" }
+        ));
+        self.metrics.add(&Record::Evaluation(Evaluation { iteration, epoch, ap, ap50, best, seconds }))?;
+        let mut scalars = vec![("val/AP".to_string(), ap), ("val/AP50".to_string(), ap50)];
+        scalars.extend(scored.report.per_class.iter().map(|c| (format!("val AP50/{}", c.class), c.figures.ap50_11)));
+        self.events.scalars(iteration, &scalars)?;
+        report::curves(&self.parts.folder)?;
+        Ok(Some(ap50))
+    }
+
+    pub(super) fn report(&mut self, step: Step) -> Result<()> {
+        let timeline = self.progress.timeline;
+        let left = self.pace.seconds(timeline.iterations - self.progress.iteration, self.work());
+        self.console.step(&step, &timeline, left);
+        let scalars = [
+            ("loss/total", step.loss),
+            ("loss/iou", step.iou),
+            ("loss/obj", step.obj),
+            ("loss/cls", step.cls),
+            ("loss/l1", step.l1),
+            ("lr", step.lr),
+            ("size", step.size as f64),
+            ("images per second", step.images_per_second),
+            ("memory MiB", step.memory_mib),
+        ];
+        self.events.scalars(step.iteration, &scalars.map(|(name, value)| (name.to_string(), value)))?;
+        self.metrics.add(&Record::Step(step))
+    }
+
+    pub(super) fn announce(&self, stage: Stage) {
+        let timeline = &self.progress.timeline;
+        let epoch = timeline.epochs(self.progress.iteration);
+        let text = match stage {
+            Stage::Warmup => format!("warm-up until epoch {:.2}", timeline.epochs(timeline.warmup)),
+            Stage::Cosine if timeline.warmup > 0 => "warm-up is over: the learning rate falls along a cosine".into(),
+            Stage::Cosine => "the learning rate falls along a cosine".into(),
+            Stage::Plain => "the last stage: no mosaic, L1 loss, a flat learning rate".into(),
+        };
+        self.console.say(&format!("epoch {epoch:.2}: {text}"));
+    }
+
+    /// Writes the checkpoint and the newest weights.
+    pub(super) fn save(&mut self) -> Result<()> {
+        let checkpoint = Checkpoint {
+            progress: self.progress.clone(),
+            parameters: self.parameters.clone(),
+            ema: self.ema.values.clone(),
+            velocity: self.optimizer.velocity.clone(),
+        };
+        checkpoint.write(&self.parts.folder.checkpoint())?;
+        self.write_weights(Kept::Last)
+    }
+
+    pub(super) fn write_weights(&self, kept: Kept) -> Result<()> {
+        for (values, raw) in [(&self.ema.values, false), (&self.parameters, true)] {
+            self.parts.folder.write_weights(kept, raw, &self.weights(values))?;
+        }
+        Ok(())
+    }
+
+    /// Weights that say where they come from.
+    pub(super) fn weights(&self, values: &[f32]) -> Weights {
+        let Progress { settings, class_names, iteration, timeline, best, .. } = &self.progress;
+        let sources: Vec<String> = settings.train.iter().map(ToString::to_string).collect();
+        let facts = &self.parts.facts;
+        let metadata = Metadata {
+            format_version: FORMAT_VERSION,
+            variant: settings.variant.clone(),
+            class_names: class_names.clone(),
+            colour_order: ColourOrder::Bgr,
+            input_size: settings.size,
+            norm: NormState::Separate,
+            source: format!(
+                "trained by {} on {} ({} pictures), from {}",
+                facts.program,
+                sources.join(", "),
+                facts.train_pictures,
+                self.parts.origin
+            ),
+            training: Some(json!({
+                "recipe": settings,
+                "facts": facts,
+                "iterations": iteration,
+                "epochs": timeline.epochs(*iteration),
+                "best_on_val": best,
+            })),
+        };
+        self.parts.layout.weights(values, metadata)
+    }
+}

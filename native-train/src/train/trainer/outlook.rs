@@ -1,0 +1,58 @@
+//! How much is still to be done, and how long it takes.
+
+use std::sync::PoisonError;
+
+use super::{PREFETCH, Trainer};
+use crate::train::checkpoint::Progress;
+use crate::train::pace::Work;
+
+/// Iterations between two looks at the clock, where there is a time budget.
+const REPLAN_PERIOD: usize = 10;
+/// Evaluations where nobody says how often they come.
+const EVALUATIONS: usize = 10;
+
+impl Trainer {
+    /// Where there is a time budget, as many iterations as the time allows.
+    pub(super) fn replan(&mut self) {
+        let Progress { settings, iteration, timeline, seconds, .. } = &self.progress;
+        let Some(budget) = settings.time_budget else { return };
+        if iteration % REPLAN_PERIOD != 0 {
+            return;
+        }
+        let Some(affordable) = self.pace.iterations(budget.0.as_secs_f64(), *seconds, self.work()) else { return };
+        let committed = PREFETCH.div_ceil(settings.accumulate) + 1;
+        let timeline = timeline.replanned(*iteration, iteration + affordable, committed, settings.stage_lengths());
+        self.progress.timeline = timeline;
+        *self.timeline.lock().unwrap_or_else(PoisonError::into_inner) = timeline;
+    }
+
+    pub(super) fn work(&self) -> Work {
+        Work { evaluation_interval: self.evaluation_interval(), ..self.sizes() }
+    }
+
+    /// How large iterations and evaluations are.
+    pub(super) fn sizes(&self) -> Work {
+        let pictures = self.parts.validation.as_ref().map_or(0, |validation| validation.pictures.len());
+        let size = self.progress.settings.size;
+        Work {
+            pixels: self.pictures_per_iteration() * self.parts.plan.mean_pixels(),
+            evaluation_pixels: (pictures * size * size) as f64,
+            evaluation_interval: 1,
+        }
+    }
+
+    pub(super) fn pictures_per_iteration(&self) -> f64 {
+        self.parts.plan.pictures as f64 / self.progress.timeline.per_epoch as f64
+    }
+
+    /// Iterations between two evaluations.
+    pub(super) fn evaluation_interval(&self) -> usize {
+        let Progress { settings, timeline, .. } = &self.progress;
+        let interval = match (settings.eval_every, settings.time_budget) {
+            (Some(epochs), _) => (epochs * timeline.per_epoch as f64).round() as usize,
+            (None, None) => timeline.iterations / EVALUATIONS,
+            (None, Some(_)) => (timeline.iterations / EVALUATIONS).max(self.pace.evaluation_interval(self.sizes())),
+        };
+        interval.max(1)
+    }
+}

@@ -1,0 +1,248 @@
+//! The loop, around an engine that is a line a channel.
+
+use std::path::Path;
+
+use shared_model::Graph;
+
+use super::*;
+use crate::data::testing::{VocBuilder, rectangles};
+use crate::train::Batch;
+use crate::train::settings::Settings;
+use crate::train::start::{Run, new_run, resumed_run};
+
+/// Every anchor's row is `parameters[..row] * (1 + brightness of the picture)`; the statistics are the brightness.
+struct Line {
+    layout: ParameterLayout,
+    row: usize,
+    parameters: Vec<f32>,
+}
+
+impl Line {
+    fn make(graph: &Graph) -> Result<Box<dyn Engine>> {
+        Ok(Box::new(Self { layout: ParameterLayout::new(graph), row: 5 + graph.classes, parameters: Vec::new() }))
+    }
+
+    fn brightness(batch: &Batch) -> Vec<f32> {
+        let size = 3 * batch.width * batch.height;
+        batch.pixels.chunks(size).map(|pixels| pixels.iter().sum::<f32>() / size as f32 / 255.0).collect()
+    }
+}
+
+impl Engine for Line {
+    fn load(&mut self, parameters: &[f32]) -> Result<()> {
+        self.parameters = parameters.to_vec();
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        batch: &Batch,
+        loss: &mut dyn FnMut(&HeadOutput) -> Result<Vec<f32>>,
+        update: &mut [f32],
+    ) -> Result<()> {
+        let output = self.infer(batch)?;
+        let gradient = loss(&output)?;
+        let brightness = Self::brightness(batch);
+        update.fill(0.0);
+        for (parameter, place) in &self.layout.entries {
+            if !parameter.trainable {
+                update[place.clone()].fill(brightness[0] + 0.5);
+            }
+        }
+        let of_picture = output.anchors() * self.row;
+        for (gradients, brightness) in gradient.chunks(of_picture).zip(brightness) {
+            for row in gradients.chunks(self.row) {
+                update.iter_mut().zip(row).for_each(|(sum, gradient)| *sum += gradient * (1.0 + brightness));
+            }
+        }
+        Ok(())
+    }
+
+    fn infer(&mut self, batch: &Batch) -> Result<HeadOutput> {
+        let anchors = crate::train::anchors(batch.height, batch.width).len();
+        let row = &self.parameters[..self.row];
+        let values = Self::brightness(batch).into_iter().flat_map(|brightness| {
+            let of_anchor = row.iter().map(move |parameter| parameter * (1.0 + brightness));
+            std::iter::repeat_n(of_anchor, anchors).flatten()
+        });
+        Ok(HeadOutput {
+            values: values.collect(),
+            pictures: batch.pictures,
+            classes: self.row - 5,
+            height: batch.height,
+            width: batch.width,
+        })
+    }
+
+    fn observe(&mut self, _: &Batch, _: &mut [f32]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Six pictures, two a step, 64 pixels wide: three steps an epoch.
+fn settings(voc: &VocBuilder, more: &str) -> Settings {
+    let text = format!(
+        "train = ['{train}']\nval = ['{train}']\nsize = 64\nbatch = 2\nepochs = 2\neval-every = 1\nlr = 0.01",
+        train = voc.source("train")
+    );
+    Settings::from_layers(&[text.parse().unwrap(), more.parse().unwrap()]).unwrap()
+}
+
+fn trainer(run: Run) -> Trainer {
+    Trainer::new(run.parts, run.checkpoint, Interrupt::default()).unwrap()
+}
+
+fn start(voc: &VocBuilder, more: &str, out: &Path) -> Trainer {
+    trainer(new_run(settings(voc, more), Some(out), &Line::make).unwrap())
+}
+
+fn resume(out: &Path, given: &str) -> Result<Trainer> {
+    Ok(trainer(resumed_run(out, given.parse().unwrap(), &Line::make, |_| Ok(()))?))
+}
+
+fn checkpoint(out: &Path) -> Checkpoint {
+    let path = RunFolder::existing(out).checkpoint();
+    let mut checkpoint = Checkpoint::read(&path, |progress| {
+        let variant = shared_model::Variant::named(&progress.settings.variant)?;
+        Ok(ParameterLayout::new(&variant.graph(progress.class_names.len())).len)
+    })
+    .unwrap();
+    // The clock alone may differ.
+    checkpoint.progress.seconds = 0.0;
+    checkpoint
+}
+
+/// Losses and evaluations, without what the clock and the machine say.
+fn records(out: &Path) -> Vec<Record> {
+    let mut records = metrics::read(&out.join("metrics.jsonl")).unwrap();
+    for record in &mut records {
+        match record {
+            Record::Step(step) => (step.images_per_second, step.memory_mib) = (0.0, 0.0),
+            Record::Evaluation(evaluation) => evaluation.seconds = 0.0,
+        }
+    }
+    records
+}
+
+#[test]
+fn stopping_and_going_on_changes_nothing() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
+    let more = "multi-scale = '32:96'\naccumulate = 2\nseed = 3";
+    assert_eq!(start(&voc, more, &whole).train().unwrap(), Ending::Finished);
+
+    let mut first = start(&voc, more, &stopped);
+    first.interrupt.ask();
+    assert_eq!(first.train().unwrap(), Ending::Interrupted);
+    assert_eq!(first.progress().iteration, 1);
+    let mut second = resume(&stopped, "").unwrap();
+    second.interrupt.ask();
+    second.train().unwrap();
+    assert_eq!(resume(&stopped, "").unwrap().train().unwrap(), Ending::Finished);
+
+    assert_eq!(checkpoint(&stopped), checkpoint(&whole));
+    assert_eq!(records(&stopped), records(&whole));
+    for name in ["last", "last-raw", "best", "best-raw", "last-mosaic"] {
+        let read = |out: &Path| std::fs::read(out.join(format!("weights/{name}.safetensors"))).unwrap();
+        assert!(read(&stopped) == read(&whole), "{name}");
+    }
+}
+
+#[test]
+fn a_process_that_was_killed_after_its_checkpoint_goes_on_from_there() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, killed] = ["whole", "killed"].map(|name| folder.path().join(name));
+    start(&voc, "", &whole).train().unwrap();
+
+    let mut first = start(&voc, "", &killed);
+    first.interrupt.ask();
+    first.train().unwrap();
+    let saved = std::fs::read(killed.join("checkpoint.safetensors")).unwrap();
+    resume(&killed, "").unwrap().train().unwrap();
+    std::fs::write(killed.join("checkpoint.safetensors"), saved).unwrap();
+    resume(&killed, "").unwrap().train().unwrap();
+    assert_eq!(records(&killed), records(&whole), "every step and evaluation once");
+    assert_eq!(checkpoint(&killed), checkpoint(&whole));
+}
+
+#[test]
+fn the_mean_reaches_the_weight_file_and_differs_from_the_raw_weights() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut trainer = start(&voc, "ema-decay = 0.9", &out);
+    let initial = trainer.ema.values.clone();
+    trainer.train().unwrap();
+    let read = |name: &str| {
+        let bytes = std::fs::read(out.join("weights").join(name)).unwrap();
+        shared_model::Weights::from_bytes(&bytes).unwrap()
+    };
+    let (mean, raw) = (read("last.safetensors"), read("last-raw.safetensors"));
+    let layout = &trainer.parts.layout;
+    assert_eq!(layout.flatten(&mean), trainer.ema.values);
+    assert_eq!(layout.flatten(&raw), trainer.parameters);
+    assert!(mean.tensors != raw.tensors && layout.flatten(&mean) != initial);
+    assert_eq!((mean.metadata.class_names.len(), mean.metadata.input_size), (6, 64));
+    let training = mean.metadata.training.unwrap();
+    assert_eq!((&training["iterations"], &training["recipe"]["batch"]), (&6.into(), &2.into()));
+    for name in ["config.toml", "config.json", "curves.svg", "report/per-class.txt", "report/confusion.svg"] {
+        assert!(out.join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn a_finished_run_can_be_made_longer() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    start(&voc, "", &out).train().unwrap();
+    let error = resume(&out, "").err().unwrap().to_string();
+    assert!(error.contains("2.00 epochs") && error.contains("--epochs"), "{error}");
+    let mut longer = resume(&out, "epochs = 3").unwrap();
+    assert_eq!(longer.train().unwrap(), Ending::Finished);
+    assert_eq!(longer.progress().iteration, 9);
+    let stored: Settings = toml::from_str(&std::fs::read_to_string(out.join("config.toml")).unwrap()).unwrap();
+    assert_eq!(stored.epochs, 3);
+}
+
+#[test]
+fn divergence_names_the_step_the_layer_and_the_checkpoint() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut trainer = start(&voc, "lr = 1e30\nwarmup-epochs = 0", &out);
+    let error = format!("{:#}", trainer.train().unwrap_err());
+    for part in ["in step 2", "backbone.backbone.stem.conv.conv.weight", "checkpoint.safetensors", "lower --lr"] {
+        assert!(error.contains(part), "{error} lacks {part}");
+    }
+    assert_eq!(checkpoint(&out).progress.iteration, 0, "the good checkpoint is still there");
+}
+
+#[test]
+fn changed_labels_stop_a_resume() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut trainer = start(&voc, "", &out);
+    trainer.interrupt.ask();
+    trainer.train().unwrap();
+    voc.split("train", &["colour1", "colour0", "colour2", "colour3", "colour4", "colour5"]);
+    let error = resume(&out, "").err().unwrap().to_string();
+    assert!(error.contains("not the one") && error.contains("--init"), "{error}");
+}
+
+#[test]
+fn frozen_parameters_stay() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = start(&voc, "freeze = ['backbone']", &folder.path().join("run"));
+    let before = trainer.parameters.clone();
+    trainer.train().unwrap();
+    for (parameter, place) in &trainer.parts.layout.entries {
+        if parameter.name.starts_with("backbone") {
+            assert_eq!(trainer.parameters[place.clone()], before[place.clone()], "{}", parameter.name);
+        }
+    }
+}
