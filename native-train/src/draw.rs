@@ -6,22 +6,42 @@ use imageproc::drawing::{draw_filled_rect_mut, draw_text_mut, text_size};
 use imageproc::rect::Rect;
 use shared_model::{BBox, Detection};
 
+/// A box to draw, and what is written on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// In pixels of the picture; it may reach over the edge.
+    pub bbox: BBox,
+    /// Decides the colour.
+    pub class: usize,
+    /// The label.
+    pub text: String,
+}
+
 /// Draws every detection's box, class and score; better ones on top.
 pub fn draw(picture: &mut RgbImage, detections: &[Detection], class_names: &[String]) {
+    let mut order: Vec<_> = detections.iter().collect();
+    order.sort_by(|a, b| a.score.total_cmp(&b.score));
+    let mark = |detection: &Detection| Mark {
+        bbox: detection.bbox,
+        class: detection.class,
+        text: format!("{} {:.0} %", class_names[detection.class], 100.0 * detection.score),
+    };
+    draw_marks(picture, &order.into_iter().map(mark).collect::<Vec<_>>());
+}
+
+/// Draws boxes with their labels, later ones on top.
+pub fn draw_marks(picture: &mut RgbImage, marks: &[Mark]) {
     // DejaVu Sans: free to use and to pass on (https://dejavu-fonts.github.io/License.html).
     let font = FontRef::try_from_slice(dejavu::sans::bold()).expect("the font is part of the program");
     let side = picture.width().min(picture.height()) as f32;
     let style =
         Style { font, scale: PxScale::from((side / 28.0).clamp(13.0, 60.0)), line: (side / 200.0).max(2.0) as i32 };
-    let mut order: Vec<_> = detections.iter().collect();
-    order.sort_by(|a, b| a.score.total_cmp(&b.score));
-    for detection in &order {
-        outline(picture, detection.bbox, style.line, colour(detection.class));
+    for mark in marks {
+        outline(picture, mark.bbox, style.line, colour(mark.class));
     }
     // Labels last, so that no line crosses one.
-    for detection in order {
-        let text = format!("{} {:.0} %", class_names[detection.class], 100.0 * detection.score);
-        label(picture, &style, detection.bbox, &text, colour(detection.class));
+    for mark in marks {
+        label(picture, &style, mark.bbox, &mark.text, colour(mark.class));
     }
 }
 

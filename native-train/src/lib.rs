@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0, all is well; 1, something failed (said on standard error); 2, the command line itself was wrong.
 
+pub mod augment;
 pub mod commands;
 pub mod data;
 pub mod draw;
@@ -33,6 +34,7 @@ const EXAMPLES: &str = "Examples:
   yolox-nano detect photo.jpg                 what is in the picture, as a table
   yolox-nano detect photos/ --out boxes/      pictures with labelled boxes
   yolox-nano eval --data VOC2007 --split test the official Pascal VOC score
+  yolox-nano check-data VOC2007:trainval      what is in a data set, and what is wrong with it
   yolox-nano variants                         the networks and what they cost
 
 `yolox-nano COMMAND --help` tells more about each command.";
@@ -43,6 +45,7 @@ enum Command {
     Cost(commands::cost::Args),
     Detect(commands::detect::Args),
     Eval(commands::eval::Args),
+    CheckData(commands::check_data::Args),
     Bench(commands::bench::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
@@ -81,6 +84,7 @@ fn run(command: &Command) -> Result<Outcome> {
         Command::Cost(args) => commands::cost::run(args, &mut out),
         Command::Detect(args) => commands::detect::run(args, &mut out),
         Command::Eval(args) => commands::eval::run(args, &mut out),
+        Command::CheckData(args) => commands::check_data::run(args, &mut out),
         Command::Bench(args) => commands::bench::run(args, &mut out),
         Command::Import(args) => commands::import::run(args, &mut out),
         Command::Export(args) => commands::export::run(args, &mut out),

@@ -66,18 +66,7 @@ impl Photo {
     /// # Errors
     /// As for [`Photo::open`].
     pub fn decode(bytes: &[u8]) -> Result<Self, PhotoError> {
-        if bytes.is_empty() {
-            return Err(PhotoError::Empty);
-        }
-        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-        let Some(format) = reader.format() else { return Err(PhotoError::Format) };
-        let mut decoder = reader.into_decoder().map_err(explain)?;
-        let (width, height) = decoder.dimensions();
-        if u64::from(width) * u64::from(height) > MAX_PIXELS {
-            return Err(PhotoError::TooLarge { width, height });
-        }
-        // A broken EXIF block is no reason to refuse the picture.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let Header { format, decoder, orientation } = header(bytes)?;
         let jpeg = if format == ImageFormat::Jpeg { jpeg::decode(bytes)? } else { None };
         let mut picture = match jpeg {
             Some(pixels) => pixels.into(),
@@ -85,6 +74,19 @@ impl Photo {
         };
         picture.apply_orientation(orientation);
         Ok(Self { pixels: picture.into_rgb8() })
+    }
+
+    /// Width and height in pixels of the upright picture, by the file's header alone: what follows may be damaged.
+    ///
+    /// # Errors
+    /// As for [`Photo::open`].
+    pub fn size(path: &Path) -> Result<[usize; 2], PhotoError> {
+        let bytes = std::fs::read(path)?;
+        let Header { decoder, orientation, .. } = header(&bytes)?;
+        let (width, height) = decoder.dimensions();
+        // The orientations from 5 on lay the picture on its side.
+        let size = if orientation.to_exif() >= 5 { [height, width] } else { [width, height] };
+        Ok(size.map(|side| side as usize))
     }
 
     /// Width in pixels.
@@ -105,10 +107,38 @@ impl Photo {
         Picture::rgb(self.pixels.as_raw(), self.width(), self.height())
     }
 
+    /// The pixels, rows from top to bottom.
+    pub fn pixels(&self) -> &RgbImage {
+        &self.pixels
+    }
+
     /// The pixels, to draw on.
     pub fn into_pixels(self) -> RgbImage {
         self.pixels
     }
+}
+
+/// What a picture file says before its pixels.
+struct Header<D> {
+    format: ImageFormat,
+    decoder: D,
+    orientation: Orientation,
+}
+
+fn header(bytes: &[u8]) -> Result<Header<impl ImageDecoder>, PhotoError> {
+    if bytes.is_empty() {
+        return Err(PhotoError::Empty);
+    }
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let Some(format) = reader.format() else { return Err(PhotoError::Format) };
+    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(PhotoError::TooLarge { width, height });
+    }
+    // A broken EXIF block is no reason to refuse the picture.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok(Header { format, decoder, orientation })
 }
 
 fn explain(error: ImageError) -> PhotoError {
@@ -154,6 +184,12 @@ mod tests {
         bytes
     }
 
+    fn size(bytes: &[u8]) -> [usize; 2] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        Photo::size(file.path()).unwrap()
+    }
+
     fn assert_looks_like(photo: &Photo, expected: &RgbImage, what: &str) {
         assert_eq!(photo.pixels.dimensions(), expected.dimensions(), "{what}");
         let distance =
@@ -176,8 +212,9 @@ mod tests {
             };
             let mut stored = DynamicImage::from(upright.clone());
             stored.apply_orientation(back);
-            let photo = Photo::decode(&oriented(&stored.into_rgb8(), orientation)).unwrap();
+            let photo = Photo::decode(&oriented(&stored.to_rgb8(), orientation)).unwrap();
             assert_looks_like(&photo, &upright, &format!("orientation {orientation}"));
+            assert_eq!(size(&oriented(&stored.into_rgb8(), orientation)), [48, 32], "orientation {orientation}");
         }
     }
 

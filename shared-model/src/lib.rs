@@ -13,6 +13,7 @@ mod init;
 mod kernels;
 mod layout;
 mod manifest;
+mod memory;
 mod neck;
 mod picture;
 mod runtime;

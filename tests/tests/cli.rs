@@ -31,7 +31,7 @@ fn weights() -> PathBuf {
 
 #[test]
 fn every_help_has_an_example() {
-    for name in ["variants", "cost", "detect", "eval", "bench", "import", "export"] {
+    for name in ["variants", "cost", "detect", "eval", "check-data", "bench", "import", "export"] {
         command().args([name, "--help"]).assert().success().stdout(contains(format!("  yolox-nano {name}")));
     }
     command().arg("--help").assert().success().stdout(contains("Examples:"));

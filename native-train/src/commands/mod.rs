@@ -1,6 +1,7 @@
 //! One file for each subcommand, and what their arguments have in common.
 
 pub mod bench;
+pub mod check_data;
 pub mod cost;
 pub mod detect;
 pub mod eval;

@@ -1,4 +1,17 @@
 //! Data sets.
 
+pub mod annotation;
+pub mod chart;
+pub mod check;
+pub mod class_list;
 pub mod coco;
+pub mod pictures;
+pub mod problem;
+pub mod source;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod training_set;
 pub mod voc;
+
+pub use source::Source;
+pub use training_set::{Item, LabelledBox, TrainingSet};

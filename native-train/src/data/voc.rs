@@ -1,15 +1,24 @@
 //! Folders in the layout of Pascal VOC: `JPEGImages`, `Annotations`, `ImageSets/Main`
 //! (<http://host.robots.ox.ac.uk/pascal/VOC/voc2007/devkit_doc_07-Jun-2007.pdf>).
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 use shared_model::BBox;
+
+use super::annotation::{AnnotatedObject, Annotation};
+
+/// The names of Pascal VOC's 20 classes, in their usual order: that of the alphabet.
+#[rustfmt::skip]
+pub const CLASSES: [&str; 20] = [
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
+    "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+];
 
 /// A box in VOC's convention: in pixels, the first of which is 1; the last pixel belongs to the box. Coordinates may be
 /// fractional, as those of scaled pictures are.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VocBox {
     /// Left.
     pub xmin: f64,
@@ -30,6 +39,12 @@ impl VocBox {
         both / (self.area() + other.area() - both)
     }
 
+    /// Whether a coordinate is no finite number, or the last pixel lies before the first.
+    pub fn is_impossible(&self) -> bool {
+        let finite = [self.xmin, self.ymin, self.xmax, self.ymax].iter().all(|value| value.is_finite());
+        !finite || self.xmax < self.xmin || self.ymax < self.ymin
+    }
+
     fn area(&self) -> f64 {
         (self.xmax - self.xmin + 1.0) * (self.ymax - self.ymin + 1.0)
     }
@@ -40,6 +55,21 @@ impl From<BBox> for VocBox {
     fn from(b: BBox) -> Self {
         let [xmin, ymin, xmax, ymax] = [b.x1, b.y1, b.x2, b.y2].map(|value| f64::from(value) + 1.0);
         Self { xmin, ymin, xmax, ymax }
+    }
+}
+
+impl From<VocBox> for BBox {
+    /// The inverse, as YOLOX reads its training data: every coordinate minus 1.
+    fn from(b: VocBox) -> Self {
+        let [x1, y1, x2, y2] = [b.xmin, b.ymin, b.xmax, b.ymax].map(|value| (value - 1.0) as f32);
+        Self { x1, y1, x2, y2 }
+    }
+}
+
+impl fmt::Display for VocBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { xmin, ymin, xmax, ymax } = self;
+        write!(f, "xmin {xmin}, ymin {ymin}, xmax {xmax}, ymax {ymax}")
     }
 }
 
@@ -82,18 +112,31 @@ impl VocFolder {
     /// # Errors
     /// Fails where there is no such split (naming those that there are), or it is empty.
     pub fn split(&self, split: &str) -> Result<Vec<String>> {
-        let folder = self.root.join("ImageSets/Main");
-        let path = folder.join(format!("{split}.txt"));
+        Ok(self.split_lines(split)?.into_iter().map(|(_, name)| name).collect())
+    }
+
+    /// The names of a split's pictures, each with its line in the list, from 1.
+    ///
+    /// # Errors
+    /// As for [`VocFolder::split`].
+    pub fn split_lines(&self, split: &str) -> Result<Vec<(usize, String)>> {
+        let path = self.split_path(split);
         if !path.is_file() {
+            let folder = self.root.join("ImageSets/Main");
             let splits = splits(&folder).unwrap_or_default().join(", ");
             bail!("there is no split \"{split}\" in {}: the splits are {splits}", folder.display());
         }
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         // The lists of single classes have a second column.
-        let names: Vec<String> =
-            text.lines().filter_map(|line| line.split_whitespace().next()).map(String::from).collect();
-        ensure!(!names.is_empty(), "the split {} is empty", path.display());
+        let name = |(i, line): (usize, &str)| Some((i + 1, line.split_whitespace().next()?.to_string()));
+        let names: Vec<_> = text.lines().enumerate().filter_map(name).collect();
+        ensure!(!names.is_empty(), "the split {} is empty: list the pictures' names in it, one a line", path.display());
         Ok(names)
+    }
+
+    /// Where a split's list is.
+    pub fn split_path(&self, split: &str) -> PathBuf {
+        self.root.join("ImageSets/Main").join(format!("{split}.txt"))
     }
 
     /// Where a picture is.
@@ -101,15 +144,30 @@ impl VocFolder {
         self.root.join("JPEGImages").join(format!("{name}.jpg"))
     }
 
+    /// Where a picture's annotation is.
+    pub fn annotation_path(&self, name: &str) -> PathBuf {
+        self.root.join("Annotations").join(format!("{name}.xml"))
+    }
+
     /// The objects in a picture.
     ///
     /// # Errors
-    /// Fails, naming the file, where it is missing or is no VOC annotation.
+    /// Fails, naming the file, where it is missing or is no VOC annotation, or a box is impossible.
     pub fn objects(&self, name: &str) -> Result<Vec<Object>> {
-        let path = self.root.join("Annotations").join(format!("{name}.xml"));
-        let read = || parse(&std::fs::read_to_string(&path)?);
+        let path = self.annotation_path(name);
+        let read = || objects(&std::fs::read_to_string(&path)?);
         read().with_context(|| format!("the annotation {} cannot be read", path.display()))
     }
+}
+
+fn objects(xml: &str) -> Result<Vec<Object>> {
+    let check = |annotated: AnnotatedObject| -> Result<Object> {
+        let AnnotatedObject { object, box_line, .. } = annotated;
+        let Object { class, bbox, .. } = &object;
+        ensure!(!bbox.is_impossible(), "line {box_line}: a \"{class}\" has an impossible box: {bbox}");
+        Ok(object)
+    };
+    Annotation::parse(xml)?.objects.into_iter().map(check).collect()
 }
 
 /// The splits of whole data sets, without those of single classes (`dog_train.txt`).
@@ -128,84 +186,24 @@ fn splits(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// An enum, because that makes the parser check the name of the outermost tag.
-#[derive(Deserialize)]
-enum Root {
-    #[serde(rename = "annotation")]
-    Annotation(Annotation),
-}
-
-#[derive(Deserialize)]
-struct Annotation {
-    #[serde(default)]
-    object: Vec<ObjectTag>,
-}
-
-#[derive(Deserialize)]
-struct ObjectTag {
-    name: String,
-    #[serde(default)]
-    difficult: u8,
-    bndbox: VocBox,
-}
-
-fn parse(xml: &str) -> Result<Vec<Object>> {
-    let Root::Annotation(annotation) = quick_xml::de::from_str(xml)?;
-    let mut objects = Vec::new();
-    for ObjectTag { name, difficult, bndbox: bbox } in annotation.object {
-        let class = name.trim().to_string();
-        ensure!(!class.is_empty(), "an object has no class name");
-        let VocBox { xmin, ymin, xmax, ymax } = bbox;
-        let finite = [xmin, ymin, xmax, ymax].iter().all(|value| value.is_finite());
-        ensure!(
-            finite && xmax >= xmin && ymax >= ymin,
-            "a \"{class}\" has an impossible box: xmin {xmin}, ymin {ymin}, xmax {xmax}, ymax {ymax}"
-        );
-        objects.push(Object { class, difficult: difficult != 0, bbox });
-    }
-    Ok(objects)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DOG: &str = "<annotation><size><width>9</width></size><object><name> dog </name><pose>Left</pose>
-        <difficult>1</difficult><bndbox><xmin>1</xmin><ymin>2.5</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>
-        <part><name>head</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>2</xmax><ymax>3</ymax></bndbox></part></object>";
-
     #[test]
-    fn reads_objects_and_ignores_their_parts() {
-        let objects = parse(&format!(
-            "{DOG}<segmented>0</segmented><object><bndbox><xmax>9</xmax><xmin>8</xmin><ymin>7</ymin><ymax>7</ymax>
-             </bndbox><name>cat</name></object></annotation>"
-        ))
-        .unwrap();
-        let bbox = VocBox { xmin: 1.0, ymin: 2.5, xmax: 3.0, ymax: 4.0 };
-        assert_eq!(objects[0], Object { class: "dog".into(), difficult: true, bbox });
-        assert_eq!((objects[1].class.as_str(), objects[1].difficult, objects[1].bbox.xmax), ("cat", false, 9.0));
-        assert_eq!(objects.len(), 2);
-    }
-
-    #[test]
-    fn a_picture_without_objects_is_fine() {
-        assert_eq!(parse("<annotation><folder>x</folder></annotation>").unwrap(), []);
-    }
-
-    #[test]
-    fn refuses_damaged_annotations() {
-        for (what, xml) in [
-            ("cut short", DOG.to_string()),
-            ("empty", String::new()),
-            ("without a box", "<annotation><object><name>dog</name></object></annotation>".into()),
-            ("inside out", format!("{}</annotation>", DOG.replace("<xmax>3</xmax>", "<xmax>0</xmax>"))),
-            ("no number", format!("{}</annotation>", DOG.replace("<xmax>3</xmax>", "<xmax>x</xmax>"))),
-            ("not finite", format!("{}</annotation>", DOG.replace("<xmax>3</xmax>", "<xmax>NaN</xmax>"))),
-            ("other file", "<html><body>404</body></html>".into()),
-        ] {
-            // A file of another kind has no objects either, so that its root must be checked.
-            assert!(parse(&xml).is_err(), "{what}: {:?}", parse(&xml));
+    fn impossible_boxes_are_refused_with_their_line() {
+        let xml = |xmax: &str| {
+            format!(
+                "<annotation><object><name>dog</name>\n<bndbox><xmin>5</xmin><ymin>1</ymin><xmax>{xmax}</xmax>
+                 <ymax>9</ymax></bndbox></object></annotation>"
+            )
+        };
+        assert_eq!(objects(&xml("5")).unwrap()[0].bbox.xmax, 5.0, "a pixel wide");
+        for xmax in ["4.9", "NaN", "inf"] {
+            let error = objects(&xml(xmax)).unwrap_err().to_string();
+            assert!(error.contains("line 2") && error.contains("impossible"), "{xmax}: {error}");
         }
+        assert!(objects("<html/>").is_err());
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 mod anchor;
 mod assign;
+mod dry_run;
 mod ema;
 mod engine;
+pub mod loader;
 mod loss;
 mod norm;
 mod optimizer;
@@ -13,6 +15,7 @@ mod transfer;
 
 pub use anchor::{Anchor, anchors};
 pub use assign::{CenterRadius, Match, assign};
+pub use dry_run::dry_run;
 pub use ema::Ema;
 pub use engine::{Batch, Engine, HeadOutput};
 pub use loss::{LossSettings, Losses, loss};

@@ -114,8 +114,7 @@ mod tests {
     //     print(p.flatten().tolist(), sgd.state[p]["momentum_buffer"].flatten().tolist())
     #[test]
     fn steps_as_pytorch_2_11() {
-        let expected =
-            [0.045466825, -0.34082067, -0.2724397, -60.474335, 0.24277495, 3.7789, 0.18485549, -10.901151];
+        let expected = [0.045466825, -0.34082067, -0.2724397, -60.474335, 0.24277495, 3.7789, 0.18485549, -10.901151];
         let velocity = [1.683485, -3.3673086, 8.416747, 224.37448, 2.805, -11.22, 0.056099996, 39.269997];
         let (parameters, sgd) = three_steps(&[]);
         for (found, expected) in parameters.iter().zip(expected).chain(sgd.velocity.iter().zip(velocity)) {

@@ -43,10 +43,10 @@ impl<S: Simd> Silu<S> {
     }
 }
 
-impl<S: Simd> Activate<S> for Silu<S> {
-    /// `x / (1 + 2^(-x / ln 2))`, to a relative error of 3e-7.
+impl<S: Simd> Silu<S> {
+    /// `1 + exp(-x)`, to a relative error of 3e-7: `2^(-x / ln 2)` as a polynomial and a power of two.
     #[inline(always)]
-    unsafe fn apply(&self, x: S::V) -> S::V {
+    unsafe fn one_plus_exp_of_minus(&self, x: S::V) -> S::V {
         // SAFETY: the caller's.
         unsafe {
             let (f, n) = S::split_power(S::mul(x, self.minus_log2_e), &self.power);
@@ -54,8 +54,29 @@ impl<S: Simd> Activate<S> for Silu<S> {
             for &coefficient in self.exp2[..5].iter().rev() {
                 p = S::mul_add(p, f, coefficient);
             }
-            S::div(x, S::add(self.one, S::scale_by_power(p, n)))
+            S::add(self.one, S::scale_by_power(p, n))
         }
+    }
+
+    /// The derivative: `s + x s (1 - s)`, where `s = sigmoid(x)`.
+    ///
+    /// # Safety
+    /// See [`Simd`].
+    #[inline(always)]
+    pub(crate) unsafe fn slope(&self, x: S::V) -> S::V {
+        // SAFETY: the caller's.
+        unsafe {
+            let s = S::div(self.one, self.one_plus_exp_of_minus(x));
+            S::mul_add(S::mul(x, s), S::sub(self.one, s), s)
+        }
+    }
+}
+
+impl<S: Simd> Activate<S> for Silu<S> {
+    #[inline(always)]
+    unsafe fn apply(&self, x: S::V) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { S::div(x, self.one_plus_exp_of_minus(x)) }
     }
 }
 

@@ -5,9 +5,37 @@ use super::parallel::Shared;
 use super::simd::{Simd, load_up_to, store_up_to};
 use crate::graph::Activation;
 
+/// What is added to a kernel's outputs.
+#[derive(Clone, Copy)]
+pub(crate) enum Plus<'a> {
+    Nothing,
+    /// Numbers that lie as the outputs do.
+    Other(&'a [f32]),
+    /// What lies there already: outputs are added to it.
+    Itself,
+}
+
+impl Plus<'_> {
+    /// Where the numbers lie that are added to `out`.
+    pub(crate) fn pointer(self, out: Shared) -> Option<*const f32> {
+        match self {
+            Self::Nothing => None,
+            Self::Other(numbers) => Some(numbers.as_ptr()),
+            // SAFETY: no number is touched here; each is read by the thread that then writes it.
+            Self::Itself => Some(unsafe { out.at(0, 0) }),
+        }
+    }
+}
+
+impl<'a> From<Option<&'a [f32]>> for Plus<'a> {
+    fn from(numbers: Option<&'a [f32]>) -> Self {
+        numbers.map_or(Self::Nothing, Self::Other)
+    }
+}
+
 /// Where a block's outputs go. Those beyond `rows` and `columns` are dropped.
 #[derive(Clone, Copy)]
-pub(crate) struct Block<'a> {
+pub(crate) struct Block {
     pub(crate) out: Shared,
     /// Place of the first output.
     pub(crate) at: usize,
@@ -19,10 +47,10 @@ pub(crate) struct Block<'a> {
     pub(crate) columns: usize,
     pub(crate) activation: Activation,
     /// Added to the outputs; lies as they do.
-    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) residual: Option<*const f32>,
 }
 
-impl Block<'_> {
+impl Block {
     /// Applies the activation to `sums`, adds the residual, and stores.
     ///
     /// # Safety
@@ -78,7 +106,7 @@ impl Block<'_> {
                     let left = if WHOLE { S::LANES } else { self.columns - done };
                     let mut y = activation.apply(sum);
                     if let Some(residual) = self.residual {
-                        y = S::add(y, load_up_to::<S>(residual.as_ptr().add(at + done), left));
+                        y = S::add(y, load_up_to::<S>(residual.add(at + done), left));
                     }
                     store_up_to::<S>(to.add(done), y, left);
                 }

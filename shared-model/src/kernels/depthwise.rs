@@ -5,9 +5,10 @@
 //! of `ROWS` output rows by two or three vectors of columns in registers and loads each input vector once for all the
 //! output rows that it contributes to.
 
-use super::block::Block;
+use super::block::{Block, Plus};
+use super::padded::{Padded, ROWS};
 use super::parallel::{Shared, Team, with_scratch};
-use super::simd::{Instructions, Kernel, MOST_LANES, Simd, load_up_to, store_up_to};
+use super::simd::{Instructions, Kernel, MOST_LANES, Simd};
 use crate::graph::Activation;
 
 /// Weights of a depthwise convolution; with several kernel widths (mixed), the channels fall into equal chunks.
@@ -18,6 +19,10 @@ pub(crate) struct DepthwiseWeights {
     activation: Activation,
     stride: usize,
     instructions: Instructions,
+    /// Whether the input lies at every second pixel of every second row, between zeros: it has a quarter of the pixels.
+    spread: bool,
+    /// Added to the position of every input channel.
+    offset: usize,
 }
 
 impl DepthwiseWeights {
@@ -30,24 +35,55 @@ impl DepthwiseWeights {
         instructions: Instructions,
     ) -> Self {
         debug_assert!(kernels.iter().all(|(k, _)| [3, 5, 7, 9].contains(k)) && [1, 2].contains(&stride));
-        Self { kernels, bias, activation, stride, instructions }
+        Self { kernels, bias, activation, stride, instructions, spread: false, offset: 0 }
+    }
+
+    /// The gradient with respect to the input of a convolution with `kernels` (as for `new`; no bias), as convolutions of
+    /// the gradient with respect to its output: one for each output channel of an input channel, whose results are added.
+    ///
+    /// `in[y + t] += kernel[t] * out[y]` is the same as `in[y] = sum of kernel[t] * out[y - t]`: a convolution with the
+    /// kernel turned by 180 degrees. With stride 2, zeros come between the outputs first.
+    pub(crate) fn of_input_gradient(
+        kernels: &[(usize, &[f32])],
+        inputs: usize,
+        stride: usize,
+        instructions: Instructions,
+    ) -> Vec<Self> {
+        let outputs: usize = kernels.iter().map(|(k, values)| values.len() / (k * k)).sum();
+        let multiple = outputs / inputs;
+        let of = |offset: usize| {
+            let turned = kernels.iter().map(|&(k, values)| {
+                let kernels = values.chunks_exact(k * k).skip(offset).step_by(multiple);
+                (k, kernels.flat_map(|kernel| kernel.iter().rev()).copied().collect())
+            });
+            let weights = Self::new(turned.collect(), vec![0.0; inputs], Activation::Identity, 1, instructions);
+            Self { spread: stride == 2, offset, ..weights }
+        };
+        (0..multiple).map(of).collect()
+    }
+
+    /// Numbers in the largest padded plane.
+    fn scratch(&self, height: usize, width: usize) -> usize {
+        let widths = self.kernels.iter().map(|(k, _)| Padded::new(*k, self.stride, height, width, MOST_LANES).len());
+        widths.max().unwrap_or(0)
     }
 }
 
-/// `out` (channels_out x height/stride x width/stride) from `x` (channels_in x height x width), plus `residual` (as `out`).
-pub(crate) fn depthwise(
+/// `out` (channels_out x height/stride x width/stride) from `x` (channels_in x height x width), plus `plus`.
+pub(crate) fn depthwise<'a>(
     team: &Team,
     weights: &DepthwiseWeights,
     x: &[f32],
     height: usize,
     width: usize,
-    residual: Option<&[f32]>,
+    plus: impl Into<Plus<'a>>,
     out: &mut [f32],
 ) {
     debug_assert!(height.is_multiple_of(weights.stride) && width.is_multiple_of(weights.stride));
-    let out = Shared::new(out);
+    let (out, plus) = (Shared::new(out), plus.into());
     team.for_each_part(weights.bias.len(), |from, to| {
-        with_scratch(Padded::most(weights, height, width), |scratch| {
+        with_scratch(weights.scratch(height, width), |scratch| {
+            let residual = plus.pointer(out);
             weights.instructions.run(Channels { weights, x, height, width, residual, out, from, to, scratch });
         });
     });
@@ -59,7 +95,7 @@ struct Channels<'a> {
     x: &'a [f32],
     height: usize,
     width: usize,
-    residual: Option<&'a [f32]>,
+    residual: Option<*const f32>,
     out: Shared,
     from: usize,
     to: usize,
@@ -95,52 +131,32 @@ impl Kernel for Channels<'_> {
     }
 }
 
-/// Output rows in a register tile.
-const ROWS: usize = 4;
-
-/// Where things lie in the padded plane.
-#[derive(Clone, Copy)]
-struct Padded {
-    rows: usize,
-    /// Numbers from one row to the next.
-    row: usize,
-    /// Numbers from a row's even columns to its odd ones (stride 2).
-    odd: usize,
-}
-
-impl Padded {
-    /// For inputs of `height` x `width` and kernels of width `k`.
-    fn new(k: usize, stride: usize, height: usize, width: usize, lanes: usize) -> Self {
-        // Tiles at the lower and right edge are computed as a whole.
-        let (tiled_height, tiled_width) =
-            ((height / stride).next_multiple_of(ROWS), (width / stride).next_multiple_of(lanes));
-        let rows = ((tiled_height - 1) * stride + k).max(height + k / 2);
-        // Columns of one parity: enough for the last output's last tap, and for the picture itself.
-        let odd = (tiled_width + k).max((width + k).div_ceil(stride));
-        Self { rows, row: odd * stride, odd }
-    }
-
-    /// Numbers in the largest padded plane that `weights` need.
-    fn most(weights: &DepthwiseWeights, height: usize, width: usize) -> usize {
-        let widths = weights.kernels.iter().map(|(k, _)| Self::new(*k, weights.stride, height, width, MOST_LANES));
-        widths.map(|padded| padded.rows * padded.row).max().unwrap_or(0)
-    }
-}
-
 impl Channels<'_> {
     /// Channels `from..to`, which share their kernel width.
     #[inline(always)]
     unsafe fn planes<S: Simd, const K: usize, const STRIDE: usize>(&mut self, from: usize, to: usize) {
         let weights = self.weights;
         let (height, width) = (self.height / STRIDE, self.width / STRIDE);
+        let (x, plane) = (self.x, self.height * self.width / if weights.spread { 4 } else { 1 });
         let (channels, chunk) = (weights.bias.len(), weights.bias.len() / weights.kernels.len());
-        let inputs = self.x.len() / (self.height * self.width);
+        let inputs = self.x.len() / plane;
         let padded = Padded::new(K, STRIDE, self.height, self.width, S::LANES);
-        self.clear_border::<K, STRIDE>(padded);
+        if weights.spread {
+            self.scratch.fill(0.0);
+        } else {
+            padded.clear_border::<K, STRIDE>(self.scratch, self.height, self.width);
+        }
         let kernels: &[[[f32; K]; K]] = weights.kernels[from / chunk].1.as_chunks::<K>().0.as_chunks::<K>().0;
         for channel in from..to {
             // SAFETY: the caller's.
-            unsafe { self.copy_input::<S, K, STRIDE>(channel * inputs / channels, padded) };
+            unsafe {
+                let x = &x[(channel * inputs / channels + weights.offset) * plane..][..plane];
+                if weights.spread {
+                    padded.spread::<S, K>(x, self.scratch, self.width);
+                } else {
+                    padded.copy::<S, K, STRIDE>(x, self.scratch, self.width);
+                }
+            }
             for y in (0..height).step_by(ROWS) {
                 let mut x = 0;
                 while x < width {
@@ -157,56 +173,6 @@ impl Channels<'_> {
                                 _ if S::LANES == 4 => self.tile::<S, K, STRIDE, 2>(kernel, tile),
                                 _ => self.tile::<S, K, STRIDE, 3>(kernel, tile),
                             };
-                    }
-                }
-            }
-        }
-    }
-
-    /// Zeros all that `copy_input` does not write.
-    #[inline(always)]
-    fn clear_border<const K: usize, const STRIDE: usize>(&mut self, padded: Padded) {
-        let p = K / 2;
-        let rows = self.scratch.chunks_exact_mut(padded.row).take(padded.rows);
-        for (y, row) in rows.enumerate() {
-            if y < p || y >= p + self.height {
-                row.fill(0.0);
-                continue;
-            }
-            for (parity, columns) in row.chunks_exact_mut(padded.odd).enumerate() {
-                // Padded columns p..p + width hold the picture.
-                let first = (p + STRIDE - 1 - parity) / STRIDE;
-                columns[..first].fill(0.0);
-                columns[first + self.width / STRIDE..].fill(0.0);
-            }
-        }
-    }
-
-    /// Copies input channel `input` into the middle of the padded plane.
-    #[inline(always)]
-    unsafe fn copy_input<S: Simd, const K: usize, const STRIDE: usize>(&mut self, input: usize, padded: Padded) {
-        let (p, plane, width) = (K / 2, self.height * self.width, self.width);
-        let rows = self.x[input * plane..][..plane].chunks_exact(width);
-        for (from, to) in rows.zip(self.scratch[p * padded.row..].chunks_exact_mut(padded.row)) {
-            let from = from.as_ptr();
-            // SAFETY: inside both rows.
-            unsafe {
-                if STRIDE == 1 {
-                    let to = to.as_mut_ptr().add(p);
-                    for x in (0..width).step_by(S::LANES) {
-                        store_up_to::<S>(to.add(x), load_up_to::<S>(from.add(x), width - x), width - x);
-                    }
-                } else {
-                    // Column c lies at padded column c + p, so it is the parity of p that decides where even ones go.
-                    let (even, odd) = to.split_at_mut(padded.odd);
-                    let (even, odd) = if p.is_multiple_of(2) { (even, odd) } else { (odd, even) };
-                    let (even, odd) = (even[p / 2..].as_mut_ptr(), odd[p.div_ceil(2)..].as_mut_ptr());
-                    for x in (0..width).step_by(2 * S::LANES) {
-                        let second = (width - x).saturating_sub(S::LANES);
-                        let b = load_up_to::<S>(from.add(x + S::LANES.min(width - x)), second);
-                        let (a, b) = S::deinterleave(load_up_to::<S>(from.add(x), width - x), b);
-                        store_up_to::<S>(even.add(x / 2), a, (width - x) / 2);
-                        store_up_to::<S>(odd.add(x / 2), b, (width - x) / 2);
                     }
                 }
             }

@@ -80,13 +80,13 @@ impl Rows for Scattered<'_> {
 
 /// Where a tile's outputs go: channel `o` begins at `at + o * plane`; `pixels` of them are written.
 #[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct Target {
     pub(crate) out: Shared,
     pub(crate) at: usize,
     pub(crate) plane: usize,
     pub(crate) pixels: usize,
     /// Added to the outputs; lies as they do.
-    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) residual: Option<*const f32>,
 }
 
 /// Computes one tile of `target.pixels` (at most `TILE` vectors) for the output channels `from..to`, of which `from` is a

@@ -5,17 +5,23 @@
 #![expect(unsafe_code, reason = "vector instructions, and threads that write disjoint parts of one slice")]
 
 pub(crate) mod activation;
-mod block;
+pub(crate) mod block;
 pub(crate) mod depthwise;
+pub(crate) mod depthwise_gradient;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
+pub(crate) mod norm;
+mod padded;
 pub(crate) mod parallel;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
+pub(crate) mod pool_gradient;
 pub(crate) mod predict;
+pub(crate) mod products;
 pub(crate) mod resize;
 pub(crate) mod simd;
 pub(crate) mod stem;
+pub(crate) mod stem_gradient;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,11 +1,19 @@
 //! 1x1 convolution: a matrix product of weights (channels_out x channels_in) and pixels (channels_in x pixels).
 
+use super::block::Plus;
 use super::gemm::{PackedWeights, Strided, Target, tile};
 use super::parallel::{Shared, Team, with_scratch};
 use super::simd::{Kernel, Simd};
 
-/// `out` (channels_out x pixels) from `x` (channels_in x pixels), plus `residual` (as `out`).
-pub(crate) fn pointwise(team: &Team, weights: &PackedWeights, x: &[f32], residual: Option<&[f32]>, out: &mut [f32]) {
+/// `out` (channels_out x pixels) from `x` (channels_in x pixels), plus `plus`.
+pub(crate) fn pointwise<'a>(
+    team: &Team,
+    weights: &PackedWeights,
+    x: &[f32],
+    plus: impl Into<Plus<'a>>,
+    out: &mut [f32],
+) {
+    let plus = plus.into();
     let pixels = x.len() / weights.depth;
     debug_assert_eq!(out.len(), pixels * weights.channels);
     let out = Shared::new(out);
@@ -21,6 +29,7 @@ pub(crate) fn pointwise(team: &Team, weights: &PackedWeights, x: &[f32], residua
                 let (from, to) = (from.max(group * tiles) - group * tiles, to.min((group + 1) * tiles) - group * tiles);
                 let (from, to) = (from * tile, pixels.min(to * tile));
                 let channels = (channels(group), channels(group + 1));
+                let residual = plus.pointer(out);
                 weights.instructions.run(Pixels { weights, x, residual, out, pixels, from, to, channels, panel });
             }
         });
@@ -39,7 +48,7 @@ const CONFLICT: usize = 256;
 struct Pixels<'a> {
     weights: &'a PackedWeights,
     x: &'a [f32],
-    residual: Option<&'a [f32]>,
+    residual: Option<*const f32>,
     out: Shared,
     pixels: usize,
     from: usize,

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::step::Step;
 use crate::graph::{Graph, Node, Op};
+use crate::memory::Values;
 
 /// The layout for pictures of one size.
 #[derive(Debug)]
@@ -17,93 +18,38 @@ pub(super) struct Plan {
     pub(super) places: Vec<Range<usize>>,
 }
 
-/// Places begin at multiples of this many numbers (a cache line).
-const ALIGNMENT: usize = 16;
-
-/// A layer that lies inside another's place.
-#[derive(Clone, Copy)]
-struct Inside {
-    whole: usize,
-    offset: usize,
-}
-
 impl Plan {
     /// Plans `graph`'s `steps` for pictures of `height` x `width` pixels.
     pub(super) fn new(graph: &Graph, height: usize, width: usize, steps: &[Step]) -> Self {
         let layers = &graph.layers;
         let sizes: Vec<usize> = layers
             .iter()
-            .map(|layer| {
+            .zip(steps)
+            .map(|(layer, step)| {
                 let (h, w) = layer.extent.size(height, width);
-                layer.channels * h * w
+                if step.is_stored() { layer.channels * h * w } else { 0 }
             })
             .collect();
-        let stored = |i: usize| steps[i].is_stored();
+        let mut values = Values::new(sizes.clone());
 
         // A layer is written straight into the first concatenation that reads it; a second one copies.
-        let mut inside: Vec<Option<Inside>> = vec![None; layers.len()];
         for (whole, layer) in layers.iter().enumerate().filter(|(_, layer)| layer.op == Op::Concat) {
             let mut offset = 0;
             for &Node(input) in &layer.inputs {
-                if stored(input) && inside[input].is_none() {
-                    inside[input] = Some(Inside { whole, offset });
+                if steps[input].is_stored() && !values.is_inside(input) {
+                    values.put_inside(input, whole, offset);
                 }
                 offset += sizes[input];
             }
         }
-        let resolve = |mut i: usize| {
-            let mut offset = 0;
-            while let Some(part) = inside[i] {
-                offset += part.offset;
-                i = part.whole;
-            }
-            (i, offset)
-        };
-
-        // From its first write to its last read.
-        let mut lives: Vec<Option<Range<usize>>> = vec![None; layers.len()];
-        let mut touch = |i: usize, when: usize| {
-            let life = &mut lives[resolve(i).0];
-            let first = life.as_ref().map_or(when, |life| life.start);
-            *life = Some(first..when + 1);
-        };
         for (i, step) in steps.iter().enumerate() {
-            touch(i, i);
-            for input in &step.inputs {
-                touch(input.0, i);
-            }
-        }
-
-        // The largest first, each at the lowest free place.
-        let mut wholes: Vec<usize> = (0..layers.len()).filter(|&i| stored(i) && inside[i].is_none()).collect();
-        wholes.sort_by_key(|&i| std::cmp::Reverse(sizes[i]));
-        let mut starts = vec![0; layers.len()];
-        let mut placed: Vec<usize> = Vec::new();
-        for &i in &wholes {
-            let overlaps = |&&j: &&usize| match (&lives[i], &lives[j]) {
-                (Some(a), Some(b)) => a.start < b.end && b.start < a.end,
-                _ => false,
-            };
-            let mut taken: Vec<Range<usize>> =
-                placed.iter().filter(overlaps).map(|&j| starts[j]..starts[j] + sizes[j]).collect();
-            taken.sort_by_key(|range| range.start);
-            let mut start = 0;
-            for range in taken {
-                if start + sizes[i] <= range.start {
-                    break;
+            for value in step.inputs.iter().map(|input| input.0).chain([i]) {
+                if steps[value].is_stored() {
+                    values.touch(value, i);
                 }
-                start = start.max(range.end.next_multiple_of(ALIGNMENT));
             }
-            starts[i] = start;
-            placed.push(i);
         }
-        let places = (0..layers.len())
-            .map(|i| {
-                let (whole, offset) = resolve(i);
-                if stored(i) { starts[whole] + offset..starts[whole] + offset + sizes[i] } else { 0..0 }
-            })
-            .collect();
-        let len = wholes.iter().map(|&i| starts[i] + sizes[i]).max().unwrap_or(0);
+        let (places, len) = values.arrange();
         Self { height, width, len, places }
     }
 }

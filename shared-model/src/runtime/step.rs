@@ -7,6 +7,7 @@ use candle_core::{Result, bail};
 use super::fold::fold;
 use super::plan::Plan;
 use crate::graph::{Conv, Graph, Kernel, Layer, Node, Op};
+use crate::kernels::block::Plus;
 use crate::kernels::depthwise::{DepthwiseWeights, depthwise};
 use crate::kernels::gemm::PackedWeights;
 use crate::kernels::parallel::Team;
@@ -181,16 +182,16 @@ impl Step {
                 match work {
                     Work::Add => elementwise::add(team, x, second, out),
                     Work::Scale => elementwise::scale(x, second, out),
-                    Work::Pointwise(weights) => pointwise(team, weights, x, Some(second), out),
-                    Work::Depthwise(weights) => depthwise(team, weights, x, height, width, Some(second), out),
+                    Work::Pointwise(weights) => pointwise(team, weights, x, Plus::Other(second), out),
+                    Work::Depthwise(weights) => depthwise(team, weights, x, height, width, Plus::Other(second), out),
                     _ => unreachable!("{} has one input", layer.name),
                 }
             }
             work => {
                 let [x, out] = parts(values, [place(input), to]);
                 match work {
-                    Work::Pointwise(weights) => pointwise(team, weights, x, None, out),
-                    Work::Depthwise(weights) => depthwise(team, weights, x, height, width, None, out),
+                    Work::Pointwise(weights) => pointwise(team, weights, x, Plus::Nothing, out),
+                    Work::Depthwise(weights) => depthwise(team, weights, x, height, width, Plus::Nothing, out),
                     Work::MaxPoolSame(kernel) => {
                         pool::max_pool_same(team, instructions, x, height, width, *kernel, out);
                     }

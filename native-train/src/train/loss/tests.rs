@@ -158,7 +158,8 @@ fn objects_outside_the_picture_and_of_no_size_give_finite_losses() {
         vec![place(20.0, 20.0, 0.01, 1e6)],
     ] {
         for center_radius in [CenterRadius::R1_5, CenterRadius::R2_5] {
-            let (losses, gradient) = loss(&output, std::slice::from_ref(&objects), &LossSettings { center_radius, l1: true });
+            let (losses, gradient) =
+                loss(&output, std::slice::from_ref(&objects), &LossSettings { center_radius, l1: true });
             assert!(
                 losses.total.is_finite() && gradient.iter().all(|slope| slope.is_finite()),
                 "{objects:?}: {losses:?}"

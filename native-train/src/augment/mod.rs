@@ -1,0 +1,257 @@
+//! Changing training pictures by chance, and their boxes with them: YOLOX's data pipeline
+//! (`yolox/data/datasets/mosaicdetection.py`, `yolox/data/data_augment.py`).
+
+mod affine;
+mod hsv;
+mod mosaic;
+mod warp;
+
+use anyhow::{Result, ensure};
+use rand::{Rng, RngCore, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
+use shared_model::{BBox, ColourOrder, Letterbox, PAD, letterbox};
+
+use self::affine::clip;
+use self::hsv::ColourShift;
+use self::mosaic::Mosaic;
+use self::warp::Canvas;
+use crate::data::LabelledBox;
+use crate::data::pictures::Pictures;
+use crate::photo::Photo;
+use crate::train::Object;
+
+/// How much training pictures are changed. The default is the reference recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augmentation {
+    /// Probability of four pictures in one.
+    pub mosaic: f32,
+    /// By how much a mosaic is scaled: least and most.
+    pub mosaic_scale: [f32; 2],
+    /// By how much a mosaic is turned to either side, in degrees, at most.
+    pub degrees: f32,
+    /// By how much a mosaic is moved in each direction, in parts of the input's side, at most.
+    pub translate: f32,
+    /// By how much a mosaic is sheared in each direction, in degrees, at most.
+    pub shear: f32,
+    /// By how much hue (half degrees), saturation and value (levels of 255) are shifted, at most.
+    pub hsv: [f32; 3],
+    /// Probability of mirroring.
+    pub flip: f32,
+}
+
+impl Default for Augmentation {
+    fn default() -> Self {
+        Self {
+            mosaic: 0.5,
+            mosaic_scale: [0.5, 1.5],
+            degrees: 10.0,
+            translate: 0.1,
+            shear: 2.0,
+            hsv: [5.0, 30.0, 30.0],
+            flip: 0.5,
+        }
+    }
+}
+
+impl Augmentation {
+    /// Checks the numbers, which may come from a file.
+    ///
+    /// # Errors
+    /// Fails, naming the setting, where one is out of its range.
+    pub fn check(&self) -> Result<()> {
+        let [smallest, largest] = self.mosaic_scale;
+        let [hue, saturation, value] = self.hsv;
+        for (name, number, range) in [
+            ("mosaic", self.mosaic, 0.0..=1.0),
+            ("flip", self.flip, 0.0..=1.0),
+            ("mosaic_scale", smallest, 0.05..=20.0),
+            ("mosaic_scale", largest, smallest..=20.0),
+            ("degrees", self.degrees, 0.0..=180.0),
+            ("translate", self.translate, 0.0..=1.0),
+            ("shear", self.shear, 0.0..=40.0),
+            ("hsv (hue)", hue, 0.0..=90.0),
+            ("hsv (saturation)", saturation, 0.0..=255.0),
+            ("hsv (value)", value, 0.0..=255.0),
+        ] {
+            let (least, most) = (range.start(), range.end());
+            ensure!(range.contains(&number), "augmentation: {name} is {number}: choose it from {least} to {most}");
+        }
+        Ok(())
+    }
+
+    /// Paints picture number `picture` of the set, changed by chance, on `planes` (3 x size x size: blue, green, red
+    /// levels 0-255); returns what is in it. Without `mosaic`, it is neither put among others nor warped.
+    ///
+    /// # Errors
+    /// Fails, naming the file, where a picture cannot be decoded.
+    ///
+    /// # Panics
+    /// Panics where a probability is none: see [`Augmentation::check`].
+    pub fn paint(
+        &self,
+        mut rng: Pcg64Mcg,
+        pictures: &Pictures,
+        picture: usize,
+        size: usize,
+        mosaic: bool,
+        planes: &mut [f32],
+    ) -> Result<Vec<Object>> {
+        // Drawn either way, so that the end of the mosaics changes nothing else.
+        let chosen = rng.random_bool(f64::from(self.mosaic));
+        if mosaic && chosen {
+            planes.fill(f32::from(PAD));
+            let count = pictures.set().items.len();
+            return Mosaic::draw(&mut rng, self, picture, count, size).paint(pictures, planes);
+        }
+        let photo = pictures.get(picture)?;
+        let (fit, mut objects) = paint_plain(&photo, &pictures.set().items[picture].boxes, size, planes)?;
+        let mirror = rng.random_bool(f64::from(self.flip));
+        let colours = ColourShift::draw(&mut rng, self.hsv);
+        let mut canvas = Canvas::new(planes, size);
+        for y in 0..fit.height {
+            let mut row = canvas.span(y, 0..fit.width);
+            if mirror {
+                row.iter_mut().for_each(|plane| plane.reverse());
+            }
+            colours.apply(row);
+        }
+        if mirror {
+            objects.iter_mut().for_each(|object| object.cx = fit.width as f32 - object.cx);
+        }
+        Ok(objects)
+    }
+}
+
+/// The source of chance for one picture of a training: the same for the same seed, epoch and position in the epoch.
+pub fn random(seed: u64, epoch: usize, position: usize) -> Pcg64Mcg {
+    // Mixed before the next number is added: neighbouring seeds, epochs and positions have nothing in common.
+    let mix = |state: u64, number: usize| Pcg64Mcg::seed_from_u64(state).next_u64() ^ number as u64;
+    Pcg64Mcg::seed_from_u64(mix(mix(seed, epoch), position))
+}
+
+/// Paints a picture as detection sees it, letterboxed; returns where it lies, and what is in it, cut at its edges.
+pub(crate) fn paint_plain(
+    photo: &Photo,
+    boxes: &[LabelledBox],
+    size: usize,
+    planes: &mut [f32],
+) -> Result<(Letterbox, Vec<Object>)> {
+    let (pixels, fit) = letterbox(photo.picture()?, size, ColourOrder::Bgr);
+    planes.copy_from_slice(&pixels);
+    let frame = BBox { x1: 0.0, y1: 0.0, x2: fit.width as f32, y2: fit.height as f32 };
+    let objects = boxes.iter().filter_map(|labelled| {
+        let BBox { x1, y1, x2, y2 } = labelled.bbox.into();
+        let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(|edge| edge * fit.ratio);
+        let scaled = clip(BBox { x1, y1, x2, y2 }, frame);
+        // As YOLOX's `TrainTransform` does.
+        let keep = (scaled.x2 - scaled.x1).min(scaled.y2 - scaled.y1) > 1.0;
+        keep.then(|| object(labelled.class, scaled))
+    });
+    Ok((fit, objects.collect()))
+}
+
+fn object(class: usize, b: BBox) -> Object {
+    Object { class, cx: 0.5 * (b.x1 + b.x2), cy: 0.5 * (b.y1 + b.y2), w: b.x2 - b.x1, h: b.y2 - b.y1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::data::testing::{coloured, rectangles};
+
+    const SIZE: usize = 96;
+
+    fn paint(augmentation: &Augmentation, pictures: &Pictures, picture: usize, seed: u64) -> (Vec<f32>, Vec<Object>) {
+        let mut planes = vec![0.0; 3 * SIZE * SIZE];
+        let objects = augmentation.paint(random(seed, 0, 0), pictures, picture, SIZE, false, &mut planes).unwrap();
+        (planes, objects)
+    }
+
+    #[test]
+    fn without_a_mosaic_boxes_follow_their_pixels_and_the_mirror() {
+        let (_voc, set) = rectangles();
+        let pictures = Pictures::new(Arc::new(set), usize::MAX);
+        for picture in 0..6 {
+            let straight = Augmentation { flip: 0.0, hsv: [0.0; 3], ..Augmentation::default() };
+            let mirrored = Augmentation { flip: 1.0, ..straight.clone() };
+            let plain = paint(&straight, &pictures, picture, 1);
+            for (planes, objects) in [&plain, &paint(&mirrored, &pictures, picture, 1)] {
+                let [Object { class, cx, cy, w, h }] = objects[..] else { panic!("{objects:?}") };
+                let b = coloured(planes, SIZE, picture).unwrap();
+                let centre = [cx - (b.x1 + b.x2) / 2.0, cy - (b.y1 + b.y2) / 2.0, w - (b.x2 - b.x1), h - (b.y2 - b.y1)];
+                assert!(class == picture && centre.iter().all(|d| d.abs() <= 1.0), "{picture}: {b:?} {objects:?}");
+            }
+            let (planes, objects) = paint(&mirrored, &pictures, picture, 1);
+            let photo = pictures.get(picture).unwrap();
+            let width = Letterbox::fit(photo.width(), photo.height(), SIZE).width;
+            assert_eq!(objects[0].cx + plain.1[0].cx, width as f32);
+            for (row, mirrored) in plain.0.chunks_exact(SIZE).zip(planes.chunks_exact(SIZE)) {
+                assert!(row[..width].iter().eq(mirrored[..width].iter().rev()) && row[width..] == mirrored[width..]);
+            }
+        }
+    }
+
+    #[test]
+    fn unchanged_pictures_are_what_detection_sees() {
+        let (_voc, set) = rectangles();
+        let pictures = Pictures::new(Arc::new(set), 0);
+        let nothing = Augmentation { flip: 0.0, hsv: [0.0; 3], mosaic: 0.0, ..Augmentation::default() };
+        let (planes, _) = paint(&nothing, &pictures, 2, 5);
+        let photo = pictures.get(2).unwrap();
+        assert_eq!(planes, letterbox(photo.picture().unwrap(), SIZE, ColourOrder::Bgr).0);
+    }
+
+    #[test]
+    fn grey_around_a_picture_keeps_its_level() {
+        let (_voc, set) = rectangles();
+        let pictures = Pictures::new(Arc::new(set), usize::MAX);
+        let recipe =
+            Augmentation { mosaic: 1.0, mosaic_scale: [0.5, 0.5], hsv: [0.0, 0.0, 255.0], ..Augmentation::default() };
+        for seed in 0..10 {
+            let mut planes = vec![0.0; 3 * SIZE * SIZE];
+            recipe.paint(random(seed, 0, 0), &pictures, 0, SIZE, true, &mut planes).unwrap();
+            let grey = planes.iter().filter(|&&level| level == f32::from(PAD)).count();
+            assert!(grey > 3 * SIZE * SIZE / 20, "seed {seed}: {grey}");
+            assert!(planes.iter().all(|level| level.fract() == 0.0 && (0.0..=255.0).contains(level)));
+        }
+    }
+
+    #[test]
+    fn boxes_over_the_edge_are_cut() {
+        let (_voc, mut set) = rectangles();
+        let labelled = &mut set.items[0].boxes[0];
+        labelled.bbox.xmin = -50.0;
+        labelled.bbox.ymax = 1000.0;
+        let pictures = Pictures::new(Arc::new(set), 0);
+        let nothing = Augmentation { flip: 0.0, hsv: [0.0; 3], ..Augmentation::default() };
+        let (_, objects) = paint(&nothing, &pictures, 0, 0);
+        let Object { cx, cy, w, h, .. } = objects[0];
+        assert_eq!((cx - w / 2.0, cy + h / 2.0), (0.0, SIZE as f32));
+    }
+
+    #[test]
+    fn chance_differs_between_neighbours() {
+        let draws: std::collections::BTreeSet<u64> = (0..8)
+            .flat_map(|seed| (0..8).flat_map(move |epoch| (0..8).map(move |position| (seed, epoch, position))))
+            .map(|(seed, epoch, position)| random(seed, epoch, position).next_u64())
+            .collect();
+        assert_eq!(draws.len(), 512);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        assert!(Augmentation::default().check().is_ok());
+        for (wrong, name) in [
+            (Augmentation { flip: 1.5, ..Augmentation::default() }, "flip"),
+            (Augmentation { mosaic_scale: [1.0, 0.5], ..Augmentation::default() }, "mosaic_scale"),
+            (Augmentation { hsv: [0.0, f32::NAN, 0.0], ..Augmentation::default() }, "saturation"),
+        ] {
+            let error = wrong.check().unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The labelled pictures that a network is trained on.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use rayon::prelude::*;
+
+use super::annotation::Annotation;
+use super::problem::{Problem, problems, read_picture};
+use super::source::{Labelled, Source, SourceAnnotations, class_names_of};
+use super::voc::{VocBox, VocFolder};
+use crate::photo::Photo;
+
+/// An object to be learned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LabelledBox {
+    /// Position in the list of classes.
+    pub class: usize,
+    /// Where it is; it may reach over the picture's edge.
+    pub bbox: VocBox,
+    /// Whether it is marked as hard to recognise.
+    pub difficult: bool,
+}
+
+/// A picture to learn from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Its name in the split.
+    pub name: String,
+    /// Its file.
+    pub picture: PathBuf,
+    /// What is in it.
+    pub boxes: Vec<LabelledBox>,
+}
+
+/// The pictures of one or more splits, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingSet {
+    /// The names of the classes.
+    pub class_names: Vec<String>,
+    /// The pictures, in the order of the sources and their lists.
+    pub items: Vec<Item>,
+    /// What is wrong with the data, but harmless: for people to see.
+    pub warnings: Vec<Problem>,
+}
+
+impl TrainingSet {
+    /// Reads annotations and the pictures' headers.
+    ///
+    /// The classes are `class_names`, else those that occur (see [`class_list::of_names`]). Difficult objects are
+    /// learned like others, as in the reference recipe, unless `skip_difficult`.
+    ///
+    /// # Errors
+    /// Fails where a source or one of its files cannot be read, or a label would poison training (see
+    /// [`ProblemKind::poisons_training`](super::problem::ProblemKind::poisons_training)), naming file and line.
+    pub fn open(sources: &[Source], class_names: Option<&[String]>, skip_difficult: bool) -> Result<Self> {
+        let read = sources.iter().map(SourceAnnotations::read).collect::<Result<Vec<_>>>()?;
+        let class_names = class_names.map_or_else(|| class_names_of(&read), <[String]>::to_vec);
+        let mut set = Self { class_names, items: Vec::new(), warnings: Vec::new() };
+        for (source, annotations) in sources.iter().zip(read) {
+            let found: Vec<Problem> = annotations
+                .pictures
+                .par_iter()
+                .flat_map_iter(|Labelled { name, annotation, .. }| {
+                    let path = annotations.folder.picture(name);
+                    let size = read_picture(&path, Photo::size(&path));
+                    problems(&annotations.folder, name, annotation, size, &set.class_names)
+                })
+                .collect();
+            let (fatal, harmless): (Vec<_>, Vec<_>) = found.into_iter().partition(|p| p.kind.poisons_training());
+            if let Some(first) = fatal.first() {
+                return Err(refusal(source, first, fatal.len()));
+            }
+            set.warnings.extend(harmless);
+            let SourceAnnotations { folder, pictures } = annotations;
+            for Labelled { name, annotation, .. } in pictures {
+                let annotation = annotation.map_err(|problem| refusal(source, &problem, 1))?;
+                set.items.push(set.item(&folder, name, annotation, skip_difficult));
+            }
+        }
+        Ok(set)
+    }
+
+    fn item(&self, folder: &VocFolder, name: String, annotation: Annotation, skip_difficult: bool) -> Item {
+        let objects = annotation.objects.into_iter().map(|annotated| annotated.object);
+        let boxes = objects.filter(|object| !(skip_difficult && object.difficult)).filter_map(|object| {
+            let class = self.class_names.iter().position(|name| *name == object.class)?;
+            Some(LabelledBox { class, bbox: object.bbox, difficult: object.difficult })
+        });
+        Item { picture: folder.picture(&name), boxes: boxes.collect(), name }
+    }
+}
+
+fn refusal(source: &Source, first: &Problem, count: usize) -> anyhow::Error {
+    let others = match count - 1 {
+        0 => String::new(),
+        others => format!(" (and {others} more)"),
+    };
+    anyhow!("{first}{others}; `yolox-nano check-data {source}` shows all that is wrong with the data")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::source::class_names;
+    use crate::data::testing::{VocBuilder, object};
+
+    fn open(builder: &VocBuilder) -> Result<TrainingSet> {
+        TrainingSet::open(&[builder.source("train")], None, false)
+    }
+
+    #[test]
+    fn sources_are_joined_in_order_and_classes_are_those_that_occur() {
+        let voc = VocBuilder::new();
+        voc.picture("b", 40, 30, &object("dog", [1.5, 2.0, 9.0, 8.0]));
+        voc.picture(
+            "a",
+            40,
+            30,
+            &object("cat", [1.0, 1.0, 40.0, 30.0]).replace("<object>", "<object><difficult>1</difficult>"),
+        );
+        voc.split("train", &["b"]);
+        voc.split("val", &["a"]);
+        let sources = [voc.source("train"), voc.source("val")];
+        let set = TrainingSet::open(&sources, None, false).unwrap();
+        assert_eq!(set.class_names, ["cat", "dog"]);
+        assert_eq!(class_names(&sources).unwrap(), set.class_names);
+        assert_eq!(set.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+        let bbox = VocBox { xmin: 1.5, ymin: 2.0, xmax: 9.0, ymax: 8.0 };
+        assert_eq!(set.items[0].boxes, [LabelledBox { class: 1, bbox, difficult: false }]);
+        assert!(set.items[1].boxes[0].difficult && set.items[1].picture.is_file());
+
+        let given = ["dog", "bird", "cat"].map(String::from);
+        let set = TrainingSet::open(&sources, Some(&given), true).unwrap();
+        assert_eq!((set.items[0].boxes[0].class, set.items[1].boxes.len()), (0, 0), "difficult ones are skipped");
+        assert_eq!(set.class_names, given);
+    }
+
+    #[test]
+    fn what_would_poison_training_is_refused_with_file_and_remedy() {
+        let good = object("dog", [1.0, 2.0, 9.0, 8.0]);
+        let voc = VocBuilder::new();
+        for (what, name, objects, expected) in [
+            ("class", "a.xml:4", object("dgo", [1.0, 2.0, 9.0, 8.0]), "the class \"dgo\" is not among"),
+            ("box", "a.xml:5", object("dog", [9.0, 2.0, 1.0, 8.0]), "is no box"),
+            ("number", "a.xml:5", object("dog", [f64::NAN, 2.0, 1.0, 8.0]), "is no box"),
+            ("outside", "a.xml:5", object("dog", [50.0, 2.0, 60.0, 8.0]), "outside the picture"),
+        ] {
+            voc.picture("a", 40, 30, &format!("{objects}{good}{}", object("cat", [1.0, 2.0, 9.0, 8.0])));
+            voc.split("train", &["a"]);
+            let error = open(&voc).expect_err(what).to_string();
+            assert!(
+                error.contains(name) && error.contains(expected) && error.contains("check-data"),
+                "{what}: {error}"
+            );
+        }
+        voc.picture("a", 40, 30, &good);
+        voc.split("train", &["a", "b"]);
+        let error = open(&voc).unwrap_err().to_string();
+        assert!(error.contains("b.jpg: the picture is missing") && error.contains("1 more"), "{error}");
+        voc.split("train", &[]);
+        assert!(open(&voc).unwrap_err().to_string().contains("is empty"));
+    }
+
+    #[test]
+    fn a_missing_size_is_no_more_than_a_warning() {
+        let voc = VocBuilder::new();
+        voc.picture("a", 40, 30, &object("dog", [1.0, 2.0, 9.0, 8.0]));
+        voc.annotation("a", &format!("<annotation>{}</annotation>", object("dog", [1.0, 2.0, 9.0, 8.0])));
+        voc.split("train", &["a"]);
+        let set = open(&voc).unwrap();
+        assert_eq!((set.items.len(), set.warnings.len()), (1, 1));
+        assert!(set.warnings[0].to_string().contains("a.xml:1: there is no <size>"), "{}", set.warnings[0]);
+    }
+}

@@ -1,0 +1,114 @@
+//! What training would see, as pictures for people.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use image::{ImageFormat, Rgb, RgbImage, imageops};
+use shared_model::BBox;
+
+use super::loader::{BatchPlan, Loader, LoaderSettings};
+use super::{LabelledBatch, Object};
+use crate::augment::Augmentation;
+use crate::data::TrainingSet;
+use crate::draw::{Mark, draw_marks};
+use crate::files::write_whole;
+
+/// Pictures in a row of a sheet.
+const COLUMNS: usize = 4;
+
+/// Pictures on a sheet.
+const SHEET: usize = 4 * COLUMNS;
+
+/// Pixels between two pictures.
+const GAP: usize = 4;
+
+/// Writes the first `batches` batches of a training, as its network would get them, on sheets of pictures with boxes
+/// and the names of classes: `batch-000-0.png` and so on in the folder `dir`. Returns the files.
+///
+/// # Errors
+/// Fails, naming the file, where a picture cannot be decoded or a sheet cannot be written.
+pub fn dry_run(
+    set: Arc<TrainingSet>,
+    augmentation: Augmentation,
+    settings: LoaderSettings,
+    batches: usize,
+    plan: impl Fn(usize) -> Option<BatchPlan> + Send + Sync + 'static,
+    dir: &Path,
+) -> Result<Vec<PathBuf>> {
+    let class_names = set.class_names.clone();
+    let plan = move |index| if index < batches { plan(index) } else { None };
+    let loader = Loader::start(set, augmentation, settings, 0, plan);
+    let mut files = Vec::new();
+    for (index, batch) in loader.enumerate() {
+        let pictures: Vec<_> = pictures(&batch?, &class_names).collect();
+        for (part, pictures) in pictures.chunks(SHEET).enumerate() {
+            let path = dir.join(format!("batch-{index:03}-{part}.png"));
+            let mut bytes = Cursor::new(Vec::new());
+            sheet(pictures).write_to(&mut bytes, ImageFormat::Png)?;
+            write_whole(&path, bytes.get_ref())?;
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// A batch's pictures, with what is in them drawn on.
+fn pictures<'a>(batch: &'a LabelledBatch, class_names: &'a [String]) -> impl Iterator<Item = RgbImage> + 'a {
+    let (width, height) = (batch.batch.width, batch.batch.height);
+    let area = width * height;
+    batch.batch.pixels.chunks_exact(3 * area).zip(&batch.objects).map(move |(planes, objects)| {
+        let mut picture = RgbImage::from_fn(width as u32, height as u32, |x, y| {
+            // Blue comes first.
+            Rgb([2, 1, 0].map(|plane| planes[plane * area + y as usize * width + x as usize] as u8))
+        });
+        let mark = |&Object { class, cx, cy, w, h }: &Object| Mark {
+            bbox: BBox { x1: cx - w / 2.0, y1: cy - h / 2.0, x2: cx + w / 2.0, y2: cy + h / 2.0 },
+            class,
+            text: class_names[class].clone(),
+        };
+        draw_marks(&mut picture, &objects.iter().map(mark).collect::<Vec<_>>());
+        picture
+    })
+}
+
+/// Pictures of the same size, in rows.
+fn sheet(pictures: &[RgbImage]) -> RgbImage {
+    let (width, height) = pictures.first().map_or((1, 1), |first| (first.width() as usize, first.height() as usize));
+    let (columns, rows) = (pictures.len().clamp(1, COLUMNS), pictures.len().div_ceil(COLUMNS));
+    let extent = |count: usize, side: usize| (count * (side + GAP)).saturating_sub(GAP) as u32;
+    let mut sheet = RgbImage::from_pixel(extent(columns, width), extent(rows, height), Rgb([255; 3]));
+    for (i, picture) in pictures.iter().enumerate() {
+        let (x, y) = (i % COLUMNS * (width + GAP), i / COLUMNS * (height + GAP));
+        imageops::replace(&mut sheet, picture, x as i64, y as i64);
+    }
+    sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::rectangles;
+
+    #[test]
+    fn sheets_hold_all_pictures_with_their_boxes() {
+        let (_voc, set) = rectangles();
+        let dir = tempfile::tempdir().unwrap();
+        let augmentation = Augmentation { flip: 0.0, hsv: [0.0; 3], ..Augmentation::default() };
+        let settings = LoaderSettings { seed: 0, threads: 2, prefetch: 2, cache_bytes: 0 };
+        let plan = |_| {
+            let pictures = (0..18).map(|i| (i, i % 6)).collect();
+            Some(BatchPlan { epoch: 0, pictures, size: 128, mosaic: false })
+        };
+        let files = dry_run(Arc::new(set), augmentation, settings, 2, plan, &dir.path().join("new")).unwrap();
+        let names: Vec<_> = files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["batch-000-0.png", "batch-000-1.png", "batch-001-0.png", "batch-001-1.png"]);
+        let full = image::open(&files[0]).unwrap().into_rgb8();
+        let rest = image::open(&files[1]).unwrap().into_rgb8();
+        assert_eq!((full.dimensions(), rest.dimensions()), ((524, 524), (260, 128)));
+        // The second picture's rectangle is green, but for its frame.
+        let green = |x: u32, y: u32| full.get_pixel(132 + x, y).0 == [0, 220, 0];
+        assert!(green(40, 45) && green(26, 45) && !green(22, 45));
+    }
+}

@@ -1,0 +1,141 @@
+//! Sums of products of planes: the gradient of a dense convolution's weights.
+//!
+//! `out[r][c] += sum over p of a[r][p] * b[c][p]`. A tile of rows by columns stays in registers, one vector of partial sums
+//! for each pair; every vector of pixels of `a` and `b` is loaded once for the whole tile.
+
+use super::norm::total;
+use super::simd::{Instructions, Kernel, Simd, load_up_to};
+
+/// Numbers that planes' pixels are taken from: stretches at equal distances.
+#[derive(Clone, Copy)]
+pub(crate) struct Stretches {
+    pub(crate) count: usize,
+    pub(crate) len: usize,
+    /// Numbers from one stretch to the next in `a` and in `b`.
+    pub(crate) steps: (usize, usize),
+}
+
+/// One side of the products: where the first stretch of every plane begins.
+#[derive(Clone, Copy)]
+pub(crate) struct Planes<'a> {
+    pub(crate) numbers: &'a [f32],
+    pub(crate) starts: &'a [usize],
+}
+
+/// Adds to `out` (planes of a x planes of b) the sums of products over all stretches.
+pub(crate) fn add_products(instructions: Instructions, a: Planes, b: Planes, stretches: Stretches, out: &mut [f32]) {
+    assert_eq!(out.len(), a.starts.len() * b.starts.len());
+    if stretches.count == 0 || out.is_empty() {
+        return;
+    }
+    for (planes, step) in [(a, stretches.steps.0), (b, stretches.steps.1)] {
+        let last = planes.starts.iter().max().copied().unwrap_or(0) + (stretches.count - 1) * step;
+        assert!(last + stretches.len <= planes.numbers.len(), "the stretches lie inside the numbers");
+    }
+    instructions.run(Products { a, b, stretches, out });
+}
+
+struct Products<'a> {
+    a: Planes<'a>,
+    b: Planes<'a>,
+    stretches: Stretches,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Products<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(mut self) {
+        for column in (0..self.b.starts.len()).step_by(TILE) {
+            for row in (0..self.a.starts.len()).step_by(ROWS) {
+                // SAFETY: the caller's; all stretches lie inside the numbers.
+                unsafe { self.tile::<S, ROWS, TILE>(row, column) };
+            }
+        }
+    }
+}
+
+impl Products<'_> {
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const ROWS: usize, const TILE: usize>(&mut self, row: usize, column: usize) {
+        let Self { a, b, stretches: Stretches { count, len, steps }, .. } = *self;
+        // Beyond the last row or column that one again; its sums are dropped.
+        let pointers = |planes: &Planes, i: usize| {
+            planes.numbers.as_ptr().wrapping_add(planes.starts[i.min(planes.starts.len() - 1)])
+        };
+        let mut rows: [_; ROWS] = std::array::from_fn(|i| pointers(&a, row + i));
+        let mut columns: [_; TILE] = std::array::from_fn(|i| pointers(&b, column + i));
+        // SAFETY: inside the numbers, as was checked; no number beyond a stretch is touched.
+        unsafe {
+            let mut sums = [[S::splat(0.0); TILE]; ROWS];
+            for _ in 0..count {
+                let mut at = 0;
+                while at + S::LANES <= len {
+                    let mut y = [S::splat(0.0); TILE];
+                    for (y, column) in y.iter_mut().zip(&columns) {
+                        *y = S::load(column.add(at));
+                    }
+                    for (sums, row) in sums.iter_mut().zip(&rows) {
+                        let x = S::load(row.add(at));
+                        for n in 0..TILE {
+                            sums[n] = S::mul_add(x, y[n], sums[n]);
+                        }
+                    }
+                    at += S::LANES;
+                }
+                if at < len {
+                    for (sums, row) in sums.iter_mut().zip(&rows) {
+                        let x = load_up_to::<S>(row.add(at), len - at);
+                        for (sum, column) in sums.iter_mut().zip(&columns) {
+                            *sum = S::mul_add(x, load_up_to::<S>(column.add(at), len - at), *sum);
+                        }
+                    }
+                }
+                rows = rows.map(|row| row.wrapping_add(steps.0));
+                columns = columns.map(|column| column.wrapping_add(steps.1));
+            }
+            let width = b.starts.len();
+            for (i, sums) in sums.iter().enumerate().take(a.starts.len() - row) {
+                for (j, &sum) in sums.iter().enumerate().take(width - column) {
+                    self.out[(row + i) * width + column + j] += total::<S>(sum) as f32;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{Random, assert_close};
+
+    #[test]
+    fn equals_naive_sums() {
+        let mut random = Random::new(21);
+        for _ in 0..60 {
+            let (rows, columns) = (random.in_range(1, 20), random.in_range(1, 20));
+            let stretches = Stretches {
+                count: random.in_range(0, 4),
+                len: random.in_range(1, 70),
+                steps: (random.in_range(0, 90), random.in_range(0, 90)),
+            };
+            let numbers = [random.numbers(1000), random.numbers(1000)];
+            let starts = [rows, columns].map(|n| (0..n).map(|_| random.in_range(0, 600)).collect::<Vec<_>>());
+            let before = random.numbers(rows * columns);
+            let mut naive = before.clone();
+            for (i, out) in naive.iter_mut().enumerate() {
+                for s in 0..stretches.count {
+                    for p in 0..stretches.len {
+                        *out += numbers[0][starts[0][i / columns] + s * stretches.steps.0 + p]
+                            * numbers[1][starts[1][i % columns] + s * stretches.steps.1 + p];
+                    }
+                }
+            }
+            for instructions in Instructions::available() {
+                let mut out = before.clone();
+                let [a, b] = [0, 1].map(|i| Planes { numbers: &numbers[i], starts: &starts[i] });
+                add_products(instructions, a, b, stretches, &mut out);
+                assert_close(&out, &naive, 2e-5, &format!("{rows} x {columns}, {instructions:?}"));
+            }
+        }
+    }
+}
