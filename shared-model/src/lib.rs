@@ -17,6 +17,7 @@ mod memory;
 mod neck;
 mod picture;
 mod runtime;
+mod training;
 mod variant;
 mod weights;
 
@@ -29,5 +30,6 @@ pub use layout::ParameterLayout;
 pub use manifest::{MANIFEST_VERSION, Manifest, ManifestEntry, ManifestError};
 pub use picture::{Letterbox, PAD, Picture, PictureError, letterbox};
 pub use runtime::Network;
+pub use training::Training;
 pub use variant::{UnknownVariant, VARIANTS, Variant};
 pub use weights::{ColourOrder, FORMAT_VERSION, Metadata, Precision, WeightTensor, Weights, WeightsError};

@@ -159,6 +159,35 @@ impl Team {
         self.for_each(parts, |i| work(count * i / parts, count * (i + 1) / parts));
     }
 
+    /// Calls `work` for every chunk of `len` numbers of `a` together with the equally many chunks of `b`, which are of
+    /// `b.len() / chunks` each.
+    pub(crate) fn for_each_chunk<T: Send>(
+        &self,
+        a: &mut [f32],
+        len: usize,
+        b: &mut [T],
+        work: impl Fn(usize, &mut [f32], &mut [T]) + Sync,
+    ) {
+        struct Start<T>(*mut T);
+        // SAFETY: every task takes its own chunk through the pointer.
+        unsafe impl<T: Send> Sync for Start<T> {}
+        impl<T> Start<T> {
+            /// The `i`-th `len` elements.
+            ///
+            /// # Safety
+            /// They must be inside the slice that the pointer came from, and nobody else's.
+            unsafe fn chunk<'a>(&self, i: usize, len: usize) -> &'a mut [T] {
+                // SAFETY: the caller's.
+                unsafe { std::slice::from_raw_parts_mut(self.0.add(i * len), len) }
+            }
+        }
+        let chunks = a.len().checked_div(len).unwrap_or(0);
+        let of_b = b.len().checked_div(chunks).unwrap_or(0);
+        let (a, b) = (Start(a.as_mut_ptr()), Start(b.as_mut_ptr()));
+        // SAFETY: chunks do not overlap, and each is one task's.
+        self.for_each(chunks, |i| unsafe { work(i, a.chunk(i, len), b.chunk(i, of_b)) });
+    }
+
     /// The next task that nobody has claimed.
     fn claim(&self) -> Option<usize> {
         let mut bits = self.now.load(Ordering::Acquire);

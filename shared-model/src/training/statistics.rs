@@ -1,0 +1,155 @@
+//! What lies between a convolution's sums and its activation: batch normalisation or a bias, as one factor and one summand a
+//! channel (see `kernels::norm` for the formulas).
+
+use std::ops::Range;
+
+use crate::graph::{Affine, BN_EPS, Layer};
+
+/// Mean and squared distances from it of some of a channel's numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moments {
+    pub(super) count: f64,
+    pub(super) mean: f64,
+    pub(super) squares: f64,
+}
+
+impl Moments {
+    /// Of the numbers of both (Chan et al., "Updating formulae and a pairwise algorithm for computing sample variances").
+    fn and(self, other: Self) -> Self {
+        let count = self.count + other.count;
+        if count == 0.0 {
+            return self;
+        }
+        let delta = other.mean - self.mean;
+        let mean = self.mean + delta * other.count / count;
+        let squares = self.squares + other.squares + delta * delta * self.count * other.count / count;
+        Self { count, mean, squares }
+    }
+}
+
+/// Normalisation or bias of a convolution's channels.
+pub(super) struct Norm {
+    places: Places,
+    /// Factor and summand of every channel.
+    pub(super) affine: Vec<(f32, f32)>,
+    /// What gradients are taken around; zero for biases.
+    pub(super) mean: Vec<f32>,
+    /// `1 / (variance + eps)`.
+    inverse: Vec<f64>,
+    /// Of the batch that was last observed.
+    batch: Vec<Moments>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// Where things lie among the parameters.
+enum Places {
+    Bias(Range<usize>),
+    Batch { weight: Range<usize>, bias: Range<usize>, mean: Range<usize>, variance: Range<usize> },
+}
+
+impl Norm {
+    pub(super) fn new(layer: &Layer, affine: Affine, bias: &str, place: impl Fn(&str) -> Range<usize>) -> Self {
+        let of = |field: &str| place(&format!("{}.bn.{field}", layer.name));
+        let places = match affine {
+            Affine::Bias => Places::Bias(place(bias)),
+            Affine::BatchNorm => Places::Batch {
+                weight: of("weight"),
+                bias: of("bias"),
+                mean: of("running_mean"),
+                variance: of("running_var"),
+            },
+        };
+        let channels = layer.channels;
+        Self {
+            places,
+            affine: vec![(1.0, 0.0); channels],
+            mean: vec![0.0; channels],
+            inverse: vec![1.0; channels],
+            batch: vec![Moments::default(); channels],
+            weight: vec![1.0; channels],
+            bias: vec![0.0; channels],
+        }
+    }
+
+    /// Whether this is batch normalisation.
+    pub(super) fn is_batch(&self) -> bool {
+        matches!(self.places, Places::Batch { .. })
+    }
+
+    /// Takes over the parameters and running statistics.
+    pub(super) fn load(&mut self, parameters: &[f32]) {
+        match &self.places {
+            Places::Bias(bias) => {
+                for (affine, &bias) in self.affine.iter_mut().zip(&parameters[bias.clone()]) {
+                    affine.1 = bias;
+                }
+            }
+            Places::Batch { weight, bias, mean, variance } => {
+                self.weight.copy_from_slice(&parameters[weight.clone()]);
+                self.bias.copy_from_slice(&parameters[bias.clone()]);
+                let (mean, variance) = (mean.clone(), variance.clone());
+                for (channel, (mean, variance)) in mean.zip(variance).enumerate() {
+                    self.normalise_by(channel, parameters[mean].into(), parameters[variance].into());
+                }
+            }
+        }
+    }
+
+    fn normalise_by(&mut self, channel: usize, mean: f64, variance: f64) {
+        let inverse = 1.0 / (variance + f64::from(BN_EPS));
+        let scale = f64::from(self.weight[channel]) * inverse.sqrt();
+        self.affine[channel] = (scale as f32, (f64::from(self.bias[channel]) - mean * scale) as f32);
+        self.mean[channel] = mean as f32;
+        self.inverse[channel] = inverse;
+    }
+
+    /// Takes a batch's statistics from `parts` (pictures x channels); normalises by them if `by_batch`.
+    pub(super) fn observe(&mut self, parts: &[Moments], by_batch: bool) {
+        let channels = self.batch.len();
+        for channel in 0..channels {
+            let parts = parts[channel..].iter().step_by(channels);
+            let all = parts.fold(Moments::default(), |all, &part| all.and(part));
+            self.batch[channel] = all;
+            if by_batch {
+                self.normalise_by(channel, all.mean, all.squares / all.count);
+            }
+        }
+    }
+
+    /// Writes the batch's mean and variance, unbiased or not, to the places of the running statistics.
+    pub(super) fn write_statistics(&self, unbiased: bool, update: &mut [f32]) {
+        let Places::Batch { mean, variance, .. } = &self.places else { return };
+        for ((batch, mean), variance) in self.batch.iter().zip(mean.clone()).zip(variance.clone()) {
+            update[mean] = batch.mean as f32;
+            let count = if unbiased { (batch.count - 1.0).max(1.0) } else { batch.count };
+            update[variance] = (batch.squares / count) as f32;
+        }
+    }
+
+    /// From the sums of g and g * (y - mean), `parts` (pictures x channels) over `count` numbers a channel in all: writes the
+    /// gradients of weights and biases, and returns the factors a, b, c of every channel for the gradient of y.
+    pub(super) fn backward(&self, parts: &[(f64, f64)], count: usize, update: &mut [f32]) -> Vec<[f32; 3]> {
+        let (channels, n) = (self.mean.len(), count as f64);
+        let factors = |channel: usize| {
+            let parts = parts[channel..].iter().step_by(channels);
+            let (sum, product) = parts.fold((0.0, 0.0), |sums, part| (sums.0 + part.0, sums.1 + part.1));
+            match &self.places {
+                Places::Bias(bias) => {
+                    update[bias.start + channel] = sum as f32;
+                    [1.0, 0.0, 0.0]
+                }
+                Places::Batch { weight, bias, .. } => {
+                    let inverse = self.inverse[channel];
+                    update[bias.start + channel] = sum as f32;
+                    update[weight.start + channel] = (product * inverse.sqrt()) as f32;
+                    let scale = f64::from(self.weight[channel]) * inverse.sqrt();
+                    let b = -scale * inverse * product / n;
+                    let c = -scale * sum / n - b * f64::from(self.mean[channel]);
+                    [scale as f32, b as f32, c as f32]
+                }
+            }
+        };
+        (0..channels).map(factors).collect()
+    }
+}
