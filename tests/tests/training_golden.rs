@@ -116,7 +116,7 @@ fn current_release() {
     let Some(shared) = shared("the golden training steps") else { return };
     let golden = read(&shared.join("golden/baseline-radius1.5.safetensors"));
     let start = Start::new(&golden);
-    let mut engine = NativeEngine::new(&Variant::named("baseline").unwrap().graph(CLASSES));
+    let mut engine = NativeEngine::new(&Variant::named("baseline").unwrap().graph(CLASSES)).unwrap();
 
     let (losses, update) = start.step(&mut engine, LossSettings::default());
     check_losses(&losses, &golden);
