@@ -115,7 +115,7 @@ mod tests {
     use shared_model::Variant;
 
     use super::*;
-    use crate::train::HeadOutput;
+    use crate::train::{HeadOutput, NativeEngine};
 
     /// Statistics out of thin air: the second batch's differ from the first's.
     struct Fake {
@@ -215,5 +215,48 @@ mod tests {
         let after = layout.weights(&parameters, start.metadata);
         let weight = &after.tensors["head.stems.0.bn.weight"].values;
         assert!((weight[0] - BN_EPS.sqrt()).abs() < 1e-5 && (weight[1] - 2.001f32.sqrt()).abs() < 1e-5, "{weight:?}");
+    }
+    /// Smooth pictures of 64 x 64 pixels, no two alike.
+    fn pictures(count: usize) -> Batch {
+        let side = 64;
+        let pixel = |i: usize| {
+            let (x, y, plane) = (i % side, i / side % side, i / side / side);
+            let wave = (x as f32 * 0.07 * (1.0 + plane as f32 * 0.3) + plane as f32).sin() * (y as f32 * 0.11).cos();
+            127.0 + 120.0 * wave
+        };
+        let pixels = (0..count * 3 * side * side).map(pixel).collect();
+        Batch { pixels, pictures: count, height: side, width: side }
+    }
+
+    fn assert_outputs(what: &str, found: &HeadOutput, expected: &HeadOutput, tolerance: f32) {
+        let worst = found.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("{what}: greatest difference {worst:e}");
+        assert!(worst <= tolerance, "{what}: greatest difference {worst}");
+    }
+
+    #[test]
+    fn the_published_weights_say_the_same_before_training_and_in_its_first_step() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/yolox_nano_coco.safetensors");
+        let weights = unfolded(&Weights::from_bytes(&std::fs::read(path).unwrap()).unwrap()).unwrap();
+        let graph = weights.graph().unwrap();
+        let layout = ParameterLayout::new(&graph);
+        let mut parameters = layout.flatten(&weights);
+        let mut engine = NativeEngine::new(&graph).unwrap();
+        let batch = pictures(4);
+        engine.load(&parameters).unwrap();
+        let expected = engine.infer(&batch).unwrap();
+
+        recreate_norm(&mut engine, &graph, &mut parameters, std::slice::from_ref(&batch)).unwrap();
+        engine.load(&parameters).unwrap();
+        assert_outputs("inference", &engine.infer(&batch).unwrap(), &expected, 1e-3);
+
+        // Normalised by the very pictures that the statistics come from.
+        let mut trained = None;
+        let mut loss = |output: &HeadOutput| {
+            trained = Some(output.clone());
+            Ok(vec![0.0; output.values.len()])
+        };
+        engine.step(&batch, &mut loss, &mut vec![0.0; layout.len]).unwrap();
+        assert_outputs("training", &trained.unwrap(), &expected, 1e-2);
     }
 }

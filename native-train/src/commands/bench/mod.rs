@@ -1,6 +1,7 @@
 //! `yolox-nano bench`: how long a picture takes.
 
 mod layers;
+mod train;
 mod variants;
 
 use std::hint::black_box;
@@ -21,6 +22,7 @@ use layers::{Group, LayerTime};
   yolox-nano bench
   yolox-nano bench --variant final --threads 2 --json
   yolox-nano bench --all
+  yolox-nano bench --train --variant final --batch 8 --threads 2
 
 All times are of warm runs, but for those called cold. The picture has 12 megapixels; postprocessing looks
 at all anchors, whatever their scores. The times of layers come from runs of their own. GFLOP/s count two
@@ -36,6 +38,12 @@ pub struct Args {
     /// All networks with random weights and 20 classes, by turns, a row each.
     #[arg(long, conflicts_with_all = ["weights", "variant"])]
     all: bool,
+    /// A whole step of training instead, on random pictures: {images_per_second, step_ms, peak_memory_mb ...}.
+    #[arg(long, conflicts_with_all = ["weights", "all"])]
+    train: bool,
+    /// Pictures in a step of training.
+    #[arg(long, value_name = "N", default_value = "8", requires = "train", value_parser = batch)]
+    batch: usize,
     /// Number of threads.
     #[arg(long, value_name = "N", default_value = "1", value_parser = super::thread_count)]
     threads: usize,
@@ -48,6 +56,14 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Reads a number of pictures.
+fn batch(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=1024).contains(&count) => Ok(count),
+        _ => Err("a number from 1 to 1024 is needed".into()),
+    }
 }
 
 /// Runs before the measured ones.
@@ -97,6 +113,10 @@ struct Spread {
 /// Fails where the weights cannot be read, or the output cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let threads = super::use_threads(Some(args.threads))?;
+    if args.train {
+        train::run(args, threads, out)?;
+        return Ok(Outcome::Complete);
+    }
     if args.all {
         variants::run(args, threads, out)?;
         return Ok(Outcome::Complete);

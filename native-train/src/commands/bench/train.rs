@@ -1,0 +1,141 @@
+//! `yolox-nano bench --train`: one whole step of training.
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::Result;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use serde::Serialize;
+use shared_model::{ParameterLayout, VARIANTS, Weights};
+
+use super::{Args, CLASSES, SEED, Spread, spread};
+use crate::table::table;
+use crate::train::{Batch, Engine, LossSettings, NativeEngine, Object, Sgd, loss};
+
+/// Steps before the measured ones.
+const WARM_UP: u32 = 2;
+/// Objects in each picture: about as many as mosaics of Pascal VOC have.
+const OBJECTS: usize = 6;
+/// So small that random pictures do not lead anywhere.
+const LEARNING_RATE: f32 = 1e-4;
+const WEIGHT_DECAY: f32 = 5e-4;
+
+#[derive(Serialize)]
+struct Report {
+    variant: &'static str,
+    input_size: usize,
+    batch: usize,
+    threads: usize,
+    runs: u32,
+    images_per_second: f64,
+    /// Median of a whole step.
+    step_ms: f64,
+    /// Greatest memory of the process so far, where the system tells.
+    peak_memory_mb: Option<f64>,
+    parts: Parts,
+}
+
+/// What a step consists of.
+#[derive(Serialize)]
+struct Parts {
+    step: Spread,
+    /// Taking over the parameters, and the forward pass.
+    forward: Spread,
+    /// Assignment, losses and their gradient.
+    loss: Spread,
+    backward: Spread,
+    optimizer: Spread,
+}
+
+/// Measures steps on random pictures with random objects.
+///
+/// # Errors
+/// Fails where the network cannot be trained, or the output cannot be written.
+pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()> {
+    let variant = args.variant.unwrap_or(&VARIANTS[0]);
+    let (pictures, size) = (args.batch, args.size);
+    let graph = variant.graph(CLASSES);
+    let layout = ParameterLayout::new(&graph);
+    let mut parameters = layout.flatten(&Weights::random(variant, CLASSES, SEED));
+    let mut engine = NativeEngine::new(&graph)?;
+    let mut sgd = Sgd::new(&layout, WEIGHT_DECAY, &[], vec![0.0; layout.len])?;
+
+    let mut rng = Pcg64Mcg::seed_from_u64(SEED);
+    let pixels = (0..pictures * 3 * size * size).map(|_| rng.random_range(0.0..255.0)).collect();
+    let batch = Batch { pixels, pictures, height: size, width: size };
+    let side = size as f32;
+    let mut object = || Object {
+        class: rng.random_range(0..CLASSES),
+        cx: side * rng.random_range(0.2..0.8),
+        cy: side * rng.random_range(0.2..0.8),
+        w: side * rng.random_range(0.1..0.4),
+        h: side * rng.random_range(0.1..0.4),
+    };
+    let objects: Vec<Vec<Object>> = (0..pictures).map(|_| (0..OBJECTS).map(|_| object()).collect()).collect();
+
+    let mut times: [Vec<f64>; 5] = Default::default();
+    let mut update = vec![0.0; layout.len];
+    for run in 0..WARM_UP + args.runs {
+        let ms = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
+        let start = Instant::now();
+        engine.load(&parameters)?;
+        let (mut until_loss, mut in_loss) = (0.0, 0.0);
+        engine.step(
+            &batch,
+            &mut |output| {
+                until_loss = ms(start);
+                let (_, gradient) = loss(output, &objects, &LossSettings::default());
+                in_loss = ms(start) - until_loss;
+                Ok(gradient)
+            },
+            &mut update,
+        )?;
+        let engine_ms = ms(start);
+        sgd.step(&layout, &mut parameters, &update, LEARNING_RATE);
+        let step = ms(start);
+        if run >= WARM_UP {
+            let parts = [step, until_loss, in_loss, engine_ms - until_loss - in_loss, step - engine_ms];
+            times.iter_mut().zip(parts).for_each(|(times, part)| times.push(part));
+        }
+    }
+    let [step, forward, loss, backward, optimizer] = times.map(spread);
+    let report = Report {
+        variant: variant.name,
+        input_size: size,
+        batch: pictures,
+        threads,
+        runs: args.runs,
+        images_per_second: 1e3 * pictures as f64 / step.median,
+        step_ms: step.median,
+        peak_memory_mb: peak_memory_mb(),
+        parts: Parts { step, forward, loss, backward, optimizer },
+    };
+    if args.json { super::super::print_json(out, &report) } else { print(&report, out) }
+}
+
+/// Greatest memory that this process has had, in millions of bytes.
+fn peak_memory_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024.0 / 1e6)
+}
+
+fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
+    let mut rows = table(&["part", "median ms", "min", "max", "interquartile"], 1);
+    let Parts { step, forward, loss, backward, optimizer } = &report.parts;
+    let parts = [("forward", forward), ("loss", loss), ("backward", backward), ("optimizer", optimizer)];
+    for (name, s) in parts.into_iter().chain([("whole step", step)]) {
+        let times = [s.median, s.min, s.max, s.interquartile].map(|ms| format!("{ms:.2}"));
+        rows.add_row([name.to_string()].into_iter().chain(times));
+    }
+    writeln!(out, "{rows}")?;
+    let Report { variant, input_size, batch, threads, images_per_second, .. } = report;
+    let memory = report.peak_memory_mb.map_or(String::new(), |mb| format!(", at most {mb:.0} MB of memory"));
+    writeln!(
+        out,
+        "{variant}, {input_size} x {input_size}, batch {batch}, threads: {threads}: {images_per_second:.2} images/s{memory}"
+    )?;
+    Ok(())
+}
