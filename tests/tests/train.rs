@@ -211,53 +211,78 @@ fn bad_input_is_named_with_a_remedy() {
     fs::copy(voc.join("JPEGImages/picture0.jpg"), voc.join("JPEGImages/sizeless.jpg")).unwrap();
     fs::write(voc.join("Annotations/sizeless.xml"), "<annotation></annotation>").unwrap();
 
-    let config = data.run("bad.toml");
-    fs::write(&config, "epoch = 3\n").unwrap();
-    let weights = data.run("not-weights.safetensors");
-    fs::write(&weights, "x").unwrap();
+    let source = |split: &str| format!("{}:{split}", voc.display());
+    let file = |name: &str, text: &str| {
+        fs::write(data.run(name), text).unwrap();
+        data.run(name).display().to_string()
+    };
+    let good = file("good.toml", &format!("train = ['{}']\nsize = 64\nbatch = 2\nepochs = 2", source("train")));
+    let unknown_key = file("bad.toml", "epoch = 3");
+    let weights = file("not-weights.safetensors", "x");
+    for (number, (config, flags, file, remedy)) in [
+        (&good, ["--train", &source("empty")], "empty.txt", "is empty"),
+        (&good, ["--train", &source("nothing")], "ImageSets/Main", "the splits are"),
+        (&good, ["--train", &source("broken")], "cut.jpg", "copy or download it again"),
+        (&good, ["--train", &source("zero")], "zero.jpg", "0 bytes"),
+        (&good, ["--val", &source("zero")], "zero.jpg", "0 bytes"),
+        (&good, ["--classes", "red,blue"], "picture1.xml", "green"),
+        (&good, ["--batch", "9"], "8 pictures", "smaller --batch"),
+        (&good, ["--size", "100"], "--size", "multiple of 32"),
+        (&good, ["--init", &weights], "not-weights.safetensors", ".safetensors file"),
+        (&good, ["--init", "nothing"], "nothing", "the models are"),
+        (&good, ["--freeze", "bakcbone"], "bakcbone", "names begin with"),
+        (&good, ["--overfit", "100"], "8 pictures", "fewer"),
+        (&unknown_key, ["--epochs", "2"], "bad.toml", "epoch"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = data.run(&format!("run{number}"));
+        let mut command = Command::new(yolox_nano());
+        command.current_dir(repository()).args(["train", "--config", config]).args(flags).arg("--out").arg(&out);
+        command.assert().failure().stderr(contains(file).and(contains(remedy)));
+        assert!(!out.exists(), "{flags:?}: nothing is left behind");
+    }
+    // The picture has the size that its annotation lacks.
+    data.train("sizeless").args(["--train", &source("sizeless")]).assert().success();
+
     let used = data.run("used");
     fs::create_dir(&used).unwrap();
     fs::write(used.join("notes.txt"), "mine").unwrap();
-
-    let source = |split: &str| format!("{}:{split}", voc.display());
-    let (config, weights) = (config.display().to_string(), weights.display().to_string());
-    for (flags, file, remedy) in [
-        (vec!["--train", &source("empty")], "empty.txt", "is empty"),
-        (vec!["--train", &source("nothing")], "ImageSets/Main", "the splits are"),
-        (vec!["--train", &source("broken")], "cut.jpg", "copy or download it again"),
-        (vec!["--train", &source("zero")], "zero.jpg", "0 bytes"),
-        (vec!["--classes", "red,blue"], "picture1.xml", "green"),
-        (vec!["--batch", "9"], "8 pictures", "smaller --batch"),
-        (vec!["--size", "100"], "--size", "multiple of 32"),
-        (vec!["--config", &config], "bad.toml", "epoch"),
-        (vec!["--init", &weights], "not-weights.safetensors", ".safetensors file"),
-        (vec!["--init", "nothing"], "nothing", "the models are"),
-        (vec!["--freeze", "bakcbone"], "bakcbone", "names begin with"),
-        (vec!["--overfit", "100"], "8 pictures", "fewer"),
-    ] {
-        let name = flags.join(" ").replace('/', "-");
-        let mut command = Command::new(yolox_nano());
-        command.current_dir(repository()).args(["train", "--size", "64", "--batch", "2", "--epochs", "2"]);
-        if !flags.contains(&"--train") {
-            command.args(["--train", &source("train")]);
-        }
-        // Flags that are given twice: the last counts for none of them.
-        let given: Vec<&str> = flags.clone();
-        let mut command = if given[0] == "--size" || given[0] == "--batch" {
-            let mut command = Command::new(yolox_nano());
-            command.current_dir(repository()).args(["train", "--epochs", "2", "--train", &source("train")]);
-            command
-        } else {
-            command
-        };
-        command.args(given).arg("--out").arg(data.run(&name));
-        command.assert().failure().stderr(contains(file).and(contains(remedy)));
-    }
-    // An annotation without a size is fine: the picture has one.
-    data.train("sizeless").args(["--train", &source("sizeless"), "--epochs", "1"]).assert();
-
-    let mut again = Command::new(yolox_nano());
-    again.current_dir(repository()).args(["train", "--train", &source("train"), "--out"]).arg(&used);
-    again.assert().failure().stderr(contains("used").and(contains("another folder with --out")));
+    data.train("used").assert().failure().stderr(contains("used").and(contains("another folder with --out")));
     assert_eq!(fs::read_to_string(used.join("notes.txt")).unwrap(), "mine");
+    data.train("sizeless").assert().failure().stderr(contains("train --resume"));
+}
+
+/// A file system without room: the shell lets files become 4 MB long, which weights fit into and checkpoints do not.
+#[test]
+fn without_room_for_a_checkpoint_the_one_before_stays() {
+    let data = Data::new();
+    data.train("run").assert().success();
+    let checkpoint = data.run("run").join("checkpoint.safetensors");
+    let before = fs::read(&checkpoint).unwrap();
+    assert!(before.len() > 8_000_000);
+    let mut shell = Command::new("bash");
+    let script = format!("trap '' XFSZ; ulimit -f 4000; exec '{}' \"$@\"", yolox_nano().display());
+    shell.current_dir(repository()).args(["-c", &script, "bash", "train", "--resume"]).arg(data.run("run"));
+    let complaint = contains("checkpoint.safetensors").and(contains("make room"));
+    shell.args(["--epochs", "12"]).assert().failure().stderr(complaint);
+    assert!(fs::read(&checkpoint).unwrap() == before);
+    resume(&data.run("run")).args(["--epochs", "11"]).assert().success();
+}
+
+#[test]
+fn threads_do_not_change_the_outcome() {
+    let data = Data::new();
+    let steps = |out: &str, threads: &str| {
+        let config = data.run("config.toml");
+        let source = format!("{}:train", data.voc().display());
+        fs::write(&config, format!("train = ['{source}']\nval = ['{source}']\nsize = 64\nbatch = 4\nepochs = 4"))
+            .unwrap();
+        let mut command = Command::new(yolox_nano());
+        command.current_dir(repository()).args(["train", "--threads", threads, "--config"]).arg(config);
+        command.arg("--out").arg(data.run(out)).assert().success();
+        outcome(&data.run(out)).1
+    };
+    assert!(steps("one", "1") == steps("three", "3"));
 }

@@ -83,6 +83,8 @@ pub struct Settings {
     pub checkpoint_every: f64,
     /// Number of threads; all cores where there is none.
     pub threads: Option<usize>,
+    /// Memory for decoded pictures in MiB.
+    pub cache: usize,
     /// How pictures are changed.
     pub augmentation: Augmentation,
 }
@@ -114,6 +116,7 @@ impl Default for Settings {
             eval_every: None,
             checkpoint_every: 10.0,
             threads: None,
+            cache: 2048,
             augmentation: Augmentation::default(),
         }
     }
@@ -182,6 +185,7 @@ impl Settings {
         ensure!(self.accumulate == 1 || self.batch > 1, "--accumulate needs a --batch of 2 or more");
         ensure!(self.overfit != Some(0), "--overfit must be at least 1");
         ensure!(self.threads.is_none_or(|threads| (1..=1024).contains(&threads)), "--threads must be 1 to 1024");
+        ensure!(self.cache <= usize::MAX >> 20, "--cache {} is more than any memory", self.cache);
         let not_negative = [
             ("weight-decay", Some(self.weight_decay)),
             ("warmup-epochs", self.warmup_epochs),
