@@ -131,8 +131,6 @@ impl Settings {
             epochs: 400,
             lr: Some(0.01),
             weight_decay: 0.0,
-            warmup_epochs: Some(5.0),
-            no_mosaic_epochs: Some(40.0),
             ema_decay: Some(0.98),
             eval_every: Some(20.0),
             augmentation: Augmentation { mosaic: 0.0, hsv: [0.0; 3], flip: 0.0, ..Augmentation::default() },
