@@ -126,14 +126,11 @@ fn native(graph: &Graph) -> Result<Box<dyn Engine>> {
 
 /// The settings of a new run.
 fn settings(args: &Args) -> Result<Settings> {
-    let mut layers = Vec::new();
-    if let Some(path) = &args.config {
-        let name = || format!("the configuration file {}", path.display());
-        let table: toml::Table = fs::read_to_string(path).with_context(name)?.parse().with_context(name)?;
-        layers.push(table);
-    }
-    layers.push(args.flags.given()?);
-    Settings::from_layers(&layers)
+    let flags = args.flags.given()?;
+    let Some(path) = &args.config else { return Settings::from_layers(&[flags]) };
+    let name = || format!("the configuration file {}", path.display());
+    let file: toml::Table = fs::read_to_string(path).with_context(name)?.parse().with_context(name)?;
+    Settings::from_layers(&[file, flags]).with_context(|| format!("{}, with the flags", name()))
 }
 
 fn resumed(folder: &Path, flags: &Flags) -> Result<Run> {

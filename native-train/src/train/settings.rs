@@ -129,7 +129,7 @@ impl Settings {
             overfit: Some(pictures),
             batch: pictures.min(8),
             epochs: 400,
-            lr: Some(0.01),
+            lr: Some(0.02),
             weight_decay: 0.0,
             ema_decay: Some(0.98),
             eval_every: Some(20.0),
@@ -283,9 +283,9 @@ mod tests {
 
     #[test]
     fn overfitting_has_defaults_of_its_own_that_can_be_changed() {
-        let settings = read("overfit = 16\nlr = 0.02").unwrap();
+        let settings = read("overfit = 16\nlr = 0.05").unwrap();
         assert_eq!((settings.augmentation.mosaic, settings.augmentation.flip, settings.batch), (0.0, 0.0, 8));
-        assert_eq!(settings.learning_rate(), 0.02);
+        assert_eq!(settings.learning_rate(), 0.05);
     }
 
     #[test]
