@@ -49,7 +49,7 @@ enum Command {
     Eval(commands::eval::Args),
     CheckData(commands::check_data::Args),
     Bench(commands::bench::Args),
-    Train(commands::train::Args),
+    Train(Box<commands::train::Args>),
     Import(commands::import::Args),
     Export(commands::export::Args),
 }

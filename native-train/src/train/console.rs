@@ -26,7 +26,7 @@ pub struct Console {
 
 impl Console {
     /// Starts with nothing on it.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             match ProgressStyle::with_template("{bar:16} {msg}") {

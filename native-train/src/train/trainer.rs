@@ -99,7 +99,7 @@ impl Trainer {
         let metrics = Metrics::open(&parts.folder.metrics(), progress.iteration)?;
         let events = EventFile::create(parts.folder.path())?;
         let timeline = Arc::new(Mutex::new(progress.timeline));
-        let (pace, console) = (Pace::default(), Console::new());
+        let (pace, console) = (Pace::default(), Console::start());
         Ok(Self { parts, interrupt, progress, parameters, optimizer, ema, timeline, pace, console, metrics, events })
     }
 
@@ -115,6 +115,10 @@ impl Trainer {
         let mut ending = Ending::Finished;
         let mut loader = self.start_loader();
         let mut stage = None;
+        if self.progress.settings.init.is_some() && self.progress.iteration == 0 && self.progress.best.is_none() {
+            // What training has to beat.
+            self.evaluate()?;
+        }
         // So that a process killed before its first regular checkpoint can go on too.
         self.save()?;
 

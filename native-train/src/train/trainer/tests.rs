@@ -7,6 +7,7 @@ use shared_model::Graph;
 use super::*;
 use crate::data::testing::{VocBuilder, rectangles};
 use crate::train::Batch;
+use crate::train::metrics::Evaluation;
 use crate::train::settings::Settings;
 use crate::train::start::{Run, new_run, resumed_run};
 
@@ -254,6 +255,24 @@ fn changed_labels_stop_a_resume() {
     voc.split("train", &["colour1", "colour0", "colour2", "colour3", "colour4", "colour5"]);
     let error = resume(&out, "").err().unwrap().to_string();
     assert!(error.contains("not the one") && error.contains("--init"), "{error}");
+}
+
+/// Weights to start from are scored first, so that nobody has to wonder whether training made them better.
+#[test]
+fn what_training_has_to_beat_is_scored_first() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    start(&voc, "", &first).train().unwrap();
+    let weights = first.join("weights/last-raw.safetensors");
+    let mut trainer = start(&voc, &format!("init = '{}'", weights.display()), &second);
+    assert_eq!(
+        trainer.parameters,
+        trainer.parts.layout.flatten(&crate::models::load(weights.to_str()).unwrap().weights)
+    );
+    trainer.train().unwrap();
+    let first = records(&second).into_iter().next();
+    assert!(matches!(first, Some(Record::Evaluation(Evaluation { iteration: 0, best: true, .. }))), "{first:?}");
 }
 
 #[test]
