@@ -67,28 +67,13 @@ impl Products<'_> {
         // SAFETY: inside the numbers, as was checked; no number beyond a stretch is touched.
         unsafe {
             let mut sums = [[S::splat(0.0); TILE]; ROWS];
+            let whole = len / S::LANES * S::LANES;
             for _ in 0..count {
-                let mut at = 0;
-                while at + S::LANES <= len {
-                    let mut y = [S::splat(0.0); TILE];
-                    for (y, column) in y.iter_mut().zip(&columns) {
-                        *y = S::load(column.add(at));
-                    }
-                    for (sums, row) in sums.iter_mut().zip(&rows) {
-                        let x = S::load(row.add(at));
-                        for n in 0..TILE {
-                            sums[n] = S::mul_add(x, y[n], sums[n]);
-                        }
-                    }
-                    at += S::LANES;
+                for at in (0..whole).step_by(S::LANES) {
+                    sums = step::<S, ROWS, TILE>(sums, &rows, &columns, at, S::LANES);
                 }
-                if at < len {
-                    for (sums, row) in sums.iter_mut().zip(&rows) {
-                        let x = load_up_to::<S>(row.add(at), len - at);
-                        for (sum, column) in sums.iter_mut().zip(&columns) {
-                            *sum = S::mul_add(x, load_up_to::<S>(column.add(at), len - at), *sum);
-                        }
-                    }
+                if whole < len {
+                    sums = step::<S, ROWS, TILE>(sums, &rows, &columns, whole, len - whole);
                 }
                 rows = rows.map(|row| row.wrapping_add(steps.0));
                 columns = columns.map(|column| column.wrapping_add(steps.1));
@@ -101,6 +86,32 @@ impl Products<'_> {
             }
         }
     }
+}
+
+/// Adds the products of one vector of every row and column: those at `at`, of `count` numbers. Sums come and go by value:
+/// behind a reference, compilers leave them in memory.
+#[inline(always)]
+unsafe fn step<S: Simd, const ROWS: usize, const TILE: usize>(
+    mut sums: [[S::V; TILE]; ROWS],
+    rows: &[*const f32; ROWS],
+    columns: &[*const f32; TILE],
+    at: usize,
+    count: usize,
+) -> [[S::V; TILE]; ROWS] {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut y = [S::splat(0.0); TILE];
+        for n in 0..TILE {
+            y[n] = load_up_to::<S>(columns[n].add(at), count);
+        }
+        for r in 0..ROWS {
+            let x = load_up_to::<S>(rows[r].add(at), count);
+            for n in 0..TILE {
+                sums[r][n] = S::mul_add(x, y[n], sums[r][n]);
+            }
+        }
+    }
+    sums
 }
 
 #[cfg(test)]
