@@ -3,8 +3,7 @@
 //! `out[r][c] += sum over p of a[r][p] * b[c][p]`. A tile of rows by columns stays in registers, one vector of partial sums
 //! for each pair; every vector of pixels of `a` and `b` is loaded once for the whole tile.
 
-use super::norm::total;
-use super::simd::{Instructions, Kernel, Simd, load_up_to};
+use super::simd::{Instructions, Kernel, MOST_LANES, Simd, load_up_to};
 
 /// Numbers that planes' pixels are taken from: stretches at equal distances.
 #[derive(Clone, Copy)]
@@ -79,12 +78,39 @@ impl Products<'_> {
                 columns = columns.map(|column| column.wrapping_add(steps.1));
             }
             let width = b.starts.len();
-            for (i, sums) in sums.iter().enumerate().take(a.starts.len() - row) {
-                for (j, &sum) in sums.iter().enumerate().take(width - column) {
-                    self.out[(row + i) * width + column + j] += total::<S>(sum) as f32;
+            let mut totals = [0.0; MOST_SUMS];
+            let flat: &[S::V] = sums.as_flattened();
+            for (sums, totals) in flat.chunks(S::LANES).zip(totals.chunks_mut(S::LANES)) {
+                S::store(totals.as_mut_ptr(), totals_of::<S>(sums));
+            }
+            for (i, totals) in totals.chunks_exact(TILE).enumerate().take(ROWS.min(a.starts.len() - row)) {
+                for (j, total) in totals.iter().enumerate().take(width - column) {
+                    self.out[(row + i) * width + column + j] += total;
                 }
             }
         }
+    }
+}
+
+/// Room for the totals of a tile, in whole vectors.
+const MOST_SUMS: usize = 2 * MOST_LANES;
+
+/// The sums of the numbers of each of at most `LANES` vectors. Pairs of vectors become one of their pairs' sums, and so on.
+#[inline(always)]
+unsafe fn totals_of<S: Simd>(vectors: &[S::V]) -> S::V {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [S::splat(0.0); MOST_LANES];
+        sums[..vectors.len()].copy_from_slice(vectors);
+        let mut count = S::LANES;
+        while count > 1 {
+            for i in 0..count / 2 {
+                let (even, odd) = S::deinterleave(sums[2 * i], sums[2 * i + 1]);
+                sums[i] = S::add(even, odd);
+            }
+            count /= 2;
+        }
+        sums[0]
     }
 }
 
