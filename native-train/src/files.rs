@@ -64,6 +64,9 @@ fn has_picture_extension(path: &Path) -> bool {
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 
+/// How temporary names begin.
+const TEMPORARY: &str = ".yolox-nano-";
+
 /// Writes a file under a temporary name beside its place, then renames it. Missing folders are made.
 ///
 /// # Errors
@@ -76,7 +79,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         // Readable for others as any new file is, not for the owner alone as temporary files are.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.prefix(".yolox-nano-").tempfile_in(folder)?;
+        let mut file = builder.prefix(TEMPORARY).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.persist(path)?;
         Ok(())
@@ -84,9 +87,33 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write().with_context(|| format!("{} cannot be written", path.display()))
 }
 
+/// Removes what [`write_whole`] left in a folder where its process was killed; nobody else may be writing there.
+///
+/// # Errors
+/// Fails where the folder cannot be read or a file cannot be removed.
+pub fn remove_unfinished(folder: &Path) -> Result<()> {
+    for entry in WalkDir::new(folder) {
+        let entry = entry.context("the folder cannot be searched through")?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            std::fs::remove_file(entry.path()).with_context(|| format!("{}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unfinished_files_are_removed_and_others_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, unfinished] = ["a/b.txt", "a/.yolox-nano-x1y2z3"].map(|name| folder.path().join(name));
+        write_whole(&whole, b"x").unwrap();
+        std::fs::write(&unfinished, b"x").unwrap();
+        remove_unfinished(folder.path()).unwrap();
+        assert!(whole.is_file() && !unfinished.exists());
+    }
 
     #[test]
     fn folders_are_searched_in_order_and_other_files_counted() {

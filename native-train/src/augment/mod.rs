@@ -23,7 +23,7 @@ use crate::train::Object;
 
 /// How much training pictures are changed. The default is the reference recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Augmentation {
     /// Probability of four pictures in one.
     pub mosaic: f32,
@@ -66,8 +66,8 @@ impl Augmentation {
         for (name, number, range) in [
             ("mosaic", self.mosaic, 0.0..=1.0),
             ("flip", self.flip, 0.0..=1.0),
-            ("mosaic_scale", smallest, 0.05..=20.0),
-            ("mosaic_scale", largest, smallest..=20.0),
+            ("mosaic-scale", smallest, 0.05..=20.0),
+            ("mosaic-scale", largest, smallest..=20.0),
             ("degrees", self.degrees, 0.0..=180.0),
             ("translate", self.translate, 0.0..=1.0),
             ("shear", self.shear, 0.0..=40.0),
@@ -247,7 +247,7 @@ mod tests {
         assert!(Augmentation::default().check().is_ok());
         for (wrong, name) in [
             (Augmentation { flip: 1.5, ..Augmentation::default() }, "flip"),
-            (Augmentation { mosaic_scale: [1.0, 0.5], ..Augmentation::default() }, "mosaic_scale"),
+            (Augmentation { mosaic_scale: [1.0, 0.5], ..Augmentation::default() }, "mosaic-scale"),
             (Augmentation { hsv: [0.0, f32::NAN, 0.0], ..Augmentation::default() }, "saturation"),
         ] {
             let error = wrong.check().unwrap_err().to_string();

@@ -31,7 +31,7 @@ use crate::train::trainer::{Ending, Trainer};
   yolox-nano train --train VOC2007:train --val VOC2007:val --time-budget 150m --size 320
       as well as 150 minutes allow
   yolox-nano train --resume runs/baseline
-      go on after Ctrl-C, a crash or a power cut; with --epochs 400, until there are 400 in all
+      go on after Ctrl-C or a crash; with --epochs 400, until there are 400 in all
   yolox-nano train --config runs/baseline/config.toml --seed 1 --out runs/second
       the same again, but for the seed
 
@@ -45,8 +45,8 @@ pub struct Args {
     /// The folder of the run, which must be new [default: runs/VARIANT].
     #[arg(long, value_name = "FOLDER", help_heading = "Run")]
     out: Option<PathBuf>,
-    /// Go on with a run. Its settings stay; only --epochs, --time-budget, --eval-every, --checkpoint-every and --threads
-    /// can be given anew.
+    /// Go on with a run. Its settings stay; only --epochs, --time-budget, --eval-every, --checkpoint-every, --threads
+    /// and --cache can be given anew.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["config", "out"], help_heading = "Run")]
     resume: Option<PathBuf>,
     /// Train nothing: write the first batches as the network would see them, with their boxes, to this folder.
@@ -59,7 +59,7 @@ pub struct Args {
 /// Batches that `--dry-run-augment` writes.
 const DRY_RUN_BATCHES: usize = 3;
 /// Settings that may change when a run goes on: the others would make it another run.
-const RESUMABLE: [&str; 5] = ["epochs", "time-budget", "eval-every", "checkpoint-every", "threads"];
+const RESUMABLE: [&str; 6] = ["epochs", "time-budget", "eval-every", "checkpoint-every", "threads", "cache"];
 
 /// # Errors
 /// Fails where settings, data or weights do not fit, the run's folder cannot be written, or training diverges.
@@ -126,14 +126,11 @@ fn native(graph: &Graph) -> Result<Box<dyn Engine>> {
 
 /// The settings of a new run.
 fn settings(args: &Args) -> Result<Settings> {
-    let mut layers = Vec::new();
-    if let Some(path) = &args.config {
-        let name = || format!("the configuration file {}", path.display());
-        let table: toml::Table = fs::read_to_string(path).with_context(name)?.parse().with_context(name)?;
-        layers.push(table);
-    }
-    layers.push(args.flags.given()?);
-    Settings::from_layers(&layers)
+    let flags = args.flags.given()?;
+    let Some(path) = &args.config else { return Settings::from_layers(&[flags]) };
+    let name = || format!("the configuration file {}", path.display());
+    let file: toml::Table = fs::read_to_string(path).with_context(name)?.parse().with_context(name)?;
+    Settings::from_layers(&[file, flags]).with_context(|| format!("{}, with the flags", name()))
 }
 
 fn resumed(folder: &Path, flags: &Flags) -> Result<Run> {

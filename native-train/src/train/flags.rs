@@ -103,6 +103,9 @@ pub struct Flags {
     /// Number of threads [default: all cores].
     #[arg(long, value_name = "N", help_heading = "Run")]
     threads: Option<usize>,
+    /// Memory for decoded pictures, which spares decoding them in every epoch [default: 2048].
+    #[arg(long, value_name = "MIB", help_heading = "Run")]
+    cache: Option<usize>,
 }
 
 impl Flags {
@@ -135,7 +138,7 @@ mod tests {
     const ALL: &str = "--train a:train --train b/c:val --val a:val --classes cat,dog --skip-difficult --variant final \
         --init w.safetensors --freeze backbone --size 320 --multi-scale 256:384 --epochs 7 --batch 8 --accumulate 2 \
         --lr 0.02 --weight-decay 0.1 --warmup-epochs 1.5 --no-mosaic-epochs 2 --ema-decay 0.99 --center-radius 2.5 \
-        --seed 5 --overfit 16 --eval-every 2 --checkpoint-every 3 --threads 2";
+        --seed 5 --overfit 16 --eval-every 2 --checkpoint-every 3 --threads 2 --cache 100";
 
     const FILE: &str = r#"
         train = ["a:train", "b/c:val"]
@@ -161,6 +164,7 @@ mod tests {
         eval-every = 2
         checkpoint-every = 3
         threads = 2
+        cache = 100
     "#;
 
     #[test]

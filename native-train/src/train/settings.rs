@@ -83,6 +83,8 @@ pub struct Settings {
     pub checkpoint_every: f64,
     /// Number of threads; all cores where there is none.
     pub threads: Option<usize>,
+    /// Memory for decoded pictures in MiB.
+    pub cache: usize,
     /// How pictures are changed.
     pub augmentation: Augmentation,
 }
@@ -114,6 +116,7 @@ impl Default for Settings {
             eval_every: None,
             checkpoint_every: 10.0,
             threads: None,
+            cache: 2048,
             augmentation: Augmentation::default(),
         }
     }
@@ -126,10 +129,8 @@ impl Settings {
             overfit: Some(pictures),
             batch: pictures.min(8),
             epochs: 400,
-            lr: Some(0.01),
+            lr: Some(0.02),
             weight_decay: 0.0,
-            warmup_epochs: Some(5.0),
-            no_mosaic_epochs: Some(40.0),
             ema_decay: Some(0.98),
             eval_every: Some(20.0),
             augmentation: Augmentation { mosaic: 0.0, hsv: [0.0; 3], flip: 0.0, ..Augmentation::default() },
@@ -182,6 +183,7 @@ impl Settings {
         ensure!(self.accumulate == 1 || self.batch > 1, "--accumulate needs a --batch of 2 or more");
         ensure!(self.overfit != Some(0), "--overfit must be at least 1");
         ensure!(self.threads.is_none_or(|threads| (1..=1024).contains(&threads)), "--threads must be 1 to 1024");
+        ensure!(self.cache <= usize::MAX >> 20, "--cache {} is more than any memory", self.cache);
         let not_negative = [
             ("weight-decay", Some(self.weight_decay)),
             ("warmup-epochs", self.warmup_epochs),
@@ -281,9 +283,9 @@ mod tests {
 
     #[test]
     fn overfitting_has_defaults_of_its_own_that_can_be_changed() {
-        let settings = read("overfit = 16\nlr = 0.02").unwrap();
+        let settings = read("overfit = 16\nlr = 0.05").unwrap();
         assert_eq!((settings.augmentation.mosaic, settings.augmentation.flip, settings.batch), (0.0, 0.0, 8));
-        assert_eq!(settings.learning_rate(), 0.02);
+        assert_eq!(settings.learning_rate(), 0.05);
     }
 
     #[test]

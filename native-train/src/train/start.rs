@@ -7,7 +7,6 @@ use anyhow::{Result, ensure};
 use sha2::{Digest, Sha256};
 use shared_model::{Graph, ParameterLayout, Variant};
 
-use super::Engine;
 use super::checkpoint::{Checkpoint, Progress};
 use super::init::{self, Initial};
 use super::run_folder::{Facts, RunFolder, git_revision};
@@ -16,8 +15,13 @@ use super::timeline::Timeline;
 use super::trainer::Parts;
 use super::validation::Validation;
 use super::warnings::warnings;
+use super::{Engine, Sgd};
 use crate::data::TrainingSet;
+use crate::files::remove_unfinished;
 use crate::table::grouped;
+
+/// Flaws of the data that do no harm and are shown one by one.
+const FLAWS_SHOWN: usize = 5;
 
 /// Makes the engine that computes a network.
 pub type MakeEngine = dyn Fn(&Graph) -> Result<Box<dyn Engine>>;
@@ -120,7 +124,10 @@ pub fn new_run(settings: Settings, out: Option<&Path>, engine: &MakeEngine) -> R
     let mut engine = engine(&prepared.graph())?;
     let initial = init::initial(&settings, prepared.variant, &prepared.set, engine.as_mut())?;
     let Initial { parameters, origin, transferred } = initial;
-    // Only now, that nothing else can go wrong with data and weights.
+    // Refuses names to freeze that there are not.
+    let velocity = vec![0.0; prepared.layout.len];
+    let optimizer = Sgd::new(&prepared.layout, settings.weight_decay as f32, &settings.freeze, velocity)?;
+    // Only now, that nothing else can go wrong with settings, data and weights.
     let folder = RunFolder::create(out, &settings.variant)?;
     folder.write_config(&settings, &prepared.facts)?;
 
@@ -138,8 +145,7 @@ pub fn new_run(settings: Settings, out: Option<&Path>, engine: &MakeEngine) -> R
         settings,
     };
     let parts = prepared.parts(&progress.settings, engine, folder, origin)?;
-    let velocity = vec![0.0; parameters.len()];
-    let checkpoint = Checkpoint { progress, ema: parameters.clone(), parameters, velocity };
+    let checkpoint = Checkpoint { progress, ema: parameters.clone(), parameters, velocity: optimizer.velocity };
     Ok(Run { parts, checkpoint, transferred })
 }
 
@@ -191,6 +197,7 @@ pub fn resumed_run(
         root.display(),
         folder.last_raw_weights().display()
     );
+    remove_unfinished(root)?;
     folder.write_config(&progress.settings, &prepared.facts)?;
     let engine = engine(&prepared.graph())?;
     let parts = prepared.parts(&progress.settings, engine, folder, progress.origin.clone())?;
@@ -262,11 +269,11 @@ impl Run {
             lines.push(format!("going on after step {iteration} of {}", timeline.iterations));
         }
         lines.extend(self.transferred.clone());
-        let problems = self.parts.set.warnings.len();
-        if problems > 0 {
-            lines.push(format!(
-                "warning: the labels have {problems} flaws that do no harm: yolox-nano check-data shows them"
-            ));
+        let flaws = &self.parts.set.warnings;
+        lines.extend(flaws.iter().take(FLAWS_SHOWN).map(|flaw| format!("warning: {flaw}")));
+        if flaws.len() > FLAWS_SHOWN {
+            let more = flaws.len() - FLAWS_SHOWN;
+            lines.push(format!("warning: {more} more flaws of the data, which yolox-nano check-data shows"));
         }
         lines.extend(warnings(settings, facts, timeline).into_iter().map(|warning| format!("warning: {warning}")));
         lines

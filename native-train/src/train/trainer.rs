@@ -30,8 +30,8 @@ use crate::data::TrainingSet;
 
 /// Batches that are prepared ahead.
 const PREFETCH: usize = 4;
-/// Memory for decoded pictures.
-const CACHE_BYTES: usize = 1 << 30;
+/// A thread prepares the batches for so many that compute the network, which takes at least ten times as long.
+const COMPUTING_PER_LOADING: usize = 4;
 /// A loss that has not fallen below this part of its first value has hardly fallen.
 const STUCK: f64 = 0.7;
 /// AP50 at which pictures count as learned by heart; per cent.
@@ -214,7 +214,11 @@ impl Trainer {
         let mut update = vec![0.0; self.parts.layout.len];
         let mut of_batch = vec![0.0; self.parts.layout.len];
         for _ in 0..settings.accumulate {
-            let labelled = loader.next().context("the batches came to an end before training did")??;
+            let batch = loader.next().context("the batches came to an end before training did")?;
+            let labelled = match batch {
+                Ok(labelled) => labelled,
+                Err(error) => return Err(self.stop_before_step(error)),
+            };
             let mut head = |output: &HeadOutput| {
                 let (losses, gradient) = loss(output, &labelled.objects, &loss_settings);
                 ensure!(losses.total.is_finite(), Diverged("the network's output".into()));
@@ -258,9 +262,9 @@ impl Trainer {
         let settings = &self.progress.settings;
         let loader = LoaderSettings {
             seed: settings.seed,
-            threads: self.parts.facts.threads,
+            threads: self.parts.facts.threads.div_ceil(COMPUTING_PER_LOADING),
             prefetch: PREFETCH,
-            cache_bytes: CACHE_BYTES,
+            cache_bytes: settings.cache << 20,
         };
         let first = self.progress.iteration * settings.accumulate;
         Loader::start(Arc::clone(&self.parts.set), settings.augmentation.clone(), loader, first, batch)

@@ -1,5 +1,6 @@
 //! The charts of a run as SVG.
 
+use plotters::chart::SeriesLabelPosition;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -13,6 +14,13 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Points of a curve: more cannot be told apart.
 const POINTS: usize = 400;
 const FONT: &str = "sans-serif";
+
+/// What a chart is called, what it runs over, and where its curves leave room for their names.
+struct Frame<'a> {
+    title: &'a str,
+    x_label: &'a str,
+    legend: SeriesLabelPosition,
+}
 
 /// A curve.
 struct Line<'a> {
@@ -51,17 +59,24 @@ pub(super) fn training(records: &[Record]) -> Result<String, DrawError> {
     svg((900, 1000), |root| {
         let (top, rest) = root.split_vertically(440);
         let (middle, bottom) = rest.split_vertically(220);
-        chart(&top, "loss", "epoch", &losses)?;
-        chart(&middle, "learning rate", "epoch", &lr)?;
-        chart(&bottom, "validation, per cent", "epoch", &ap)
+        let frame = |title, legend| Frame { title, x_label: "epoch", legend };
+        chart(&top, &frame("loss", SeriesLabelPosition::UpperRight), &losses)?;
+        chart(&middle, &frame("learning rate", SeriesLabelPosition::UpperRight), &lr)?;
+        chart(&bottom, &frame("validation, per cent", SeriesLabelPosition::UpperLeft), &ap)
     })
 }
 
 /// Precision over recall at IoU .50, of each class.
 pub(super) fn precision_recall<'a>(classes: &[(&'a str, Curve)]) -> Result<String, DrawError> {
-    let line = |(name, curve): &(&'a str, Curve)| Line { name, points: thinned(&curve.points().collect::<Vec<_>>()) };
+    let line = |(name, curve): &(&'a str, Curve)| {
+        // Before the first object is found, there is nothing to be precise about.
+        let points: Vec<_> = curve.points().filter(|&(recall, _)| recall > 0.0).collect();
+        Line { name, points: thinned(&points) }
+    };
     let lines: Vec<Line<'a>> = classes.iter().map(line).collect();
-    svg((900, 700), |root| chart(root, "precision over recall, IoU .50", "recall", &lines))
+    let legend = SeriesLabelPosition::LowerLeft;
+    let frame = Frame { title: "precision over recall, IoU .50", x_label: "recall", legend };
+    svg((900, 700), |root| chart(root, &frame, &lines))
 }
 
 /// A square for each pair of classes, darker where more of the annotated class were detected as the other.
@@ -86,7 +101,8 @@ pub(super) fn confusion(confusion: &Confusion) -> Result<String, DrawError> {
                 let colour = if row == column { BLUE.mix(share) } else { RED.mix(share) };
                 root.draw(&Rectangle::new([(x, y), (x + CELL - 1, y + CELL - 1)], colour.filled()))?;
                 if count > 0 {
-                    root.draw(&Text::new(count.to_string(), (x + 4, y + 11), text(12)))?;
+                    let ink = if share > 0.5 { &WHITE } else { &BLACK };
+                    root.draw(&Text::new(count.to_string(), (x + 4, y + 11), (FONT, 12).into_font().color(ink)))?;
                 }
             }
         }
@@ -105,28 +121,24 @@ fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<(), DrawError>) 
     Ok(text)
 }
 
-fn chart(area: &Area<'_>, title: &str, x_label: &str, lines: &[Line<'_>]) -> Result<(), DrawError> {
+fn chart(area: &Area<'_>, frame: &Frame<'_>, lines: &[Line<'_>]) -> Result<(), DrawError> {
     let points = || lines.iter().flat_map(|line| &line.points);
     // An axis needs some length, even before there is anything to show.
     let end = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(0.0, f64::max).max(1e-6);
     let mut chart = ChartBuilder::on(area)
-        .caption(title, (FONT, 18))
+        .caption(frame.title, (FONT, 18))
         .margin(10)
         .x_label_area_size(36)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..end(|point| point.0), 0.0..1.05 * end(|point| point.1))?;
-    chart.configure_mesh().x_desc(x_label).light_line_style(WHITE).draw()?;
+    chart.configure_mesh().x_desc(frame.x_label).light_line_style(WHITE).draw()?;
     for (i, line) in lines.iter().enumerate() {
         let colour = Palette99::pick(i).to_rgba();
         let drawn = chart.draw_series(LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)))?;
         drawn.label(line.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
     }
     let legend = &mut chart.configure_series_labels();
-    legend
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.3))
-        .position(SeriesLabelPosition::UpperRight)
-        .draw()?;
+    legend.background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).position(frame.legend.clone()).draw()?;
     Ok(())
 }
 

@@ -77,7 +77,7 @@ impl Trainer {
     }
 
     /// Writes the checkpoint and the newest weights.
-    pub(super) fn save(&mut self) -> Result<()> {
+    pub(super) fn save(&self) -> Result<()> {
         let checkpoint = Checkpoint {
             progress: self.progress.clone(),
             parameters: self.parameters.clone(),
@@ -86,6 +86,17 @@ impl Trainer {
         };
         checkpoint.write(&self.parts.folder.checkpoint())?;
         self.write_weights(Kept::Last)
+    }
+
+    /// Saves what was reached before a step whose pictures cannot be read, and says how to go on.
+    pub(super) fn stop_before_step(&self, error: anyhow::Error) -> anyhow::Error {
+        let command = self.parts.folder.resume_command();
+        let step = self.progress.iteration + 1;
+        match self.save() {
+            Ok(()) => error
+                .context(format!("training stopped before step {step}; mend the data and go on with\n  {command}\n")),
+            Err(failed) => error.context(format!("training stopped before step {step}, and was not saved: {failed:#}")),
+        }
     }
 
     pub(super) fn write_weights(&self, kept: Kept) -> Result<()> {

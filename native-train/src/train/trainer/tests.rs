@@ -168,6 +168,29 @@ fn a_process_that_was_killed_after_its_checkpoint_goes_on_from_there() {
 }
 
 #[test]
+fn a_picture_that_breaks_in_the_middle_costs_nothing_but_a_resume() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
+    let more = "cache = 0\n[augmentation]\nmosaic = 0.0";
+    start(&voc, more, &whole).train().unwrap();
+
+    let mut trainer = start(&voc, more, &broken);
+    let picture =
+        trainer.parts.set.items[trainer.parts.plan.batch(4, &trainer.progress.timeline).pictures[0].1].picture.clone();
+    let bytes = std::fs::read(&picture).unwrap();
+    std::fs::write(&picture, &bytes[..bytes.len() / 2]).unwrap();
+    let error = format!("{:#}", trainer.train().unwrap_err());
+    for part in [picture.to_str().unwrap(), "cut short", "train --resume"] {
+        assert!(error.contains(part), "{error} lacks {part}");
+    }
+    std::fs::write(&picture, &bytes).unwrap();
+    resume(&broken, "").unwrap().train().unwrap();
+    assert_eq!(checkpoint(&broken), checkpoint(&whole));
+    assert_eq!(records(&broken), records(&whole));
+}
+
+#[test]
 fn the_mean_reaches_the_weight_file_and_differs_from_the_raw_weights() {
     let (voc, _) = rectangles();
     let folder = tempfile::tempdir().unwrap();
