@@ -39,8 +39,9 @@ struct Start {
 impl Start {
     fn new(golden: &Arrays) -> Self {
         let layout = ParameterLayout::new(&Variant::named("baseline").unwrap().graph(CLASSES));
-        let parameters =
+        let mut parameters: Vec<f32> =
             layout.entries.iter().flat_map(|(p, _)| golden[&format!("param.{}", p.name)].1.clone()).collect();
+        break_tie(&layout, &mut parameters);
         let (shape, pixels) = &golden["input_bgr"];
         let batch = Batch { pixels: pixels.clone(), pictures: shape[0], height: shape[2], width: shape[3] };
         let (shape, targets) = &golden["targets_cls_cxcywh"];
@@ -68,6 +69,20 @@ impl Start {
         engine.step(&self.batch, &mut head, &mut update).unwrap();
         (losses, update)
     }
+}
+
+/// Moves one weight by 1e-5, 0.1 % of itself and less than 1e-6 of the network's output.
+///
+/// In the first picture two values under the spatial pyramid pooling's squares (channel 4 of dark5.1.conv1, row 1, column
+/// 5 and row 3, column 1) lie 2.3e-6 apart, 0.8937034 and 0.8937057 in double precision. Which of them gets the gradient
+/// moves everything in front by up to 6e-3, and the golden run's rounding let the lesser one win: PyTorch in double
+/// precision, and in single precision on another machine, differ from the golden gradients there just as exact arithmetic
+/// does, and agree with all of them (to 3e-4) once the tie falls as in the golden run, which this weight sees to.
+fn break_tie(layout: &ParameterLayout, parameters: &mut [f32]) {
+    let name = "backbone.backbone.dark5.1.conv1.conv.weight";
+    let (parameter, place) = layout.entries.iter().find(|(parameter, _)| parameter.name == name).unwrap();
+    let (channel, input) = (4, 121);
+    parameters[place.start + channel * parameter.shape[1] + input] += 1e-5;
 }
 
 /// The golden losses are the parts of the total, the IoU's with its weight of 5; `num_fg` is per object.
@@ -146,8 +161,9 @@ fn current_release() {
     check_summary(&start, &mut engine, settings, &release_2022);
 }
 
-/// Losses, and of every gradient its sum and Euclidean norm. As a sum may be about 0, its error is measured against the
-/// norm: an error of the gradient of 1e-3 may move the sum by more than that, by up to the root of its length.
+/// Losses, and of every gradient its sum and Euclidean norm. The norm's error is relative; the sum's is measured against the
+/// sum of absolute values, as most of a gradient's sum cancels out (what is in front of batch normalisation has sums of
+/// about 0).
 fn check_summary(start: &Start, engine: &mut dyn Engine, settings: LossSettings, golden: &Arrays) {
     let (losses, update) = start.step(engine, settings);
     check_losses(&losses, golden);
@@ -156,9 +172,10 @@ fn check_summary(start: &Start, engine: &mut dyn Engine, settings: LossSettings,
         let expected = &golden[&format!("grad.{}", parameter.name)].1;
         let [sum, length] = [f64::from(expected[0]), f64::from(expected[1])];
         let found = &update[place.clone()];
-        let found_sum: f64 = found.iter().copied().map(f64::from).sum();
-        let error = f64::max((found_sum - sum).abs(), (norm(found.iter().copied()) - length).abs());
-        errors.push((error / length, parameter.name.as_str()));
+        let sum_of = |of: fn(f64) -> f64| found.iter().map(|&value| of(f64::from(value))).sum::<f64>();
+        let sum_error = (sum_of(|value| value) - sum).abs() / sum_of(f64::abs);
+        let norm_error = (norm(found.iter().copied()) - length).abs() / length;
+        errors.push((f64::max(sum_error, norm_error), parameter.name.as_str()));
     }
     check_errors("sum and norm", errors);
 }

@@ -6,7 +6,7 @@
 use super::norm::total;
 use super::padded::Padded;
 use super::parallel::with_scratch;
-use super::simd::{Instructions, Kernel, MOST_LANES, Simd, load_up_to};
+use super::simd::{Instructions, Kernel, MOST_LANES, Simd};
 
 /// A convolution's shape.
 #[derive(Clone, Copy)]
@@ -98,6 +98,8 @@ impl Channels<'_> {
             unsafe {
                 padded.copy::<S, K, STRIDE>(x, self.scratch, width);
                 for first in (0..K).step_by(AT_ONCE) {
+                    // The last ones may be computed a second time.
+                    let first = first.min(K - AT_ONCE);
                     rows::<S, K, STRIDE, AT_ONCE>(padded, self.scratch, gradient, width / STRIDE, first, out);
                 }
             }
@@ -120,26 +122,44 @@ unsafe fn rows<S: Simd, const K: usize, const STRIDE: usize, const AT_ONCE: usiz
     // multiplied with zeros or numbers of the plane.
     unsafe {
         let mut sums = [[S::splat(0.0); K]; AT_ONCE];
+        let whole = width / S::LANES * S::LANES;
         for (y, gradient) in gradient.chunks_exact(width).enumerate() {
-            for at in (0..width).step_by(S::LANES) {
-                let g = load_up_to::<S>(gradient.as_ptr().add(at), width - at);
-                for (i, sums) in sums.iter_mut().enumerate() {
-                    if first + i < K {
-                        let from = x.as_ptr().add((y * STRIDE + first + i) * row + at);
-                        for (dx, sum) in sums.iter_mut().enumerate() {
-                            let offset = if STRIDE == 1 { dx } else { dx % 2 * odd + dx / 2 };
-                            *sum = S::mul_add(g, S::load(from.add(offset)), *sum);
-                        }
-                    }
-                }
+            let from = x.as_ptr().add((y * STRIDE + first) * row);
+            for at in (0..whole).step_by(S::LANES) {
+                let g = S::load(gradient.as_ptr().add(at));
+                sums = step::<S, K, STRIDE, AT_ONCE>(sums, g, from.add(at), row, odd);
+            }
+            if whole < width {
+                let g = S::load_first(gradient.as_ptr().add(whole), width - whole);
+                sums = step::<S, K, STRIDE, AT_ONCE>(sums, g, from.add(whole), row, odd);
             }
         }
-        for (i, sums) in sums.iter().enumerate().take(K - first) {
+        for (i, sums) in sums.iter().enumerate() {
             for (dx, &sum) in sums.iter().enumerate() {
                 out[(first + i) * K + dx] = total::<S>(sum) as f32;
             }
         }
     }
+}
+
+/// Adds the products of one vector of the gradient. Sums come and go by
+/// value: behind a reference, compilers leave them in memory.
+#[inline(always)]
+unsafe fn step<S: Simd, const K: usize, const STRIDE: usize, const AT_ONCE: usize>(
+    mut sums: [[S::V; K]; AT_ONCE],
+    g: S::V,
+    from: *const f32,
+    row: usize,
+    odd: usize,
+) -> [[S::V; K]; AT_ONCE] {
+    for i in 0..AT_ONCE {
+        for dx in 0..K {
+            let offset = if STRIDE == 1 { dx } else { dx % 2 * odd + dx / 2 };
+            // SAFETY: the caller's.
+            unsafe { sums[i][dx] = S::mul_add(g, S::load(from.add(i * row + offset)), sums[i][dx]) };
+        }
+    }
+    sums
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 //! `out[r][c] += sum over p of a[r][p] * b[c][p]`. A tile of rows by columns stays in registers, one vector of partial sums
 //! for each pair; every vector of pixels of `a` and `b` is loaded once for the whole tile.
 
-use super::norm::total;
-use super::simd::{Instructions, Kernel, Simd, load_up_to};
+use super::simd::{Instructions, Kernel, MOST_LANES, Simd, load_up_to};
 
 /// Numbers that planes' pixels are taken from: stretches at equal distances.
 #[derive(Clone, Copy)]
@@ -67,40 +66,78 @@ impl Products<'_> {
         // SAFETY: inside the numbers, as was checked; no number beyond a stretch is touched.
         unsafe {
             let mut sums = [[S::splat(0.0); TILE]; ROWS];
+            let whole = len / S::LANES * S::LANES;
             for _ in 0..count {
-                let mut at = 0;
-                while at + S::LANES <= len {
-                    let mut y = [S::splat(0.0); TILE];
-                    for (y, column) in y.iter_mut().zip(&columns) {
-                        *y = S::load(column.add(at));
-                    }
-                    for (sums, row) in sums.iter_mut().zip(&rows) {
-                        let x = S::load(row.add(at));
-                        for n in 0..TILE {
-                            sums[n] = S::mul_add(x, y[n], sums[n]);
-                        }
-                    }
-                    at += S::LANES;
+                for at in (0..whole).step_by(S::LANES) {
+                    sums = step::<S, ROWS, TILE>(sums, &rows, &columns, at, S::LANES);
                 }
-                if at < len {
-                    for (sums, row) in sums.iter_mut().zip(&rows) {
-                        let x = load_up_to::<S>(row.add(at), len - at);
-                        for (sum, column) in sums.iter_mut().zip(&columns) {
-                            *sum = S::mul_add(x, load_up_to::<S>(column.add(at), len - at), *sum);
-                        }
-                    }
+                if whole < len {
+                    sums = step::<S, ROWS, TILE>(sums, &rows, &columns, whole, len - whole);
                 }
                 rows = rows.map(|row| row.wrapping_add(steps.0));
                 columns = columns.map(|column| column.wrapping_add(steps.1));
             }
             let width = b.starts.len();
-            for (i, sums) in sums.iter().enumerate().take(a.starts.len() - row) {
-                for (j, &sum) in sums.iter().enumerate().take(width - column) {
-                    self.out[(row + i) * width + column + j] += total::<S>(sum) as f32;
+            let mut totals = [0.0; MOST_SUMS];
+            let flat: &[S::V] = sums.as_flattened();
+            for (sums, totals) in flat.chunks(S::LANES).zip(totals.chunks_mut(S::LANES)) {
+                S::store(totals.as_mut_ptr(), totals_of::<S>(sums));
+            }
+            for (i, totals) in totals.chunks_exact(TILE).enumerate().take(ROWS.min(a.starts.len() - row)) {
+                for (j, total) in totals.iter().enumerate().take(width - column) {
+                    self.out[(row + i) * width + column + j] += total;
                 }
             }
         }
     }
+}
+
+/// Room for the totals of a tile, in whole vectors.
+const MOST_SUMS: usize = 2 * MOST_LANES;
+
+/// The sums of the numbers of each of at most `LANES` vectors. Pairs of vectors become one of their pairs' sums, and so on.
+#[inline(always)]
+unsafe fn totals_of<S: Simd>(vectors: &[S::V]) -> S::V {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [S::splat(0.0); MOST_LANES];
+        sums[..vectors.len()].copy_from_slice(vectors);
+        let mut count = S::LANES;
+        while count > 1 {
+            for i in 0..count / 2 {
+                let (even, odd) = S::deinterleave(sums[2 * i], sums[2 * i + 1]);
+                sums[i] = S::add(even, odd);
+            }
+            count /= 2;
+        }
+        sums[0]
+    }
+}
+
+/// Adds the products of one vector of every row and column: those at `at`, of `count` numbers. Sums come and go by value:
+/// behind a reference, compilers leave them in memory.
+#[inline(always)]
+unsafe fn step<S: Simd, const ROWS: usize, const TILE: usize>(
+    mut sums: [[S::V; TILE]; ROWS],
+    rows: &[*const f32; ROWS],
+    columns: &[*const f32; TILE],
+    at: usize,
+    count: usize,
+) -> [[S::V; TILE]; ROWS] {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut y = [S::splat(0.0); TILE];
+        for n in 0..TILE {
+            y[n] = load_up_to::<S>(columns[n].add(at), count);
+        }
+        for r in 0..ROWS {
+            let x = load_up_to::<S>(rows[r].add(at), count);
+            for n in 0..TILE {
+                sums[r][n] = S::mul_add(x, y[n], sums[r][n]);
+            }
+        }
+    }
+    sums
 }
 
 #[cfg(test)]

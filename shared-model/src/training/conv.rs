@@ -15,7 +15,7 @@ use crate::kernels::norm::{activation_gradient, affine_gradient, moments, normal
 use crate::kernels::parallel::Team;
 use crate::kernels::pointwise::pointwise;
 use crate::kernels::products::{Planes, Stretches, add_products};
-use crate::kernels::simd::Instructions;
+use crate::kernels::simd::{Instructions, MOST_LANES};
 use crate::kernels::stem::{StemWeights, stem};
 use crate::kernels::stem_gradient::stem_gradient;
 use crate::layout::ParameterLayout;
@@ -78,8 +78,8 @@ pub(super) enum Mode {
 /// Planes of fewer pixels are summed up over all pictures at once: each alone is too short for a tile of products.
 const SMALL: usize = 1024;
 
-/// Pixels whose products are summed up at once: those of all channels stay in a core's own cache.
-const STRETCH: usize = 1024;
+/// Numbers of all channels of input and output whose products are summed up at once: they stay in a core's own cache.
+const STRETCH: usize = 1 << 17;
 
 /// Rows of a weight matrix that are one task.
 const TASK_ROWS: usize = 8;
@@ -281,9 +281,12 @@ impl ConvLayer {
     /// Adds one picture's share to the gradient `out` (channels x inputs).
     fn add_pointwise(&self, gradient: &[f32], x: &[f32], plane: usize, out: &mut [f32]) {
         let starts = |channels: usize, at: usize| (0..channels).map(|c| c * plane + at).collect::<Vec<_>>();
-        for at in (0..plane).step_by(STRETCH) {
+        let parts = (plane * (self.channels + self.inputs)).div_ceil(STRETCH);
+        // In whole vectors, so that those of the next part begin where cache lines do.
+        let len = plane.div_ceil(parts).next_multiple_of(MOST_LANES);
+        for at in (0..plane).step_by(len) {
             let (rows, columns) = (starts(self.channels, at), starts(self.inputs, at));
-            let stretches = Stretches { count: 1, len: STRETCH.min(plane - at), steps: (0, 0) };
+            let stretches = Stretches { count: 1, len: len.min(plane - at), steps: (0, 0) };
             let rows = Planes { numbers: gradient, starts: &rows };
             let columns = Planes { numbers: x, starts: &columns };
             add_products(Instructions::best(), rows, columns, stretches, out);
