@@ -50,6 +50,7 @@ enum Command {
     CheckData(commands::check_data::Args),
     Bench(commands::bench::Args),
     Train(Box<commands::train::Args>),
+    Publish(commands::publish::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
 }
@@ -89,6 +90,7 @@ fn run(command: &Command) -> Result<Outcome> {
         Command::Eval(args) => commands::eval::run(args, &mut out),
         Command::CheckData(args) => commands::check_data::run(args, &mut out),
         Command::Bench(args) => commands::bench::run(args, &mut out),
+        Command::Publish(args) => commands::publish::run(args, &mut out),
         Command::Train(args) => commands::train::run(args, &mut out),
         Command::Import(args) => commands::import::run(args, &mut out),
         Command::Export(args) => commands::export::run(args, &mut out),

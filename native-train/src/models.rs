@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use shared_model::{Manifest, ManifestEntry, Weights};
 
+use crate::files::write_whole;
+
 /// Where the manifest lies below the folders that are searched.
 const MANIFEST: &str = "models/manifest.json";
 
@@ -51,6 +53,26 @@ impl Models {
         let read = || -> Result<Manifest> { Ok(Manifest::from_json(&std::fs::read_to_string(path)?)?) };
         let manifest = read().with_context(|| path.display().to_string())?;
         Ok(Self { folder: path.parent().unwrap_or(Path::new("")).into(), manifest })
+    }
+
+    /// Where the manifest and its files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Puts an entry into the manifest, in place of one of the same name, and writes the manifest.
+    ///
+    /// # Errors
+    /// Fails, naming the file, where it cannot be written.
+    pub fn put(&mut self, entry: ManifestEntry) -> Result<()> {
+        match self.manifest.models.iter_mut().find(|other| other.name == entry.name) {
+            Some(place) => *place = entry,
+            None => self.manifest.models.push(entry),
+        }
+        let mut text = serde_json::to_string_pretty(&self.manifest)?;
+        text.push('\n');
+        let name = Path::new(MANIFEST).file_name().unwrap_or_default();
+        write_whole(&self.folder.join(name), text.as_bytes())
     }
 
     /// Reads an entry's weight file, and checks that it is the one the manifest describes.

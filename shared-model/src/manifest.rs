@@ -40,6 +40,9 @@ pub struct ManifestEntry {
     pub input_size: usize,
     /// Data that the weights were trained on.
     pub trained_on: String,
+    /// How they were trained, in a few words, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
     /// Where the weights come from.
     pub source: String,
     /// Licence of the weights (SPDX identifier).

@@ -7,6 +7,7 @@ pub mod detect;
 pub mod eval;
 pub mod export;
 pub mod import;
+pub mod publish;
 pub mod train;
 pub mod variants;
 

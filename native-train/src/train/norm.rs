@@ -1,14 +1,24 @@
 //! Batch normalisation for weights that have lost it: files for inference hold convolutions it was multiplied into.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
 use shared_model::graph::{BN_EPS, NormState};
 use shared_model::{Graph, Metadata, ParameterLayout, WeightTensor, Weights, WeightsError};
 
 use super::{Batch, Engine};
 
-/// The same network with batch normalisation that does nothing but add the bias: weight 1, mean 0, variance
+/// Norm of every output channel's kernel at the initialisation of PyTorch, which learning rates are made for: the root of
+/// its number of values times their variance, `1 / (3 * values)`.
+const KERNEL_NORM: f64 = 0.577_350_269_189_625_8;
+
+/// The same network with batch normalisation that does nothing but scale back and add the bias: mean 0, variance
 /// `1 - eps`. As it is, training would start from another function, as it normalises by the batch's statistics: give it
 /// the data's first ([`recreate_norm`]). Weights that have batch normalisation stay as they are.
+///
+/// Kernels get the norm that they have when training starts from random numbers. In front of a normalisation their scale
+/// changes nothing but how fast they learn, by the square: folded ones of the first layer, which reads numbers up to 255,
+/// are so small that any usual learning rate would destroy them.
 ///
 /// # Errors
 /// Fails where the tensors are not those of the variant.
@@ -21,11 +31,13 @@ pub fn unfolded(weights: &Weights) -> Result<Weights, WeightsError> {
     let mut tensors = weights.tensors.clone();
     for layer in &graph.layers {
         let parameters = graph.layer_parameters(layer, NormState::Separate);
+        let has_norm = parameters.iter().any(|parameter| !parameter.trainable);
+        let gains = if has_norm { normalise_kernels(&layer.parameter_names().0, &mut tensors) } else { Vec::new() };
         for parameter in parameters.into_iter().filter(|parameter| !weights.tensors.contains_key(&parameter.name)) {
             let field = parameter.name.rsplit('.').next().unwrap_or_default();
             let values = match field {
                 "bias" => tensors.remove(&layer.parameter_names().1).map(|bias| bias.values).unwrap_or_default(),
-                "weight" => vec![1.0; layer.channels],
+                "weight" => gains.clone(),
                 "running_var" => vec![1.0 - BN_EPS; layer.channels],
                 _ => vec![0.0; layer.channels],
             };
@@ -34,6 +46,23 @@ pub fn unfolded(weights: &Weights) -> Result<Weights, WeightsError> {
     }
     let metadata = Metadata { norm: NormState::Separate, ..weights.metadata.clone() };
     Ok(Weights { metadata, tensors })
+}
+
+/// Gives every output channel's kernel [`KERNEL_NORM`]; returns what its sums must be multiplied with to be as before.
+/// Channels without a kernel stay so.
+fn normalise_kernels(names: &[String], tensors: &mut BTreeMap<String, WeightTensor>) -> Vec<f32> {
+    let mut gains = Vec::new();
+    for name in names {
+        let Some(tensor) = tensors.get_mut(name) else { continue };
+        let size = tensor.shape[1..].iter().product::<usize>().max(1);
+        for kernel in tensor.values.chunks_exact_mut(size) {
+            let norm = kernel.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+            let gain = if norm > 0.0 { (norm / KERNEL_NORM) as f32 } else { 1.0 };
+            kernel.iter_mut().for_each(|value| *value /= gain);
+            gains.push(gain);
+        }
+    }
+    gains
 }
 
 /// Makes the running statistics those of `batches` and changes weight and bias of every batch normalisation so that the
@@ -180,6 +209,12 @@ mod tests {
         unfolded.check(&folded.graph().unwrap()).unwrap();
         assert_same(&unfolded.folded().unwrap(), &folded);
         assert_eq!(super::unfolded(&weights()).unwrap(), weights());
+        for (name, tensor) in unfolded.tensors.iter().filter(|(name, _)| name.ends_with("conv.weight")) {
+            for kernel in tensor.values.chunks_exact(tensor.shape[1..].iter().product()) {
+                let norm = kernel.iter().map(|value| value * value).sum::<f32>().sqrt();
+                assert!((norm - KERNEL_NORM as f32).abs() < 1e-4, "{name}: {norm}");
+            }
+        }
     }
 
     #[test]

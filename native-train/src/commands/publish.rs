@@ -1,0 +1,172 @@
+//! `yolox-nano publish`: trained weights into models/, where the command line and the page find them.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use shared_model::{Detector, ManifestEntry, Metadata, Precision, Weights, cost};
+
+use crate::Outcome;
+use crate::data::voc::VocFolder;
+use crate::eval::{MAX_IOU, MIN_SCORE, Report, detect_all};
+use crate::files::write_whole;
+use crate::models::{self, Models};
+use crate::progress::Progress;
+
+/// Score trained weights on VOC2007 test and put them into models/, in half precision, with an entry in the manifest.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  yolox-nano publish runs/final/weights/best.safetensors --name final-voc --data VOC2007
+
+What is scored is the file that is published, after rounding to half precision. Of the training, folders' names are left out.
+An entry of the same name is replaced. Afterwards `--weights NAME` works in every command, and the page offers it.")]
+pub struct Args {
+    /// The weights, as `yolox-nano train` writes them.
+    #[arg(value_name = "FILE")]
+    weights: PathBuf,
+    /// Short name: letters, digits and hyphens.
+    #[arg(long, value_parser = name)]
+    name: String,
+    /// VOC2007, as a folder in the layout of Pascal VOC.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The list of pictures: ImageSets/Main/SPLIT.txt.
+    #[arg(long, default_value = "test")]
+    split: String,
+    /// Licence of the weights (SPDX identifier).
+    #[arg(long, default_value = "Apache-2.0")]
+    licence: String,
+    /// Data that the weights were trained on [default: what they say about their training].
+    #[arg(long, value_name = "TEXT")]
+    trained_on: Option<String>,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !text.is_empty() && text.chars().all(fits) {
+        Ok(text.into())
+    } else {
+        Err("lower-case letters, digits and hyphens are possible".into())
+    }
+}
+
+/// # Errors
+/// Fails where weights or data set cannot be read, half precision does not hold the weights, or a file cannot be written.
+pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
+    let path = args.weights.display();
+    let folder = VocFolder::open(&args.data)?;
+    let names = folder.split(&args.split)?;
+    let mut published = Models::find()?;
+    let mut weights = models::load(args.weights.to_str())?.weights;
+    without_folders(&mut weights.metadata);
+    let trained_on = match &args.trained_on {
+        Some(text) => text.clone(),
+        None => trained_on(&weights.metadata)
+            .with_context(|| format!("{path} does not say what it was trained on: say it with --trained-on"))?,
+    };
+    let bytes = weights.to_bytes(Precision::Half)?;
+    let weights = Weights::from_bytes(&bytes).with_context(|| format!("{path} in half precision"))?;
+
+    let truth = names.iter().map(|name| folder.objects(name)).collect::<Result<Vec<_>>>()?;
+    let pictures: Vec<PathBuf> = names.iter().map(|name| folder.picture(name)).collect();
+    let progress = Progress::new(names.len(), "images");
+    let found = detect_all(&Detector::new(&weights)?, &pictures, MIN_SCORE, MAX_IOU, &|| progress.step());
+    progress.finish();
+    let report = Report::new(&truth, &found?, &weights.metadata.class_names)?;
+
+    let metadata = &weights.metadata;
+    let size = metadata.input_size;
+    let cost = cost(&weights.graph()?, size, size);
+    let hundredths = |figure: f64| (figure * 100.0).round() / 100.0;
+    let entry = ManifestEntry {
+        name: args.name.clone(),
+        file: format!("{}.safetensors", args.name),
+        variant: metadata.variant.clone(),
+        classes: metadata.class_names.len(),
+        sha256: models::sha256(&bytes),
+        bytes: bytes.len() as u64,
+        parameters: cost.parameters,
+        gflops: (cost.gflops * 1e4).round() / 1e4,
+        input_size: size,
+        trained_on,
+        recipe: recipe(metadata),
+        source: metadata.source.clone(),
+        licence: args.licence.clone(),
+        voc2007_ap50: Some(hundredths(report.mean.ap50_11)),
+        voc2007_ap: Some(hundredths(report.mean.ap_11)),
+        voc2007_images: Some(report.images),
+    };
+    writeln!(out, "{}", report.table())?;
+    // The file first: a manifest never names one that is not there.
+    write_whole(&published.folder().join(&entry.file), &bytes)?;
+    published.put(entry)?;
+    writeln!(out, "{} is in {}", args.name, published.folder().display())?;
+    Ok(Outcome::Complete)
+}
+
+/// Leaves nothing but the last part of every path that the weights' description of their training holds: what folders the
+/// machine had is nobody's business.
+fn without_folders(metadata: &mut Metadata) {
+    let last = |path: &str| path.rsplit('/').next().unwrap_or(path).to_string();
+    let words = metadata.source.split(' ').map(|word| if word.starts_with('/') { last(word) } else { word.into() });
+    metadata.source = words.collect::<Vec<_>>().join(" ");
+    if let Some(training) = &mut metadata.training {
+        shorten(training, &last);
+    }
+}
+
+fn shorten(value: &mut Value, last: &dyn Fn(&str) -> String) {
+    match value {
+        Value::String(text) if text.contains('/') => *text = last(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| shorten(value, last)),
+        Value::Object(values) => values.values_mut().for_each(|value| shorten(value, last)),
+        _ => {}
+    }
+}
+
+/// The training sets, and how many pictures they have.
+fn trained_on(metadata: &Metadata) -> Option<String> {
+    let training = metadata.training.as_ref()?;
+    let sets: Vec<&str> = training["recipe"]["train"].as_array()?.iter().filter_map(Value::as_str).collect();
+    Some(format!("{} ({} pictures)", sets.join(", "), training["facts"]["train_pictures"].as_u64()?))
+}
+
+/// The settings that matter most.
+fn recipe(metadata: &Metadata) -> Option<String> {
+    let training = metadata.training.as_ref()?;
+    let recipe = &training["recipe"];
+    let start = recipe["init"].as_str().map_or("from scratch".into(), |from| format!("from {from}"));
+    let epochs = training["epochs"].as_f64()?;
+    let (size, batch) = (recipe["size"].as_u64()?, training["facts"]["effective_batch"].as_u64()?);
+    let lr = training["facts"]["learning_rate"].as_f64()?;
+    Some(format!("{start}, {epochs:.1} epochs, {size} px, batch {batch}, learning rate {lr}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared_model::{VARIANTS, Weights};
+
+    use super::*;
+
+    #[test]
+    fn descriptions_name_no_folders() {
+        let mut metadata = Weights::random(&VARIANTS[0], 20, 0).metadata;
+        metadata.source =
+            "trained by yolox-nano 0.1.0 on /data/voc/VOC2012:train (5 pictures), from random, seed 0".into();
+        metadata.training = Some(json!({
+            "recipe": { "train": ["/data/voc/VOC2012:train"], "init": "/w/coco.safetensors", "size": 416 },
+            "facts": { "train_pictures": 5, "effective_batch": 16, "learning_rate": 0.001 },
+            "epochs": 4.0,
+        }));
+        without_folders(&mut metadata);
+        assert_eq!(metadata.source, "trained by yolox-nano 0.1.0 on VOC2012:train (5 pictures), from random, seed 0");
+        assert!(!metadata.training.as_ref().unwrap().to_string().contains('/'));
+        assert_eq!(trained_on(&metadata).unwrap(), "VOC2012:train (5 pictures)");
+        assert_eq!(
+            recipe(&metadata).unwrap(),
+            "from coco.safetensors, 4.0 epochs, 416 px, batch 16, learning rate 0.001"
+        );
+    }
+}
