@@ -36,12 +36,19 @@ pub fn draw_marks(picture: &mut RgbImage, marks: &[Mark]) {
     let side = picture.width().min(picture.height()) as f32;
     let style =
         Style { font, scale: PxScale::from((side / 28.0).clamp(13.0, 60.0)), line: (side / 200.0).max(2.0) as i32 };
+    // An untrained network's boxes can be larger than integers.
+    let far = 4.0 * picture.width().max(picture.height()) as f32;
+    let near = |mark: &Mark| {
+        let [x1, y1, x2, y2] =
+            [mark.bbox.x1, mark.bbox.y1, mark.bbox.x2, mark.bbox.y2].map(|value| value.clamp(-far, far));
+        BBox { x1, y1, x2, y2 }
+    };
     for mark in marks {
-        outline(picture, mark.bbox, style.line, colour(mark.class));
+        outline(picture, near(mark), style.line, colour(mark.class));
     }
     // Labels last, so that no line crosses one.
     for mark in marks {
-        label(picture, &style, mark.bbox, &mark.text, colour(mark.class));
+        label(picture, &style, near(mark), &mark.text, colour(mark.class));
     }
 }
 
@@ -110,7 +117,8 @@ mod tests {
         let mut picture = RgbImage::new(40, 30);
         let bbox = BBox { x1: 0.0, y1: 0.0, x2: 40.0, y2: 30.0 };
         let tiny = BBox { x1: 39.0, y1: 29.0, x2: 39.2, y2: 29.1 };
-        let detections = [bbox, tiny].map(|bbox| Detection { class: 0, score: 0.5, bbox });
+        let huge = BBox { x1: f32::MIN, y1: 3e9, x2: f32::INFINITY, y2: f32::MAX };
+        let detections = [bbox, tiny, huge].map(|bbox| Detection { class: 0, score: 0.5, bbox });
         draw(&mut picture, &detections, &["a class with a very long name".into()]);
         assert_eq!(*picture.get_pixel(0, 29), colour(0));
     }

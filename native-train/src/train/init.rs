@@ -1,11 +1,12 @@
 //! The weights that a training begins with.
 
 use anyhow::{Context, Result, ensure};
-use shared_model::{ColourOrder, Graph, NormState, ParameterLayout, Variant, Weights};
+use shared_model::{ColourOrder, NormState, ParameterLayout, Variant, Weights};
 
 use super::loader::plain_batch;
 use super::settings::Settings;
-use super::{Engine, recreate_norm, transfer, unfolded};
+use super::start::MakeEngine;
+use super::{Batch, Engine, observe_norm, recreate_norm, transfer, unfolded};
 use crate::data::TrainingSet;
 use crate::models;
 
@@ -26,11 +27,17 @@ pub struct Initial {
 }
 
 /// Random weights, with what fits of the weights to start from. Where those have batch normalisation folded into them, it
-/// is re-created from the statistics of some training pictures.
+/// is re-created first, from the statistics of some training pictures. `engine` computes the network that is trained.
 ///
 /// # Errors
 /// Fails where those weights cannot be read or the device fails.
-pub fn initial(settings: &Settings, variant: &Variant, set: &TrainingSet, engine: &mut dyn Engine) -> Result<Initial> {
+pub fn initial(
+    settings: &Settings,
+    variant: &Variant,
+    set: &TrainingSet,
+    make_engine: &MakeEngine,
+    engine: &mut dyn Engine,
+) -> Result<Initial> {
     let graph = variant.graph(set.class_names.len());
     let layout = ParameterLayout::new(&graph);
     let mut random = Weights::random(variant, set.class_names.len(), settings.seed);
@@ -38,32 +45,45 @@ pub fn initial(settings: &Settings, variant: &Variant, set: &TrainingSet, engine
     let Some(name) = &settings.init else {
         return Ok(Initial { parameters: layout.flatten(&random), origin: random.metadata.source, transferred: None });
     };
-    let from = models::load(Some(name)).context("--init")?.weights;
+    let mut from = models::load(Some(name)).context("--init")?.weights;
     ensure!(
         from.metadata.colour_order == ColourOrder::Bgr,
         "--init {name}: these weights take pictures in the order red, green, blue, which is not trained here"
     );
-    let (weights, report) = transfer(&random, &unfolded(&from)?).with_context(|| format!("--init {name}"))?;
-    let mut parameters = layout.flatten(&weights);
-    let mut transferred = report.to_string();
+    let mut notes = String::new();
     if from.metadata.norm == NormState::Folded {
-        transferred += &recreate(engine, &graph, &mut parameters, set, settings.size)?;
+        // In the network that they were trained in: in another one, layers that have no counterpart there would give
+        // their statistics to those behind them.
+        let graph = from.graph()?;
+        let layout = ParameterLayout::new(&graph);
+        from = unfolded(&from).with_context(|| format!("--init {name}"))?;
+        let mut parameters = layout.flatten(&from);
+        let batches = calibration(set, settings.size)?;
+        recreate_norm(make_engine(&graph)?.as_mut(), &graph, &mut parameters, &batches)?;
+        from = layout.weights(&parameters, from.metadata);
+        notes += &format!("\n  batch normalisation re-created from {} training pictures", pictures(&batches));
     }
-    Ok(Initial { parameters, origin: format!("{name} ({})", from.metadata.variant), transferred: Some(transferred) })
+    let (weights, report) = transfer(&random, &from).with_context(|| format!("--init {name}"))?;
+    let mut parameters = layout.flatten(&weights);
+    if from.metadata.variant != variant.name {
+        let batches = calibration(set, settings.size)?;
+        observe_norm(engine, &graph, &mut parameters, &batches)?;
+        notes += &format!("\n  statistics of batch normalisation from {} training pictures", pictures(&batches));
+    }
+    Ok(Initial {
+        parameters,
+        origin: format!("{name} ({})", from.metadata.variant),
+        transferred: Some(format!("{report}{notes}")),
+    })
 }
 
-/// Re-creates batch normalisation from pictures all over the training set; says so.
-fn recreate(
-    engine: &mut dyn Engine,
-    graph: &Graph,
-    parameters: &mut [f32],
-    set: &TrainingSet,
-    size: usize,
-) -> Result<String> {
+/// Pictures all over the training set, as they are.
+fn calibration(set: &TrainingSet, size: usize) -> Result<Vec<Batch>> {
     let count = set.items.len().min(CALIBRATION_PICTURES);
     let pictures: Vec<usize> = (0..count).map(|i| i * set.items.len() / count).collect();
-    let batch = |pictures: &[usize]| Ok(plain_batch(set, pictures, size)?.batch);
-    let batches = pictures.chunks(CALIBRATION_BATCH).map(batch).collect::<Result<Vec<_>>>()?;
-    recreate_norm(engine, graph, parameters, &batches)?;
-    Ok(format!("\n  batch normalisation re-created from {count} training pictures"))
+    pictures.chunks(CALIBRATION_BATCH).map(|pictures| Ok(plain_batch(set, pictures, size)?.batch)).collect()
+}
+
+fn pictures(batches: &[Batch]) -> usize {
+    batches.iter().map(|batch| batch.pictures).sum()
 }

@@ -39,7 +39,7 @@ pub use ema::Ema;
 pub use engine::{Batch, Engine, HeadOutput};
 pub use loss::{LossSettings, Losses, loss};
 pub use native::NativeEngine;
-pub use norm::{recreate_norm, unfolded};
+pub use norm::{observe_norm, recreate_norm, unfolded};
 pub use optimizer::Sgd;
 pub use sample::{LabelledBatch, Object};
 pub use schedule::Schedule;

@@ -69,72 +69,80 @@ fn normalise_kernels(names: &[String], tensors: &mut BTreeMap<String, WeightTens
 /// network computes what it did: from then on, normalising by a batch's statistics hardly changes it. A channel whose
 /// variance is about 0 gets a small weight, no great one, thanks to the variance's epsilon.
 ///
-/// `parameters` is laid out as `layout`, the layout of `graph`, which is `engine`'s network.
+/// `parameters` is laid out as the [`ParameterLayout`] of `graph`, which is `engine`'s network.
 ///
 /// # Errors
 /// Fails where there is no batch, or the device fails.
 pub fn recreate_norm(engine: &mut dyn Engine, graph: &Graph, parameters: &mut [f32], batches: &[Batch]) -> Result<()> {
-    let layout = ParameterLayout::new(graph);
-    let place =
-        |name: &str| layout.entries.iter().find(|(parameter, _)| parameter.name == name).map(|(_, p)| p.clone());
-    let norms: Vec<Norm> = graph
-        .layers
-        .iter()
-        .filter_map(|layer| {
-            let field = |field: &str| Some(place(&format!("{}.bn.{field}", layer.name))?.start);
-            Some(Norm {
-                channels: layer.channels,
-                weight: field("weight")?,
-                bias: field("bias")?,
-                mean: field("running_mean")?,
-                variance: field("running_var")?,
-            })
-        })
-        .collect();
-
-    engine.load(parameters)?;
-    // Over all pictures: mean and mean square, from which the variance follows.
-    let pictures: usize = batches.iter().map(|batch| batch.pictures).sum();
-    ensure!(pictures > 0, "batch normalisation cannot be re-created without pictures");
-    let mut moments = vec![0.0f64; layout.len];
-    let mut of_batch = vec![0.0f32; layout.len];
-    for batch in batches {
-        engine.observe(batch, &mut of_batch)?;
-        let share = batch.pictures as f64 / pictures as f64;
-        for norm in &norms {
-            for channel in 0..norm.channels {
-                let (mean, variance) = (norm.mean + channel, norm.variance + channel);
-                let (m, v) = (f64::from(of_batch[mean]), f64::from(of_batch[variance]));
-                moments[mean] += share * m;
-                moments[variance] += share * (v + m * m);
-            }
-        }
-    }
-    for norm in &norms {
-        for channel in 0..norm.channels {
-            let at = |field: usize| field + channel;
-            let mean = moments[at(norm.mean)];
-            let variance = (moments[at(norm.variance)] - mean * mean).max(0.0);
-            let eps = f64::from(BN_EPS);
-            let old = |field: usize| f64::from(parameters[at(field)]);
-            let gain = old(norm.weight) / (old(norm.variance) + eps).sqrt();
-            let bias = old(norm.bias) + gain * (mean - old(norm.mean));
-            parameters[at(norm.weight)] = (gain * (variance + eps).sqrt()) as f32;
-            parameters[at(norm.bias)] = bias as f32;
-            parameters[at(norm.mean)] = mean as f32;
-            parameters[at(norm.variance)] = variance as f32;
-        }
+    let before = parameters.to_vec();
+    observe_norm(engine, graph, parameters, batches)?;
+    for channel in channels(graph) {
+        let value = |place: usize| f64::from(before[place]);
+        let deviation = |values: &[f32]| (f64::from(values[channel.variance]) + f64::from(BN_EPS)).sqrt();
+        let gain = value(channel.weight) / deviation(&before);
+        let moved = f64::from(parameters[channel.mean]) - value(channel.mean);
+        parameters[channel.weight] = (gain * deviation(parameters)) as f32;
+        parameters[channel.bias] = (value(channel.bias) + gain * moved) as f32;
     }
     Ok(())
 }
 
-/// Where the fields of a batch normalisation begin in the array of all parameters.
-struct Norm {
-    channels: usize,
+/// Makes the running statistics those of `batches`, through a network that normalises by each batch's own, as in training.
+///
+/// `parameters` is laid out as the [`ParameterLayout`] of `graph`, which is `engine`'s network.
+///
+/// # Errors
+/// Fails where there is no batch, or the device fails.
+pub fn observe_norm(engine: &mut dyn Engine, graph: &Graph, parameters: &mut [f32], batches: &[Batch]) -> Result<()> {
+    let pictures: usize = batches.iter().map(|batch| batch.pictures).sum();
+    ensure!(pictures > 0, "statistics of batch normalisation cannot be taken without pictures");
+    engine.load(parameters)?;
+    let channels = channels(graph);
+    // Mean and mean square over all pictures, from which the variance follows.
+    let mut moments = vec![(0.0f64, 0.0f64); channels.len()];
+    let mut of_batch = vec![0.0f32; parameters.len()];
+    for batch in batches {
+        engine.observe(batch, &mut of_batch)?;
+        let share = batch.pictures as f64 / pictures as f64;
+        for (channel, (mean, square)) in channels.iter().zip(&mut moments) {
+            let (m, v) = (f64::from(of_batch[channel.mean]), f64::from(of_batch[channel.variance]));
+            *mean += share * m;
+            *square += share * (v + m * m);
+        }
+    }
+    for (channel, (mean, square)) in channels.iter().zip(moments) {
+        parameters[channel.mean] = mean as f32;
+        parameters[channel.variance] = (square - mean * mean).max(0.0) as f32;
+    }
+    Ok(())
+}
+
+/// Where the values of a channel's batch normalisation lie in the array of all parameters.
+struct Channel {
     weight: usize,
     bias: usize,
     mean: usize,
     variance: usize,
+}
+
+/// All channels that are normalised.
+fn channels(graph: &Graph) -> Vec<Channel> {
+    let layout = ParameterLayout::new(graph);
+    let place = |name: String| layout.entries.iter().find(|(entry, _)| entry.name == name).map(|(_, at)| at.start);
+    let mut all = Vec::new();
+    for layer in &graph.layers {
+        let [weight, bias, mean, variance] =
+            ["weight", "bias", "running_mean", "running_var"].map(|field| place(format!("{}.bn.{field}", layer.name)));
+        if let (Some(weight), Some(bias), Some(mean), Some(variance)) = (weight, bias, mean, variance) {
+            all.extend((0..layer.channels).map(|channel| Channel {
+                weight: weight + channel,
+                bias: bias + channel,
+                mean: mean + channel,
+                variance: variance + channel,
+            }));
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -247,10 +255,14 @@ mod tests {
         let mut engine = Fake { layout: layout.clone(), batches: 0 };
         assert!(recreate_norm(&mut engine, &graph, &mut parameters.clone(), &[]).is_err());
         recreate_norm(&mut engine, &graph, &mut parameters, &[Batch { pictures: 1, ..Batch::default() }]).unwrap();
-        let after = layout.weights(&parameters, start.metadata);
-        let weight = &after.tensors["head.stems.0.bn.weight"].values;
-        assert!((weight[0] - BN_EPS.sqrt()).abs() < 1e-5 && (weight[1] - 2.001f32.sqrt()).abs() < 1e-5, "{weight:?}");
+        let after = layout.weights(&parameters, start.metadata.clone());
+        let weight = |weights: &Weights| weights.tensors["head.stems.0.bn.weight"].values.clone();
+        for (channel, variance) in [0.0, 2.0].into_iter().enumerate() {
+            let expected = weight(&start)[channel] * f32::sqrt(variance + BN_EPS);
+            assert!((weight(&after)[channel] - expected).abs() < 1e-5, "channel {channel}: {expected} expected");
+        }
     }
+
     /// Smooth pictures of 64 x 64 pixels, no two alike.
     fn pictures(count: usize) -> Batch {
         let side = 64;

@@ -119,10 +119,10 @@ impl Prepared {
 ///
 /// # Errors
 /// Fails where data or weights cannot be read, do not fit each other, or the folder is used already.
-pub fn new_run(settings: Settings, out: Option<&Path>, engine: &MakeEngine) -> Result<Run> {
+pub fn new_run(settings: Settings, out: Option<&Path>, make_engine: &MakeEngine) -> Result<Run> {
     let prepared = Prepared::new(&settings, None)?;
-    let mut engine = engine(&prepared.graph())?;
-    let initial = init::initial(&settings, prepared.variant, &prepared.set, engine.as_mut())?;
+    let mut engine = make_engine(&prepared.graph())?;
+    let initial = init::initial(&settings, prepared.variant, &prepared.set, make_engine, engine.as_mut())?;
     let Initial { parameters, origin, transferred } = initial;
     // Refuses names to freeze that there are not.
     let velocity = vec![0.0; prepared.layout.len];

@@ -152,11 +152,11 @@ unsafe fn step<S: Simd, const K: usize, const STRIDE: usize, const AT_ONCE: usiz
     row: usize,
     odd: usize,
 ) -> [[S::V; K]; AT_ONCE] {
-    for i in 0..AT_ONCE {
-        for dx in 0..K {
+    for (i, sums) in sums.iter_mut().enumerate() {
+        for (dx, sum) in sums.iter_mut().enumerate() {
             let offset = if STRIDE == 1 { dx } else { dx % 2 * odd + dx / 2 };
             // SAFETY: the caller's.
-            unsafe { sums[i][dx] = S::mul_add(g, S::load(from.add(i * row + offset)), sums[i][dx]) };
+            unsafe { *sum = S::mul_add(g, S::load(from.add(i * row + offset)), *sum) };
         }
     }
     sums

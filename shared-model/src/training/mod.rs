@@ -104,7 +104,11 @@ impl Training {
 
     fn run(&mut self, pixels: &[f32], height: usize, width: usize, mode: Mode) -> Result<Vec<f32>> {
         let multiple = |side: usize| side > 0 && side.is_multiple_of(SIZE_MULTIPLE);
-        if !multiple(height) || !multiple(width) || pixels.is_empty() || pixels.len() % (3 * height * width) != 0 {
+        if !multiple(height)
+            || !multiple(width)
+            || pixels.is_empty()
+            || !pixels.len().is_multiple_of(3 * height * width)
+        {
             bail!(
                 "training takes pictures x 3 x height x width numbers with sides in multiples of {SIZE_MULTIPLE}, not {} \
                  numbers for {height} x {width}",
