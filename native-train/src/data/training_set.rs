@@ -47,7 +47,7 @@ pub struct TrainingSet {
 impl TrainingSet {
     /// Reads annotations and the pictures' headers.
     ///
-    /// The classes are `class_names`, else those that occur (see [`class_list::of_names`]). Difficult objects are
+    /// The classes are `class_names`, else those that occur (see [`of_names`](super::class_list::of_names)). Difficult objects are
     /// learned like others, as in the reference recipe, unless `skip_difficult`.
     ///
     /// # Errors

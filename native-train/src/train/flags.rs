@@ -8,7 +8,7 @@ use super::CenterRadius;
 use super::text::{SizeRange, TimeSpan};
 use crate::data::Source;
 
-/// What [`Settings`](super::Settings) can be told on the command line: `None` and empty where it is not. Defaults, which
+/// What [`Settings`](super::settings::Settings) can be told on the command line: `None` and empty where it is not. Defaults, which
 /// depend on each other, and checks are those of the settings.
 #[serde_as]
 #[skip_serializing_none]
