@@ -109,7 +109,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
 /// machine had is nobody's business.
 fn without_folders(metadata: &mut Metadata) {
     let last = |path: &str| path.rsplit('/').next().unwrap_or(path).to_string();
-    let words = metadata.source.split(' ').map(|word| if word.starts_with('/') { last(word) } else { word.into() });
+    let is_path = |word: &str| word.contains('/') && !word.contains("://");
+    let words = metadata.source.split(' ').map(|word| if is_path(word) { last(word) } else { word.into() });
     metadata.source = words.collect::<Vec<_>>().join(" ");
     if let Some(training) = &mut metadata.training {
         shorten(training, &last);
@@ -154,7 +155,7 @@ mod tests {
     fn descriptions_name_no_folders() {
         let mut metadata = Weights::random(&VARIANTS[0], 20, 0).metadata;
         metadata.source =
-            "trained by yolox-nano 0.1.0 on /data/voc/VOC2012:train (5 pictures), from random, seed 0".into();
+            "trained by yolox-nano 0.1.0 on ../voc/VOC2012:train (5 pictures), from random, seed 0".into();
         metadata.training = Some(json!({
             "recipe": { "train": ["/data/voc/VOC2012:train"], "init": "/w/coco.safetensors", "size": 416 },
             "facts": { "train_pictures": 5, "effective_batch": 16, "learning_rate": 0.001 },

@@ -10,6 +10,7 @@ mod bad_files;
 mod browser;
 mod builds;
 mod hosting;
+mod models;
 mod objects;
 mod page;
 mod photo;

@@ -23,6 +23,8 @@ pub struct State {
     pub build: RwSignal<Option<Build>>,
     /// Models side by side, all on the same picture.
     pub panels: RwSignal<Vec<Panel>>,
+    /// Those, and the ones of models that were on show before: chosen again, they are as they were.
+    pub known: RwSignal<Vec<Panel>>,
     /// The picture on show.
     pub picture: RwSignal<Option<Opened>, LocalStorage>,
     /// The picture that is being opened: the one on show stays until this one has proved good.
@@ -164,6 +166,7 @@ impl State {
             worker: RwSignal::new(WorkerState::Starting),
             build: RwSignal::new(None),
             panels: RwSignal::new(Vec::new()),
+            known: RwSignal::new(Vec::new()),
             picture: RwSignal::new_local(None),
             pending: RwSignal::new_local(None),
             suspect: RwSignal::new(None),
@@ -185,6 +188,18 @@ impl State {
     /// Tells the visitor.
     pub fn tell(self, text: impl Into<String>) {
         self.notice.set(Some(Notice { text: text.into(), can_retry: false }));
+    }
+
+    /// Shows a model of the manifest, instead of the ones that are on show.
+    pub fn choose(self, model: &str) {
+        let known = self.known.get_untracked().into_iter().find(|panel| *panel.model.read_untracked() == model);
+        let panel = known.unwrap_or_else(|| {
+            let panel = Panel::new(model.to_owned());
+            self.known.update(|known| known.push(panel));
+            panel
+        });
+        self.highlighted.set(None);
+        self.panels.set(vec![panel]);
     }
 
     /// The URL of a file of the site.

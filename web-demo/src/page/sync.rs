@@ -10,7 +10,7 @@ use shared_model::Manifest;
 use web_sys::Url;
 
 use super::connection::{Connection, WorkerStart};
-use super::state::{Build, Models, Notice, Opened, Panel, Picture, Run, State, WeightsState, WorkerState};
+use super::state::{Build, Models, Notice, Opened, Picture, Run, State, WeightsState, WorkerState};
 use crate::protocol::{ModelFile, Reply, Request};
 
 /// Starts in a row without a sign of life after which another is pointless.
@@ -140,7 +140,7 @@ impl Sync {
     fn receive(self, reply: Reply) {
         let state = self.state;
         let panel_of =
-            |model: &str| state.panels.get_untracked().into_iter().find(|panel| *panel.model.read_untracked() == model);
+            |model: &str| state.known.get_untracked().into_iter().find(|panel| *panel.model.read_untracked() == model);
         match reply {
             Reply::Ready { threads, relaxed_simd } => {
                 self.link().borrow_mut().failed_starts = 0;
@@ -249,7 +249,7 @@ impl Sync {
             state.worker.set(WorkerState::Broken(text));
             return;
         }
-        for panel in state.panels.get_untracked() {
+        for panel in state.known.get_untracked() {
             panel.weights.set(WeightsState::Loading(0));
             panel.cold.set(None);
         }
@@ -271,7 +271,7 @@ pub async fn list_models(state: State) {
     let manifest = text.and_then(|text| Manifest::from_json(&text).map_err(|error| error.to_string()));
     match manifest {
         Ok(manifest) => {
-            state.panels.set(vec![Panel::new(manifest.default.clone())]);
+            state.choose(&manifest.default);
             state.models.set(Models::Listed(Arc::new(manifest)));
         }
         Err(message) => state.models.set(Models::Failed(message)),

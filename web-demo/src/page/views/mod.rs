@@ -1,6 +1,7 @@
 //! What is to be seen, from top to bottom.
 
 mod build;
+mod choice;
 mod cost;
 mod notice;
 mod objects;
@@ -17,6 +18,7 @@ use super::samples::SAMPLES;
 use super::state::{Panel, State};
 use super::sync::{self, Sync};
 use build::BuildSign;
+use choice::Choice;
 use cost::Cost;
 use notice::NoticeBar;
 use objects::Objects;
@@ -51,7 +53,8 @@ pub fn App() -> impl IntoView {
             <NoticeBar/>
             <main class="layout">
                 <Sources/>
-                <For each=move || state.panels.get().into_iter().enumerate() key=|(i, _)| *i let((_, panel))>
+                <Choice/>
+                <For each=move || state.panels.get() key=|panel| panel.model.get_untracked() let(panel)>
                     <PanelView panel/>
                 </For>
                 <Show when=move || state.panels.read().is_empty()>
