@@ -131,7 +131,9 @@ fn chart(area: &Area<'_>, frame: &Frame<'_>, lines: &[Line<'_>]) -> Result<(), D
         .x_label_area_size(36)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..end(|point| point.0), 0.0..1.05 * end(|point| point.1))?;
-    chart.configure_mesh().x_desc(frame.x_label).light_line_style(WHITE).draw()?;
+    // Learning rates are too small for the library's one significant digit.
+    let label = |value: &f64| ((value * 1e7).round() / 1e7).to_string();
+    chart.configure_mesh().x_desc(frame.x_label).y_label_formatter(&label).light_line_style(WHITE).draw()?;
     for (i, line) in lines.iter().enumerate() {
         let colour = Palette99::pick(i).to_rgba();
         let drawn = chart.draw_series(LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)))?;
