@@ -36,13 +36,13 @@ fn every_model_can_be_chosen_and_comes_back_as_it_was() {
         page.wait_for_times().await?;
         let (models, first) = (published(), page.objects().await?);
         for model in &models[1..] {
-            choose(&page, model).await?;
+            choose(page, model).await?;
             page.wait_for_boxes("motorcycle.jpg").await?;
             page.wait_for_times().await?;
             ensure!(page.objects().await?.iter().all(|object| object.score >= 0.3), "{model}");
         }
         let runs = page.runs().await?;
-        choose(&page, &models[0]).await?;
+        choose(page, &models[0]).await?;
         page.wait_for_boxes("motorcycle.jpg").await?;
         ensure!(format!("{:?}", page.objects().await?) == format!("{first:?}"), "the boxes are others than at first");
         ensure!(page.runs().await? == runs, "the network has run again on the same picture");
