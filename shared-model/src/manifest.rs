@@ -18,7 +18,7 @@ pub struct Manifest {
 }
 
 /// A published weight file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ManifestEntry {
     /// Short name, used on the command line and in the page's address.
     pub name: String,

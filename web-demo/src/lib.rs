@@ -6,3 +6,6 @@
 pub mod page;
 pub mod protocol;
 pub mod worker;
+
+#[cfg(feature = "page")]
+rust_i18n::i18n!("locales", fallback = "en");

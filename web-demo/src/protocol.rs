@@ -13,8 +13,18 @@ pub const MIN_SCORE: f32 = 0.01;
 /// From the page to the worker.
 #[derive(Serialize, Deserialize)]
 pub enum Request {
-    /// Get a model's weights ready, beside whatever else there is to do.
-    Load(ModelFile),
+    /// Get a model ready, beside whatever else there is to do.
+    Load {
+        /// The model's name.
+        model: String,
+        /// Where its weights come from.
+        source: Source,
+    },
+    /// Give a model's memory back.
+    Unload {
+        /// The model's name.
+        model: String,
+    },
     /// Decode a picture; later runs are on it.
     Open {
         /// The picture's number, larger than all before.
@@ -30,9 +40,38 @@ pub enum Request {
         /// The model's name.
         model: String,
     },
+    /// Run a loaded model several times on the picture opened last, for the time it takes. Ends early when another
+    /// request arrives.
+    Measure {
+        /// That picture's number.
+        picture: u32,
+        /// The model's name.
+        model: String,
+        /// How often.
+        runs: usize,
+    },
+    /// Time every layer of a loaded model.
+    Profile {
+        /// The model's name.
+        model: String,
+    },
 }
 
-/// Where a model's weights are, and how to know that they arrived whole.
+/// Where a model's weights come from.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum Source {
+    /// The site.
+    Published(ModelFile),
+    /// The visitor's disk.
+    File(#[serde(with = "serde_wasm_bindgen::preserve")] web_sys::Blob),
+    /// Chance: a variant nobody has published weights of takes the same time with any.
+    Random {
+        /// Name of the variant.
+        variant: String,
+    },
+}
+
+/// Where published weights are, and how to know that they arrived whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelFile {
     /// Name in the manifest.
@@ -43,6 +82,19 @@ pub struct ModelFile {
     pub bytes: u64,
     /// SHA-256 in lower-case hexadecimal digits.
     pub sha256: String,
+}
+
+/// What a loaded weight file says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Name of the variant.
+    pub variant: String,
+    /// Its classes, in the order of [`Detection::class`].
+    pub classes: Vec<String>,
+    /// Side in pixels of the square that pictures are fitted into.
+    pub input_size: usize,
+    /// Where the weights come from, in a sentence.
+    pub source: String,
 }
 
 /// From the worker to the page.
@@ -66,8 +118,8 @@ pub enum Reply {
     Loaded {
         /// The model's name.
         model: String,
-        /// Its classes, in the order of [`Detection::class`].
-        classes: Vec<String>,
+        /// What its file says.
+        facts: Facts,
     },
     /// A model's weights cannot be had.
     LoadFailed {
@@ -104,17 +156,26 @@ pub enum Reply {
         timing: Timing,
         /// Whether it was the model's first run in this worker.
         cold: bool,
+        /// WebAssembly memory that the worker has taken so far, in bytes: it never gives any back.
+        memory: u64,
     },
-    /// Further runs on the same picture, for their time alone.
+    /// What [`Request::Measure`] asked for.
     Measured {
         /// The picture's number.
         picture: u32,
         /// The model's name.
         model: String,
-        /// One entry a run.
+        /// One entry a run; fewer than asked for if another request came.
         timings: Vec<Timing>,
         /// WebAssembly memory that the worker has taken so far, in bytes: it never gives any back.
         memory: u64,
+    },
+    /// What [`Request::Profile`] asked for.
+    Profiled {
+        /// The model's name.
+        model: String,
+        /// Milliseconds of every layer, in the order of the graph; 0 for those that are part of another's work.
+        times: Vec<f64>,
     },
     /// A run failed, and the worker lives on.
     RunFailed {

@@ -25,6 +25,12 @@ impl Colour {
         Self { red: channel(0.0), green: channel(8.0), blue: channel(4.0) }
     }
 
+    /// A colour by its parts of 255.
+    pub fn of_bytes(red: u8, green: u8, blue: u8) -> Self {
+        let [red, green, blue] = [red, green, blue].map(|byte| f64::from(byte) / 255.0);
+        Self { red, green, blue }
+    }
+
     /// As CSS writes it.
     pub fn css(self) -> String {
         let byte = |value: f64| (value * 255.0).round() as u8;

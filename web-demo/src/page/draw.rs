@@ -1,10 +1,12 @@
 //! Boxes on a canvas over the picture.
 
-use shared_model::{BBox, Detection};
+use shared_model::BBox;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
 use super::colour::Colour;
+use super::marks::{Mark, Meaning};
+use super::zoom::Zoom;
 
 /// Height of a label in CSS pixels.
 const LABEL: f64 = 20.0;
@@ -14,14 +16,39 @@ const FONT: &str = "600 12.5px system-ui, sans-serif";
 
 /// What is to be seen.
 pub struct Scene<'a> {
-    /// Boxes in order of falling score.
-    pub detections: &'a [Detection],
-    /// Names of the classes.
-    pub classes: &'a [String],
-    /// The box that stands out, by its place in `detections`.
+    /// Boxes, the most important first.
+    pub marks: &'a [Mark],
+    /// The object that stands out, by [`Mark::group`].
     pub highlighted: Option<usize>,
     /// Width and height of the picture in its own pixels.
     pub picture: (u32, u32),
+    /// The part of it that is on show.
+    pub zoom: Zoom,
+}
+
+/// How a line looks.
+struct Line {
+    colour: Colour,
+    /// In CSS pixels.
+    width: f64,
+    /// Lengths of dashes and gaps; none for an unbroken line.
+    dashes: &'static [f64],
+}
+
+impl Meaning {
+    fn line(self) -> Line {
+        let line = |(r, g, b), width, dashes| Line { colour: Colour::of_bytes(r, g, b), width, dashes };
+        match self {
+            Self::Class(class) => Line { colour: Colour::of_class(class), width: 2.0, dashes: &[] },
+            Self::All => line((90, 200, 250), 2.0, &[]),
+            Self::Some => line((255, 220, 60), 2.0, &[12.0, 5.0]),
+            Self::Only => line((255, 150, 40), 4.0, &[]),
+            Self::Missed | Self::Overlooked => line((255, 130, 200), 2.0, &[2.0, 5.0]),
+            Self::Hit => line((90, 220, 120), 3.0, &[]),
+            Self::FalseAlarm => line((255, 115, 90), 3.0, &[8.0, 5.0]),
+            Self::Ignored => line((200, 200, 205), 1.5, &[]),
+        }
+    }
 }
 
 /// Draws the scene over the whole canvas, sharp on any screen.
@@ -33,73 +60,81 @@ pub fn draw(canvas: &HtmlCanvasElement, scene: &Scene) -> Result<(), JsValue> {
     let Some(context) = canvas.get_context("2d")? else { return Ok(()) };
     let context: CanvasRenderingContext2d = context.unchecked_into();
     context.scale(density, density)?;
+    paint(&context, size, scene)
+}
+
+/// Draws the scene into a rectangle of `size` at the context's origin.
+pub fn paint(context: &CanvasRenderingContext2d, size: (f64, f64), scene: &Scene) -> Result<(), JsValue> {
     context.set_font(FONT);
     context.set_text_baseline("middle");
-    let scale = (size.0 / f64::from(scene.picture.0), size.1 / f64::from(scene.picture.1));
-
     // The most important first: the best places for labels are theirs.
-    let others = (0..scene.detections.len()).filter(|&i| Some(i) != scene.highlighted);
+    let is_highlighted = |mark: &&Mark| scene.highlighted.is_some() && mark.group == scene.highlighted;
+    let others = scene.marks.iter().filter(|mark| !is_highlighted(mark));
     let mut taken = Vec::new();
-    let mut marks = Vec::new();
-    for i in scene.highlighted.into_iter().chain(others) {
-        let Detection { class, score, bbox } = scene.detections[i];
-        let name = scene.classes.get(class).map_or("?", String::as_str);
-        let text = format!("{name} {score:.2}");
-        let width = context.measure_text(&text)?.width() + 2.0 * PADDING;
-        let frame = on_screen(bbox, scale);
+    let mut placed = Vec::new();
+    for mark in scene.marks.iter().filter(is_highlighted).chain(others) {
+        let frame = on_screen(mark.bbox, size, scene);
+        if frame.0 > size.0 || frame.1 > size.1 || frame.0 + frame.2 < 0.0 || frame.1 + frame.3 < 0.0 {
+            continue;
+        }
+        let width = context.measure_text(&mark.label)?.width() + 2.0 * PADDING;
         let label = place(frame, width, size, &taken);
         taken.push(label);
-        marks.push((i, frame, label, text));
+        placed.push((mark, frame, label));
     }
     // And last, on top of the others.
-    for (i, frame, label, text) in marks.into_iter().rev() {
-        let is_strong = Some(i) == scene.highlighted;
+    for (mark, frame, label) in placed.into_iter().rev() {
+        let is_strong = is_highlighted(&mark);
         let is_faint = scene.highlighted.is_some() && !is_strong;
         context.set_global_alpha(if is_faint { 0.35 } else { 1.0 });
-        let colour = Colour::of_class(scene.detections[i].class);
-        outline(&context, frame, size, colour, if is_strong { 3.5 } else { 2.0 });
+        let mut line = mark.meaning.line();
+        if is_strong {
+            line.width += 1.5;
+        }
+        outline(context, frame, size, &line)?;
         if is_faint {
             continue;
         }
-        context.set_fill_style_str(&colour.css());
+        context.set_fill_style_str(&line.colour.css());
         context.fill_rect(label.0, label.1, label.2, label.3);
-        context.set_fill_style_str(colour.text());
-        context.fill_text(&text, label.0 + PADDING, label.1 + LABEL / 2.0 + 0.5)?;
+        context.set_fill_style_str(line.colour.text());
+        context.fill_text(&mark.label, label.0 + PADDING, label.1 + LABEL / 2.0 + 0.5)?;
     }
     Ok(())
-}
-
-/// The smallest box at a point of the picture: boxes inside others can be reached.
-pub fn hit(detections: &[Detection], x: f32, y: f32) -> Option<usize> {
-    let holds = |b: &BBox| (b.x1..=b.x2).contains(&x) && (b.y1..=b.y2).contains(&y);
-    let under = detections.iter().enumerate().filter(|(_, detection)| holds(&detection.bbox));
-    under.min_by(|a, b| a.1.bbox.area().total_cmp(&b.1.bbox.area())).map(|(i, _)| i)
 }
 
 /// Left, top, width and height in CSS pixels.
 type Rect = (f64, f64, f64, f64);
 
-fn on_screen(bbox: BBox, (sx, sy): (f64, f64)) -> Rect {
-    let [x1, y1, x2, y2] = [bbox.x1, bbox.y1, bbox.x2, bbox.y2].map(f64::from);
-    (x1 * sx, y1 * sy, (x2 - x1) * sx, (y2 - y1) * sy)
+fn on_screen(bbox: BBox, size: (f64, f64), scene: &Scene) -> Rect {
+    let (width, height) = (f64::from(scene.picture.0), f64::from(scene.picture.1));
+    let Zoom { scale, x, y } = scene.zoom;
+    let across = |pixels: f32| (f64::from(pixels) / width - x) * scale * size.0;
+    let down = |pixels: f32| (f64::from(pixels) / height - y) * scale * size.1;
+    let (left, top) = (across(bbox.x1), down(bbox.y1));
+    (left, top, across(bbox.x2) - left, down(bbox.y2) - top)
 }
 
-fn outline(context: &CanvasRenderingContext2d, frame: Rect, canvas: (f64, f64), colour: Colour, line: f64) {
-    // Whole lines, also where the box ends with the picture.
-    let half = line / 2.0 + 1.0;
+fn outline(context: &CanvasRenderingContext2d, frame: Rect, size: (f64, f64), line: &Line) -> Result<(), JsValue> {
+    // Whole lines, also where the box ends with the picture. Enlarged, a box may end beyond it.
+    let half = line.width / 2.0 + 1.0;
     let within = |from: f64, length: f64, end: f64| {
-        let (start, stop) = (from.max(half), (from + length).min(end - half));
+        let near = |edge: f64, at: f64, to: f64| if (edge - at).abs() < 2.0 * half { to } else { edge };
+        let (start, stop) = (near(from, 0.0, from.max(half)), near(from + length, end, (from + length).min(end - half)));
         (start, (stop - start).max(0.0))
     };
-    let (x, width) = within(frame.0, frame.2, canvas.0);
-    let (y, height) = within(frame.1, frame.3, canvas.1);
+    let (x, width) = within(frame.0, frame.2, size.0);
+    let (y, height) = within(frame.1, frame.3, size.1);
+    let dashes: js_sys::Array = line.dashes.iter().map(|&length| JsValue::from(length)).collect();
+    context.set_line_dash(&dashes)?;
     // A dark rim keeps the line visible on pictures of its own colour.
-    context.set_line_width(line + 2.0);
+    context.set_line_width(line.width + 2.0);
     context.set_stroke_style_str("rgb(0 0 0 / 55%)");
     context.stroke_rect(x, y, width, height);
-    context.set_line_width(line);
-    context.set_stroke_style_str(&colour.css());
+    context.set_line_width(line.width);
+    context.set_stroke_style_str(&line.colour.css());
     context.stroke_rect(x, y, width, height);
+    Ok(())
 }
 
 /// A place for a box's label: on one of its edges, within the canvas, and on no other label if there is such a place.
@@ -124,15 +159,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_box_under_the_pointer_is_hit() {
-        let detection = |x1, x2| Detection { class: 0, score: 0.5, bbox: BBox { x1, y1: 0.0, x2, y2: 10.0 } };
-        let detections = [detection(0.0, 100.0), detection(40.0, 60.0)];
-        assert_eq!(hit(&detections, 50.0, 5.0), Some(1));
-        assert_eq!(hit(&detections, 10.0, 5.0), Some(0));
-        assert_eq!(hit(&detections, 10.0, 11.0), None);
-    }
-
-    #[test]
     fn labels_stay_on_the_canvas_and_off_each_other() {
         let canvas = (200.0, 100.0);
         let first = place((150.0, 50.0, 40.0, 40.0), 80.0, canvas, &[]);
@@ -140,5 +166,28 @@ mod tests {
         let second = place((150.0, 50.0, 40.0, 40.0), 80.0, canvas, &[first]);
         assert!(!overlap(first, second));
         assert_eq!(place((0.0, 0.0, 200.0, 100.0), 80.0, canvas, &[]).1, 0.0);
+    }
+
+    #[test]
+    fn a_box_is_where_the_window_shows_it() {
+        let bbox = BBox { x1: 50.0, y1: 25.0, x2: 100.0, y2: 50.0 };
+        let zoom = Zoom { scale: 2.0, x: 0.25, y: 0.0 };
+        let scene = Scene { marks: &[], highlighted: None, picture: (200, 100), zoom };
+        assert_eq!(on_screen(bbox, (400.0, 200.0), &scene), (0.0, 100.0, 200.0, 100.0));
+    }
+
+    #[test]
+    fn every_meaning_has_a_line_of_its_own() {
+        use Meaning::{All, FalseAlarm, Hit, Ignored, Missed, Only, Some};
+        let lines = |meanings: &[Meaning]| {
+            let look = |meaning: &Meaning| {
+                let line = meaning.line();
+                format!("{} {:?}", line.width, line.dashes)
+            };
+            meanings.iter().map(look).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        // Told apart without colours, too.
+        assert_eq!(lines(&[All, Some, Only, Missed]), 4);
+        assert_eq!(lines(&[Hit, FalseAlarm, Ignored, Missed]), 4);
     }
 }

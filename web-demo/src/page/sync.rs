@@ -1,4 +1,4 @@
-//! Between state and worker: sends what the worker lacks, files what it answers, and replaces it when it dies.
+//! Between state and worker: gives it the jobs that the state calls for, files what it answers, and replaces it when it dies.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -6,25 +6,28 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use shared_model::Manifest;
-use web_sys::Url;
 
 use super::connection::{Connection, WorkerStart};
-use super::state::{Build, Models, Notice, Opened, Picture, Run, State, WeightsState, WorkerState};
-use crate::protocol::{ModelFile, Reply, Request};
+use super::jobs::{Job, Look, Situation};
+use super::language::text;
+use super::panel::{Panel, Run, WeightsState};
+use super::picture::{Opened, Picture};
+use super::state::{Build, Models, Notice, RANDOM, State, WorkerState};
+use super::zoom::Zoom;
+use crate::protocol::{Facts, ModelFile, Reply, Request, Source};
 
 /// Starts in a row without a sign of life after which another is pointless.
 const MAX_FAILED_STARTS: u32 = 2;
 
-/// The worker's side of the state: what this worker has been sent, and what it owes an answer to.
+/// The worker's side of the state: what this worker has been given, and what it is busy with.
 #[derive(Default)]
 struct Link {
     connection: Option<Connection>,
-    models: BTreeSet<String>,
-    opened: Option<u32>,
-    runs: BTreeSet<(u32, String)>,
-    /// Pictures that the worker is busy with.
-    owed: BTreeSet<u32>,
+    /// Models that it has, or is getting.
+    loads: BTreeSet<String>,
+    /// The picture that it holds, with its size once it has been decoded.
+    opened: Option<(u32, Option<(u32, u32)>)>,
+    busy: Option<Job>,
     failed_starts: u32,
 }
 
@@ -41,12 +44,47 @@ impl Sync {
         let sync = Self { link: StoredValue::new_local(Rc::default()), state };
         provide_context(sync);
         sync.connect();
-        Effect::new(move || sync.send_what_is_missing());
+        Effect::new(move || {
+            sync.track();
+            untrack(|| sync.drive());
+        });
     }
 
     /// The handle, in a view.
     pub fn get() -> Self {
         expect_context()
+    }
+
+    /// Times the layers of a variant.
+    pub fn profile(self, variant: &str) {
+        let state = self.state;
+        let is_of = |panel: &Panel| match &*panel.weights.read_untracked() {
+            WeightsState::Ready(facts) => facts.variant == variant,
+            _ => false,
+        };
+        let loaded = state.known.get_untracked().into_iter().find(is_of).map(Panel::name);
+        let manifest = untrack(|| state.manifest());
+        let listed = || manifest?.models.iter().find(|entry| entry.variant == variant).map(|entry| entry.name.clone());
+        let model = loaded.or_else(listed).unwrap_or_else(|| format!("{RANDOM}{variant}"));
+        state.panel_of(&model);
+        state.profile_queue.update(|queue| queue.push(model));
+    }
+
+    /// Lets the visitor's "try again" through to everything that failed.
+    pub fn retry(self) {
+        let state = self.state;
+        state.notice.set(None);
+        for panel in state.panels.get_untracked() {
+            if matches!(&*panel.weights.read_untracked(), WeightsState::Failed(_)) {
+                self.link().borrow_mut().loads.remove(&panel.name());
+                panel.weights.set(WeightsState::Loading(0));
+            }
+        }
+        if matches!(&*state.worker.read_untracked(), WorkerState::Broken(_)) {
+            self.link().borrow_mut().failed_starts = 0;
+            self.connect();
+        }
+        state.suspect.set(None);
     }
 
     fn link(self) -> Rc<RefCell<Link>> {
@@ -63,84 +101,141 @@ impl Sync {
         let replies = move |reply| self.receive(reply);
         match Connection::open(replies) {
             Ok(connection) => link.borrow_mut().connection = Some(connection),
-            Err(_) => self.state.worker.set(WorkerState::Broken("This browser allows the page no worker.".into())),
+            Err(_) => self.state.worker.set(WorkerState::Broken(text!("This browser allows the page no worker."))),
         }
     }
 
-    /// Lets the visitor's "try again" through to everything that failed.
-    pub fn retry(self) {
+    /// Reads what decides about jobs, so that the calling effect runs again when it changes.
+    fn track(self) {
         let state = self.state;
-        state.notice.set(None);
-        for panel in state.panels.get_untracked() {
-            if matches!(&*panel.weights.read_untracked(), WeightsState::Failed(_)) {
-                self.link().borrow_mut().models.remove(&*panel.model.read_untracked());
-                panel.weights.set(WeightsState::Loading(0));
-            }
+        state.worker.track();
+        state.models.track();
+        state.picture.track();
+        state.pending.track();
+        state.gallery.track();
+        state.suspect.track();
+        state.live.track();
+        state.benchmark_queue.track();
+        state.profile_queue.track();
+        for panel in state.panels.get().into_iter().chain(state.known.get()) {
+            panel.weights.track();
+            panel.runs.track();
         }
-        if matches!(&*state.worker.read_untracked(), WorkerState::Broken(_)) {
-            self.link().borrow_mut().failed_starts = 0;
-            self.connect();
-        }
-        state.suspect.set(None);
     }
 
-    /// Compares the state with what the worker has been sent. As an effect, it runs whenever the state changes.
-    fn send_what_is_missing(self) {
-        let state = self.state;
-        let models = state.models.get();
-        let panels = state.panels.get();
-        let suspect = state.suspect.get();
-        let shown = state.picture.get().map(|opened| opened.picture);
-        let wanted = state.pending.get().or(shown).filter(|picture| Some(picture.id) != suspect);
-        let weights: Vec<_> = panels.iter().map(|panel| (panel.model.get(), panel.weights.get())).collect();
-        if state.worker.get() != WorkerState::Ready {
+    /// Gives the worker what it lacks: models at once, and the next job as soon as it is free for it.
+    fn drive(self) {
+        if *self.state.worker.read() != WorkerState::Ready {
             return;
         }
-
         let link = self.link();
         let mut link = link.borrow_mut();
-        let mut requests = Vec::new();
-        if let Some(Picture { id, blob, .. }) = &wanted
-            && link.opened != Some(*id)
-            && panels.iter().any(|panel| panel.run.read_untracked().as_ref().is_none_or(|run| run.picture != *id))
-        {
-            requests.push(Request::Open { picture: *id, blob: blob.clone() });
-            link.opened = Some(*id);
-            link.owed.insert(*id);
-        }
-        if let Models::Listed(manifest) = &models {
-            for (model, _) in &weights {
-                let Some(entry) = manifest.named(model).filter(|_| link.models.insert(model.clone())) else { continue };
-                let url =
-                    state.assets.with_value(|assets| assets.find(&format!("models/{}", entry.file)).map(Into::into));
-                requests.push(Request::Load(ModelFile {
-                    model: model.clone(),
-                    url: url.unwrap_or_default(),
-                    bytes: entry.bytes,
-                    sha256: entry.sha256.clone(),
-                }));
+        let mut requests = self.loads(&mut link);
+        let next = self.situation(&link).next();
+        let is_free = |next: &Job| link.busy.as_ref().is_none_or(|busy| busy.gives_way() && !next.gives_way());
+        if let Some(job) = next.filter(is_free) {
+            requests.extend(self.request(&job));
+            if let Job::Open(picture) = job {
+                link.opened = Some((picture, None));
             }
-        }
-        for (panel, (model, weights)) in panels.iter().zip(weights) {
-            if let Some(id) = wanted.as_ref().map(|picture| picture.id)
-                && matches!(weights, WeightsState::Ready(_))
-                && link.opened == Some(id)
-                && panel.run.read_untracked().as_ref().is_none_or(|run| run.picture != id)
-                && link.runs.insert((id, model.clone()))
-            {
-                requests.push(Request::Run { picture: id, model });
-                link.owed.insert(id);
-            }
+            link.busy = Some(job);
         }
         for request in requests {
             link.connection.iter().for_each(|connection| connection.send(&request));
         }
     }
 
-    fn receive(self, reply: Reply) {
+    /// Requests for models that are called for and that this worker has not been asked for.
+    fn loads(self, link: &mut Link) -> Vec<Request> {
         let state = self.state;
-        let panel_of =
-            |model: &str| state.known.get_untracked().into_iter().find(|panel| *panel.model.read_untracked() == model);
+        let mut wanted: Vec<String> = state.panels.read().iter().map(|panel| panel.name()).collect();
+        wanted.extend(state.benchmark_queue.read().first().cloned());
+        wanted.extend(state.profile_queue.read().first().cloned());
+        let mut requests = Vec::new();
+        for model in wanted {
+            if !link.loads.contains(&model)
+                && let Some(source) = self.source(&model)
+            {
+                link.loads.insert(model.clone());
+                requests.push(Request::Load { model, source });
+            }
+        }
+        requests
+    }
+
+    /// Where a model's weights come from, once that is known.
+    fn source(self, model: &str) -> Option<Source> {
+        let state = self.state;
+        if let Some(variant) = model.strip_prefix(RANDOM) {
+            return Some(Source::Random { variant: variant.into() });
+        }
+        if let Some(blob) = state.own_weights.with_value(|own| own.get(model).cloned()) {
+            return Some(Source::File(blob));
+        }
+        let manifest = state.manifest()?;
+        let entry = manifest.named(model)?;
+        let asset = format!("models/{}", entry.file);
+        let url = state.assets.with_value(|assets| assets.find(&asset).map(Into::into)).unwrap_or_default();
+        let (bytes, sha256) = (entry.bytes, entry.sha256.clone());
+        Some(Source::Published(ModelFile { model: model.into(), url, bytes, sha256 }))
+    }
+
+    fn situation(self, link: &Link) -> Situation {
+        let state = self.state;
+        let shown = state.shown();
+        let pending = state.pending.read().as_ref().map(|picture| picture.id);
+        let suspect = state.suspect.get();
+        let look = |panel: Panel| {
+            let runs = panel.runs.read();
+            let run = shown.and_then(|id| runs.get(&id));
+            Look {
+                model: panel.name(),
+                is_ready: matches!(&*panel.weights.read(), WeightsState::Ready(_)),
+                seen: runs.keys().copied().collect(),
+                is_unmeasured: run.is_some_and(|run| !run.measured),
+            }
+        };
+        let first = |queue: RwSignal<Vec<String>>| queue.read().first().map(|model| state.panel_of(model));
+        let refused = state.refused.read();
+        let gallery = state.gallery.read();
+        let gallery = gallery.iter().map(|picture| picture.id);
+        Situation {
+            wanted: pending.or(shown).filter(|id| Some(*id) != suspect),
+            is_pending: pending.is_some(),
+            opened: link.opened.map(|(picture, _)| picture),
+            panels: state.panels.read().iter().map(|panel| look(*panel)).collect(),
+            gallery: gallery.filter(|id| !refused.contains_key(id) && Some(*id) != suspect).collect(),
+            benchmark: first(state.benchmark_queue).map(|panel| (look(panel), panel.cold.read().is_some())),
+            profile: first(state.profile_queue).map(look),
+            is_live: state.live.get(),
+        }
+    }
+
+    fn request(self, job: &Job) -> Option<Request> {
+        Some(match job.clone() {
+            Job::Open(picture) => Request::Open { picture, blob: self.picture(picture)?.blob },
+            Job::Run { picture, model } => Request::Run { picture, model },
+            Job::Measure { picture, model, runs } => Request::Measure { picture, model, runs },
+            Job::Profile(model) => Request::Profile { model },
+        })
+    }
+
+    /// The picture with this number, wherever the state has it.
+    fn picture(self, id: u32) -> Option<Picture> {
+        let state = self.state;
+        let shown = state.picture.read().as_ref().map(|opened| opened.picture.clone());
+        let mut all = state.pending.get().into_iter().chain(shown).chain(state.gallery.get());
+        all.find(|picture| picture.id == id)
+    }
+
+    fn receive(self, reply: Reply) {
+        untrack(|| self.file(reply));
+        // Not every answer changes what the effect reads.
+        untrack(|| self.drive());
+    }
+
+    fn file(self, reply: Reply) {
+        let state = self.state;
         match reply {
             Reply::Ready { threads, relaxed_simd } => {
                 self.link().borrow_mut().failed_starts = 0;
@@ -151,83 +246,166 @@ impl Sync {
                 state.build.set(Some(Build { threads, relaxed_simd, why: why.unwrap_or_default() }));
                 state.worker.set(WorkerState::Ready);
             }
-            Reply::Progress { model, received } => {
-                if let Some(panel) = panel_of(&model) {
-                    panel.weights.set(WeightsState::Loading(received));
-                }
-            }
-            Reply::Loaded { model, classes } => {
-                if let Some(panel) = panel_of(&model) {
-                    panel.weights.set(WeightsState::Ready(classes.into()));
-                }
-            }
-            Reply::LoadFailed { model, message } => {
-                if let Some(panel) = panel_of(&model) {
-                    panel.weights.set(WeightsState::Failed(message));
-                }
-            }
+            Reply::Progress { model, received } => state.panel_of(&model).weights.set(WeightsState::Loading(received)),
+            Reply::Loaded { model, facts } => self.loaded(&model, facts),
+            Reply::LoadFailed { model, message } => self.load_failed(&model, message),
             Reply::Opened { picture, width, height } => {
-                self.settle(picture);
+                self.done(&Job::Open(picture));
+                self.link().borrow_mut().opened = Some((picture, Some((width, height))));
+                if let Some(opened) = self.picture(picture) {
+                    super::truths::resolve(state, &opened, (width, height));
+                }
                 self.show(picture, width, height);
             }
             Reply::OpenFailed { picture, message } => {
-                self.settle(picture);
-                if let Some(refused) = state.pending.get_untracked().filter(|pending| pending.id == picture) {
+                self.done(&Job::Open(picture));
+                if let Some(refused) = state.pending.get().filter(|pending| pending.id == picture) {
                     state.pending.set(None);
                     state.tell(format!("{}: {message}", refused.name));
                 }
+                // Were it asked for again, the answer would be the same.
+                state.refused.update(|refused| drop(refused.insert(picture, message)));
             }
-            Reply::Found { picture, model, candidates, timing, cold } => {
-                self.settle(picture);
+            Reply::Found { picture, model, candidates, timing, cold, memory } => {
+                let panel = state.panel_of(&model);
                 state.runs.update(|runs| *runs += 1);
-                if let Some(panel) = panel_of(&model).filter(|_| self.is_wanted(picture)) {
-                    let candidates = Ok(candidates.into());
-                    panel.run.set(Some(Run { picture, candidates, timings: vec![timing], measured: false }));
-                    if cold {
-                        panel.cold.set(Some(timing));
-                    }
+                state.memory.set(memory);
+                if cold {
+                    panel.cold.set(Some(timing));
                 }
-            }
-            Reply::Measured { picture, model, timings, .. } => {
-                state.runs.update(|runs| *runs += timings.len());
-                if let Some(panel) = panel_of(&model).filter(|_| self.is_wanted(picture)) {
-                    panel.run.update(|run| {
-                        if let Some(run) = run {
-                            // The first run on a picture is a warm one, except for the very first.
-                            run.timings = timings;
-                            run.measured = true;
-                        }
-                    });
-                }
+                let (candidates, timings) = (Ok(candidates.into()), vec![timing]);
+                self.put(picture, panel, |size| Run { size, candidates, timings, measured: false });
+                self.done(&Job::Run { picture, model });
             }
             Reply::RunFailed { picture, model, message } => {
-                self.settle(picture);
-                if let Some(panel) = panel_of(&model).filter(|_| self.is_wanted(picture)) {
-                    panel.run.set(Some(Run { picture, candidates: Err(message), timings: vec![], measured: true }));
+                let candidates = Err(text!("The network failed on this picture: %{message}", message = message));
+                let panel = state.panel_of(&model);
+                self.put(picture, panel, |size| Run { size, candidates, timings: vec![], measured: true });
+                self.done(&Job::Run { picture, model });
+            }
+            Reply::Measured { picture, model, timings, memory } => {
+                state.runs.update(|runs| *runs += timings.len());
+                state.memory.set(memory);
+                self.measured(picture, &model, timings);
+            }
+            Reply::Profiled { model, times } => {
+                state.profile_queue.update(|queue| queue.retain(|queued| *queued != model));
+                if let WeightsState::Ready(facts) = state.panel_of(&model).weights.get() {
+                    state.layer_times.update(|all| drop(all.insert(facts.variant.clone(), times.into())));
                 }
+                self.done(&Job::Profile(model.clone()));
+                self.unload_random(&model);
             }
             Reply::Died(reason) => self.replace(&reason),
         }
     }
 
-    fn settle(self, picture: u32) {
-        self.link().borrow_mut().owed.remove(&picture);
+    /// The worker has answered; unless it was already given another job, it is free.
+    fn done(self, job: &Job) {
+        let link = self.link();
+        let mut link = link.borrow_mut();
+        if link.busy.as_ref() == Some(job) {
+            link.busy = None;
+        }
     }
 
-    /// Whether an answer about this picture is about the one on show.
-    fn is_wanted(self, picture: u32) -> bool {
-        self.state.picture.read_untracked().as_ref().is_some_and(|opened| opened.picture.id == picture)
+    /// Files a run on the picture that the worker holds.
+    fn put(self, picture: u32, panel: Panel, run: impl FnOnce((u32, u32)) -> Run) {
+        let Some((opened, Some(size))) = self.link().borrow().opened else { return };
+        if opened == picture {
+            panel.runs.update(|runs| drop(runs.insert(picture, run(size))));
+        }
     }
 
+    fn measured(self, picture: u32, model: &str, timings: Vec<crate::protocol::Timing>) {
+        let state = self.state;
+        let job = self.link().borrow().busy.clone();
+        let is_whole = matches!(&job, Some(Job::Measure { runs, .. }) if timings.len() >= *runs);
+        let panel = state.panel_of(model);
+        let is_benchmarked = state.benchmark_queue.read().first().is_some_and(|first| first == model);
+        if is_benchmarked && !timings.is_empty() {
+            let cold = panel.cold.get();
+            let is_complete = state.benchmark.try_update(|all| {
+                let entry = all.entry(model.into()).or_default();
+                entry.cold = cold;
+                entry.timings.extend(timings);
+                entry.timings.len() >= super::jobs::BENCHMARK_RUNS
+            });
+            if is_complete == Some(true) {
+                state.benchmark_queue.update(|queue| queue.retain(|queued| queued != model));
+            }
+        } else if is_whole {
+            panel.runs.update(|runs| {
+                if let Some(run) = runs.get_mut(&picture) {
+                    // The first run on a picture is a warm one, except for the very first.
+                    (run.timings, run.measured) = (timings, true);
+                }
+            });
+        }
+        if let Some(job @ Job::Measure { .. }) = job {
+            self.done(&job);
+        }
+        if !state.benchmark_queue.read().iter().any(|queued| queued == model) {
+            self.unload_random(model);
+        }
+    }
+
+    /// Random weights have served once they are measured: their memory goes to the next ones.
+    fn unload_random(self, model: &str) {
+        let state = self.state;
+        if !model.starts_with(RANDOM) || state.panels.read().iter().any(|panel| panel.is(model)) {
+            return;
+        }
+        let link = self.link();
+        let mut link = link.borrow_mut();
+        link.loads.remove(model);
+        link.connection.iter().for_each(|connection| connection.send(&Request::Unload { model: model.into() }));
+        state.known.update(|known| known.retain(|panel| !panel.is(model)));
+    }
+
+    fn loaded(self, model: &str, facts: Facts) {
+        let state = self.state;
+        if state.own_weights.with_value(|own| own.contains_key(model)) {
+            super::own_weights::list(state, model, &facts);
+        }
+        state.panel_of(model).weights.set(WeightsState::Ready(Arc::new(facts)));
+    }
+
+    fn load_failed(self, model: &str, message: String) {
+        let state = self.state;
+        if state.own_weights.with_value(|own| own.contains_key(model)) {
+            self.link().borrow_mut().loads.remove(model);
+            super::own_weights::refuse(state, model, &message);
+            return;
+        }
+        if state.benchmark_queue.read().iter().any(|queued| queued == model) {
+            state.benchmark_queue.update(|queue| queue.retain(|queued| queued != model));
+            state.benchmark.update(|all| all.entry(model.into()).or_default().failed = Some(message.clone()));
+            self.link().borrow_mut().loads.remove(model);
+        }
+        state.profile_queue.update(|queue| queue.retain(|queued| queued != model));
+        state.panel_of(model).weights.set(WeightsState::Failed(message));
+    }
+
+    /// Puts a picture that has proved good on show, if it is the one that the visitor waits for.
     fn show(self, id: u32, width: u32, height: u32) {
         let state = self.state;
-        let Some(picture) = state.pending.get_untracked().filter(|pending| pending.id == id) else { return };
-        let Ok(url) = Url::create_object_url_with_blob(&picture.blob) else { return };
-        if let Some(old) = state.picture.get_untracked() {
-            let _ = Url::revoke_object_url(&old.url);
+        let Some(picture) = state.pending.get().filter(|pending| pending.id == id) else { return };
+        let is_kept = |id: u32| state.gallery.read().iter().any(|picture| picture.id == id);
+        if let Some(old) = state.picture.get()
+            && !is_kept(old.picture.id)
+        {
+            old.picture.release();
         }
-        state.highlighted.set(None);
-        state.picture.set(Some(Opened { picture, url, width, height }));
+        for panel in state.known.get() {
+            // What was found in pictures that cannot be shown again is of no use.
+            panel.runs.update(|runs| runs.retain(|seen, _| *seen == id || is_kept(*seen)));
+        }
+        // Frames of a camera are views of one scene, and keep its window.
+        if !state.live.get() {
+            state.zoom.set(Zoom::default());
+        }
+        state.picture.set(Some(Opened { picture, width, height }));
         state.pending.set(None);
     }
 
@@ -236,8 +414,9 @@ impl Sync {
         let state = self.state;
         leptos::logging::warn!("the worker died: {reason}");
         let link = self.link();
-        let suspect = link.borrow().owed.last().copied();
-        let had_started = *state.worker.read_untracked() == WorkerState::Ready;
+        let job = link.borrow().busy.clone();
+        let suspect = job.as_ref().and_then(Job::picture);
+        let had_started = *state.worker.read() == WorkerState::Ready;
         // Threads are the first suspect: the successor does without.
         let has_retreated = WorkerStart::get().is_some_and(|start| start.retreat(reason));
         if !had_started && !has_retreated {
@@ -245,33 +424,46 @@ impl Sync {
         }
         if link.borrow().failed_starts >= MAX_FAILED_STARTS {
             link.borrow_mut().connection = None;
-            let text = format!("The part of the page that runs the networks does not start ({reason}).");
+            let text = text!("The part of the page that runs the networks does not start (%{reason}).", reason = reason);
             state.worker.set(WorkerState::Broken(text));
             return;
         }
-        for panel in state.known.get_untracked() {
+        for panel in state.known.get() {
             panel.weights.set(WeightsState::Loading(0));
             panel.cold.set(None);
         }
-        if let Some(suspect) = suspect {
-            state.suspect.set(Some(suspect));
-            let text = "The worker that runs the networks crashed or ran out of memory on this picture. It has been \
-                        replaced.";
-            state.notice.set(Some(Notice { text: text.into(), can_retry: true }));
-        } else if had_started {
-            state.tell("The worker that runs the networks crashed or ran out of memory. It has been replaced.");
+        // What was asked for beside pictures may have been the cause too.
+        state.benchmark_queue.set(Vec::new());
+        state.profile_queue.set(Vec::new());
+        let wanted = state.pending.read().as_ref().map(|picture| picture.id).or(state.shown());
+        match suspect {
+            Some(picture) if Some(picture) == wanted => {
+                state.suspect.set(Some(picture));
+                let text = text!(
+                    "The worker that runs the networks crashed or ran out of memory on this picture. It has been replaced."
+                );
+                state.notice.set(Some(Notice { text, can_retry: true }));
+            }
+            Some(picture) => {
+                let why = text!("The worker crashed or ran out of memory on this picture.");
+                state.refused.update(|refused| drop(refused.insert(picture, why)));
+            }
+            None if had_started => {
+                state.tell(text!("The worker that runs the networks crashed or ran out of memory. It has been replaced."));
+            }
+            None => {}
         }
         self.connect();
     }
 }
 
-/// Fetches the list of models and opens a panel for the default one.
-pub async fn list_models(state: State) {
+/// Fetches the list of models and shows those that `choose` names.
+pub async fn list_models(state: State, choose: impl FnOnce(&shared_model::Manifest) -> Vec<String>) {
     let text = super::intake::fetch_text(&state.url("models/manifest.json")).await;
-    let manifest = text.and_then(|text| Manifest::from_json(&text).map_err(|error| error.to_string()));
+    let manifest = text.and_then(|text| shared_model::Manifest::from_json(&text).map_err(|error| error.to_string()));
     match manifest {
         Ok(manifest) => {
-            state.choose(&manifest.default);
+            state.show_models(choose(&manifest));
             state.models.set(Models::Listed(Arc::new(manifest)));
         }
         Err(message) => state.models.set(Models::Failed(message)),

@@ -9,19 +9,23 @@ use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::stream::Peekable;
 use futures_util::{FutureExt, StreamExt};
 use gloo_timers::future::TimeoutFuture;
-use shared_model::{Detection, Detector, Picture, Weights, nms};
+use candle_core::{Device, Tensor};
+use shared_model::{Detection, Detector, PAD, Picture, Variant, Weights, nms};
 use wasm_bindgen_futures::spawn_local;
 
 use super::pixels::{self, Pixels};
 use super::scope::{memory, now, post};
 use super::weights;
-use crate::protocol::{MIN_SCORE, ModelFile, Reply, Request, Timing};
-
-/// Runs after the first one on a picture, for a median that one disturbance does not move.
-const WARM_RUNS: usize = 5;
+use crate::protocol::{Facts, MIN_SCORE, Reply, Request, Source, Timing};
 
 /// Overlap used while timing; what is shown is chosen on the page.
 const TIMED_NMS: f32 = 0.45;
+
+/// Runs behind the time of a layer.
+const PROFILED_RUNS: usize = 20;
+
+/// Classes of a network with random weights: as many as Pascal VOC has.
+const RANDOM_CLASSES: usize = 20;
 
 /// Answers requests for ever.
 pub async fn serve(requests: UnboundedReceiver<Request>) {
@@ -30,9 +34,12 @@ pub async fn serve(requests: UnboundedReceiver<Request>) {
     while let Some(request) = requests.next().await {
         match request {
             // Beside the others: a picture need not wait for a download.
-            Request::Load(file) => spawn_local(load(Rc::clone(&session.models), file)),
+            Request::Load { model, source } => spawn_local(load(Rc::clone(&session.models), model, source)),
+            Request::Unload { model } => drop(session.models.borrow_mut().remove(&model)),
             Request::Open { picture, blob } => session.open(picture, &blob).await,
-            Request::Run { picture, model } => session.run(picture, model, &mut requests).await,
+            Request::Run { picture, model } => session.run(picture, model),
+            Request::Measure { picture, model, runs } => session.measure(picture, model, runs, &mut requests).await,
+            Request::Profile { model } => session.profile(model),
         }
     }
 }
@@ -65,58 +72,108 @@ impl Session {
         }
     }
 
-    async fn run(&mut self, picture: u32, model: String, requests: &mut Peekable<UnboundedReceiver<Request>>) {
-        // Whatever is missing has been reported when it failed.
-        let Some((_, pixels)) = self.picture.as_ref().filter(|(opened, _)| *opened == picture) else { return };
-        let Some(loaded) = self.models.borrow().get(&model).cloned() else { return };
-        let detector = &loaded.detector;
-        let cold = !loaded.has_run.replace(true);
-        let (candidates, timing) = match detect(detector, pixels) {
-            Ok(found) => found,
-            Err(error) => {
-                let message = format!("The network failed on this picture: {error}");
-                return post(&Reply::RunFailed { picture, model, message });
-            }
-        };
-        post(&Reply::Found { picture, model: model.clone(), candidates, timing, cold });
+    /// The loaded model and the picture, if the picture is still the one opened last. Whatever is missing has been
+    /// reported when it failed.
+    fn ready(&self, picture: u32, model: &str) -> Option<(Rc<Model>, &Pixels)> {
+        let (_, pixels) = self.picture.as_ref().filter(|(opened, _)| *opened == picture)?;
+        Some((self.models.borrow().get(model).cloned()?, pixels))
+    }
 
+    fn run(&self, picture: u32, model: String) {
+        let found = self.ready(picture, &model).map(|(loaded, pixels)| {
+            let cold = !loaded.has_run.replace(true);
+            detect(&loaded.detector, pixels).map(|(candidates, timing)| (candidates, timing, cold))
+        });
+        match found {
+            Some(Ok((candidates, timing, cold))) => {
+                post(&Reply::Found { picture, model, candidates, timing, cold, memory: memory() });
+            }
+            Some(Err(error)) => {
+                post(&Reply::RunFailed { picture, model, message: error.to_string() });
+            }
+            None => post(&Reply::RunFailed { picture, model, message: "the model or the picture is gone".into() }),
+        }
+    }
+
+    async fn measure(
+        &self,
+        picture: u32,
+        model: String,
+        runs: usize,
+        requests: &mut Peekable<UnboundedReceiver<Request>>,
+    ) {
         let mut timings = Vec::new();
-        while timings.len() < WARM_RUNS {
-            // Messages arrive only between tasks; somebody who waits for boxes goes first.
-            TimeoutFuture::new(0).await;
-            if Pin::new(&mut *requests).peek().now_or_never().is_some() {
-                break;
-            }
-            match detect(detector, pixels) {
-                Ok((_, timing)) => timings.push(timing),
-                Err(_) => break,
+        if let Some((loaded, pixels)) = self.ready(picture, &model) {
+            while timings.len() < runs {
+                // Messages arrive only between tasks; somebody who waits for boxes goes first.
+                TimeoutFuture::new(0).await;
+                if Pin::new(&mut *requests).peek().now_or_never().is_some() {
+                    break;
+                }
+                match detect(&loaded.detector, pixels) {
+                    Ok((_, timing)) => timings.push(timing),
+                    Err(_) => break,
+                }
             }
         }
-        if !timings.is_empty() {
-            post(&Reply::Measured { picture, model, timings, memory: memory() });
-        }
+        post(&Reply::Measured { picture, model, timings, memory: memory() });
+    }
+
+    fn profile(&self, model: String) {
+        let loaded = self.models.borrow().get(&model).cloned();
+        let times = loaded.and_then(|loaded| layer_times(&loaded.detector).ok()).unwrap_or_default();
+        post(&Reply::Profiled { model, times });
     }
 }
 
-async fn load(models: Models, file: ModelFile) {
-    let model = file.model.clone();
-    let detector = match weights::fetch(&file).await {
-        Ok(bytes) => prepare(&bytes),
-        Err(message) => Err(message),
+async fn load(models: Models, model: String, source: Source) {
+    let weights = match source {
+        Source::Published(file) => weights::fetch(&file).await.and_then(|bytes| parse(&bytes)),
+        Source::File(blob) => weights::read(&blob).await.and_then(|bytes| parse(&bytes)),
+        Source::Random { variant } => {
+            Variant::named(&variant).map(|variant| Weights::random(variant, RANDOM_CLASSES, 0)).map_err(describe)
+        }
     };
-    match detector {
+    match weights.and_then(|weights| Detector::new(&weights).map_err(describe)) {
         Ok(detector) => {
-            let classes = detector.metadata().class_names.clone();
+            let metadata = detector.metadata();
+            let facts = Facts {
+                variant: metadata.variant.clone(),
+                classes: metadata.class_names.clone(),
+                input_size: detector.input_size(),
+                source: metadata.source.clone(),
+            };
             models.borrow_mut().insert(model.clone(), Rc::new(Model { detector, has_run: Cell::new(false) }));
-            post(&Reply::Loaded { model, classes });
+            post(&Reply::Loaded { model, facts });
         }
         Err(message) => post(&Reply::LoadFailed { model, message }),
     }
 }
 
-fn prepare(bytes: &[u8]) -> Result<Detector, String> {
-    let weights = Weights::from_bytes(bytes).map_err(|error| error.to_string())?;
-    Detector::new(&weights).map_err(|error| error.to_string())
+fn parse(bytes: &[u8]) -> Result<Weights, String> {
+    Weights::from_bytes(bytes).map_err(describe)
+}
+
+fn describe(error: impl std::error::Error) -> String {
+    error.to_string()
+}
+
+/// Milliseconds of every layer of the graph: means of several runs, as a browser's clock is coarser than most layers are long.
+fn layer_times(detector: &Detector) -> candle_core::Result<Vec<f64>> {
+    let side = detector.input_size();
+    let grey = Tensor::full(f32::from(PAD), (1, 3, side, side), &Device::Cpu)?;
+    let network = detector.network();
+    let mut samples = vec![Vec::new(); network.graph().layers.len()];
+    for _ in 0..PROFILED_RUNS {
+        let mut last = now();
+        network.forward_observed(&grey, &mut |node, _| {
+            let time = now();
+            samples[node.0].push(time - last);
+            last = time;
+        })?;
+    }
+    let mean = |times: Vec<f64>| times.iter().sum::<f64>() / times.len().max(1) as f64;
+    Ok(samples.into_iter().map(mean).collect())
 }
 
 /// One timed run.

@@ -6,13 +6,16 @@ use js_sys::{Reflect, Uint8Array};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Cache, ReadableStreamDefaultReader, Response};
+use web_sys::{Blob, Cache, ReadableStreamDefaultReader, Response};
 
 use super::scope::{post, scope};
 use crate::protocol::{ModelFile, Reply};
 
 /// Name of the browser's cache for weights.
 const CACHE: &str = "yolox-nano-weights";
+
+/// A file that has more is not of these networks (4 MB in single precision), and might not fit into the tab.
+const MAX_OWN_BYTES: f64 = 64e6;
 
 /// A download that brings nothing for this long has broken off.
 const SILENCE_MS: u32 = 20_000;
@@ -36,6 +39,18 @@ pub async fn fetch(file: &ModelFile) -> Result<Vec<u8>, String> {
         let _ = keep(cache, file, &bytes).await;
     }
     Ok(bytes)
+}
+
+/// The bytes of a file that the visitor has given.
+///
+/// # Errors
+/// Says in a sentence why they cannot be had.
+pub async fn read(blob: &Blob) -> Result<Vec<u8>, String> {
+    if blob.size() > MAX_OWN_BYTES {
+        return Err(format!("It has {:.0} MB, far more than weights of these networks.", blob.size() / 1e6));
+    }
+    let buffer = JsFuture::from(blob.array_buffer()).await;
+    Ok(Uint8Array::new(&buffer.map_err(|_| "The file cannot be read. Was it moved or deleted?")?).to_vec())
 }
 
 async fn open_cache() -> Result<Cache, JsValue> {

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use crate::page::language::text;
 use crate::page::state::{Build, State};
 
 /// Threads and instructions; a click explains them.
@@ -18,20 +19,25 @@ pub fn BuildSign() -> impl IntoView {
 }
 
 fn sign(build: &Build) -> String {
-    let simd = if build.relaxed_simd { "relaxed SIMD" } else { "SIMD" };
+    let simd = if build.relaxed_simd { text!("relaxed SIMD") } else { "SIMD".into() };
     match build.threads {
-        1 => format!("1 thread \u{b7} {simd}"),
-        threads => format!("{threads} threads \u{b7} {simd}"),
+        1 => text!("1 thread \u{b7} %{simd}", simd = simd),
+        threads => text!("%{threads} threads \u{b7} %{simd}", threads = threads, simd = simd),
     }
 }
 
-fn explanation(build: &Build) -> String {
-    let simd = if build.relaxed_simd { ", multiplying and adding them in one instruction" } else { "" };
-    let threads = match build.threads {
-        1 => format!("on one thread. {}", build.why),
-        threads => format!("on {threads} threads that share each network's work."),
+/// How the networks run, and why not better.
+pub fn explanation(build: &Build) -> String {
+    let simd = if build.relaxed_simd {
+        text!("The networks run in WebAssembly on four numbers at a time, multiplying and adding them in one instruction.")
+    } else {
+        text!("The networks run in WebAssembly on four numbers at a time.")
     };
-    format!("The networks run in WebAssembly on four numbers at a time{simd}, {threads}")
+    let threads = match build.threads {
+        1 => text!("There is one thread. %{why}", why = build.why),
+        threads => text!("%{threads} threads share each network's work.", threads = threads),
+    };
+    format!("{simd} {threads}")
 }
 
 #[cfg(test)]
@@ -42,9 +48,9 @@ mod tests {
     fn one_thread_has_a_reason() {
         let build = Build { threads: 1, relaxed_simd: false, why: "The page's address asks for it.".into() };
         assert_eq!(sign(&build), "1 thread \u{b7} SIMD");
-        assert!(explanation(&build).ends_with("on one thread. The page's address asks for it."));
+        assert!(explanation(&build).ends_with("There is one thread. The page's address asks for it."));
         let build = Build { threads: 3, relaxed_simd: true, why: String::new() };
         assert_eq!(sign(&build), "3 threads \u{b7} relaxed SIMD");
-        assert!(explanation(&build).ends_with("on 3 threads that share each network's work."));
+        assert!(explanation(&build).ends_with("3 threads share each network's work."));
     }
 }

@@ -1,18 +1,24 @@
-//! Where pictures come from: the visitor's own, or samples.
+//! Where pictures come from: the visitor's own, the camera, or samples.
 
 use leptos::html;
 use leptos::prelude::*;
 
+use crate::page::camera::Camera;
 use crate::page::intake;
+use crate::page::language::text;
 use crate::page::samples::SAMPLES;
 use crate::page::state::State;
+
+/// Files that the page takes: pictures, annotations, weights.
+const ACCEPTED: &str = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/avif,.xml,.json,.txt,.names,.safetensors";
 
 /// The strip of buttons that choose a picture.
 #[component]
 pub fn Sources() -> impl IntoView {
     let state = State::get();
-    let input = NodeRef::<html::Input>::new();
-    let choose = move |_| {
+    let camera = expect_context::<Camera>();
+    let (files, folder) = (NodeRef::<html::Input>::new(), NodeRef::<html::Input>::new());
+    let choose = move |input: NodeRef<html::Input>| {
         if let Some(input) = input.get() {
             intake::open_files(state, input.files());
             // So that choosing the same file again is a change.
@@ -21,34 +27,39 @@ pub fn Sources() -> impl IntoView {
     };
     let chosen = move || state.picture.read().as_ref().and_then(|opened| opened.picture.sample).map(|sample| sample.id);
     view! {
-        <nav class="sources" aria-label="Choose a picture">
+        <nav class="sources" aria-label=move || text!("Choose a picture")>
             <label class="upload">
-                <input
-                    type="file"
-                    accept="image/jpeg,image/png,image/webp,image/gif,image/bmp,image/avif"
-                    multiple
-                    node_ref=input
-                    on:change=choose
-                    data-testid="upload"
-                />
-                <span class="upload-button">"Choose a picture"</span>
-                <span class="upload-hint">"or drop or paste one anywhere"</span>
+                <input type="file" accept=ACCEPTED multiple node_ref=files on:change=move |_| choose(files) data-testid="upload"/>
+                <span class="upload-button">{move || text!("Choose pictures")}</span>
             </label>
-            <ul class="samples" aria-label="Samples">
+            <label class="upload folder">
+                <input
+                    type="file" multiple webkitdirectory
+                    node_ref=folder on:change=move |_| choose(folder) data-testid="upload-folder"
+                />
+                <span class="upload-button quiet">{move || text!("A folder")}</span>
+            </label>
+            <button type="button" class="plain" data-testid="camera-start" on:click=move |_| camera.start()>
+                {move || text!("Camera")}
+            </button>
+            <ul class="samples" aria-label=move || text!("Samples")>
                 {SAMPLES.iter().map(|sample| view! {
                     <li>
                         <button
                             type="button"
                             aria-pressed=move || (chosen() == Some(sample.id)).to_string()
-                            title=sample.title
+                            title=move || sample.title()
                             data-testid=format!("sample-{}", sample.id)
                             on:click=move |_| intake::open_sample(state, sample)
                         >
-                            <img src=state.url(&sample.thumbnail()) alt=sample.title width="96" height="72"/>
+                            <img src=state.url(&sample.thumbnail()) alt=move || sample.title() width="96" height="72"/>
                         </button>
                     </li>
                 }).collect_view()}
             </ul>
+            <p class="upload-hint">{move || text!(
+                "Or drop or paste anywhere: pictures, their annotations (VOC, COCO, YOLO) to score the models, or weights of your own (.safetensors)."
+            )}</p>
         </nav>
     }
 }

@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use crate::page::language::text;
+use crate::page::link::{OVERLAPS, SCORES};
 use crate::page::state::State;
 
 /// Score and overlap.
@@ -9,22 +11,20 @@ use crate::page::state::State;
 pub fn Thresholds() -> impl IntoView {
     let state = State::get();
     view! {
-        <section class="card thresholds" aria-label="Thresholds">
+        <section class="card thresholds" aria-label=move || text!("Thresholds")>
             <Slider
-                label="Score threshold"
-                hint="Boxes the network is less sure of are hidden."
+                label=Signal::derive(|| text!("Score threshold"))
+                hint=Signal::derive(|| text!("Boxes the network is less sure of are hidden."))
                 testid="score"
                 value=state.score
-                min=0.01
-                max=0.95
+                range=SCORES
             />
             <Slider
-                label="NMS threshold (IoU)"
-                hint="Of boxes of one class that overlap more, the best one stays."
+                label=Signal::derive(|| text!("NMS threshold (IoU)"))
+                hint=Signal::derive(|| text!("Of boxes of one class that overlap more, the best one stays."))
                 testid="nms"
                 value=state.max_iou
-                min=0.05
-                max=0.95
+                range=OVERLAPS
             />
         </section>
     }
@@ -32,13 +32,13 @@ pub fn Thresholds() -> impl IntoView {
 
 #[component]
 fn Slider(
-    label: &'static str,
-    hint: &'static str,
+    label: Signal<String>,
+    hint: Signal<String>,
     testid: &'static str,
     value: RwSignal<f32>,
-    min: f32,
-    max: f32,
+    range: std::ops::RangeInclusive<f32>,
 ) -> impl IntoView {
+    let (min, max) = range.into_inner();
     let hint_id = format!("{testid}-hint");
     let change = move |event| {
         if let Ok(chosen) = event_target_value(&event).parse::<f32>() {

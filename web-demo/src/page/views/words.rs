@@ -1,6 +1,8 @@
 //! Figures in words.
 
-use shared_model::Detection;
+use shared_model::{Detection, ManifestEntry};
+
+use crate::page::language::text;
 
 /// Bytes, as a download's size.
 pub fn bytes(bytes: u64) -> String {
@@ -41,17 +43,31 @@ pub fn counts(detections: &[Detection], classes: &[String]) -> String {
 
 /// "1 object", "3 objects".
 pub fn objects(count: usize) -> String {
-    format!("{count} object{}", if count == 1 { "" } else { "s" })
+    match count {
+        0 => text!("No objects"),
+        1 => text!("1 object"),
+        _ => text!("%{count} objects", count = count),
+    }
 }
 
-/// The middle value.
-pub fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n.is_multiple_of(2) => Some((values[middle - 1] + values[middle]) / 2.0),
-        _ => Some(values[middle]),
+/// "17.3 ms".
+pub fn milliseconds(time: Option<f64>) -> String {
+    time.map_or("\u{2013}".into(), |time| format!("{time:.1} ms"))
+}
+
+/// "75.16 %".
+pub fn percent(figure: Option<f64>) -> String {
+    figure.map_or("\u{2013}".into(), |figure| format!("{figure:.2} %"))
+}
+
+/// A model in a list: its name, and what it is good for.
+pub fn model(entry: &ManifestEntry) -> String {
+    match entry.voc2007_ap50 {
+        Some(ap) => text!(
+            "%{name} (%{classes} classes, AP50 %{ap} % on VOC2007)",
+            name = entry.name, classes = entry.classes, ap = format!("{ap:.1}")
+        ),
+        None => text!("%{name} (%{classes} classes)", name = entry.name, classes = entry.classes),
     }
 }
 
@@ -66,9 +82,8 @@ mod tests {
         assert_eq!(bytes(3_712_345), "3.7 MB");
         assert_eq!(thousands(912_159), "912,159");
         assert_eq!(thousands(12), "12");
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(vec![4.0, 1.0]), Some(2.5));
-        assert_eq!(median(vec![]), None);
+        assert_eq!(milliseconds(Some(17.26)), "17.3 ms");
+        assert_eq!(percent(None), "\u{2013}");
     }
 
     #[test]

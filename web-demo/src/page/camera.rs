@@ -1,0 +1,197 @@
+//! The camera: frame after frame becomes a picture, each as soon as all panels have looked at the one before.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    HtmlCanvasElement, HtmlVideoElement, MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaTrackConstraints,
+};
+
+use super::export::encode;
+use super::intake;
+use super::language::text;
+use super::state::State;
+
+/// Quality of the frames' JPEGs: what a camera's own pictures have.
+const QUALITY: f64 = 0.92;
+/// Frames behind the rate that is shown.
+const FRAMES: usize = 10;
+
+/// The camera's state: handles, cheap to copy.
+#[derive(Clone, Copy)]
+pub struct Camera {
+    state: State,
+    video: StoredValue<Option<HtmlVideoElement>, LocalStorage>,
+    stream: RwSignal<Option<MediaStream>, LocalStorage>,
+    /// Whether it is the one that looks away from the visitor.
+    pub is_back: RwSignal<bool>,
+    /// Whether the last frame stays.
+    pub is_paused: RwSignal<bool>,
+    /// When the last frames were taken, in milliseconds.
+    taken: StoredValue<Vec<f64>>,
+    /// Frames a second.
+    pub rate: RwSignal<Option<f64>>,
+    is_busy: StoredValue<bool>,
+}
+
+impl Camera {
+    /// A camera that is off.
+    pub fn new(state: State) -> Self {
+        let camera = Self {
+            state,
+            video: StoredValue::new_local(None),
+            stream: RwSignal::new_local(None),
+            is_back: RwSignal::new(true),
+            is_paused: RwSignal::new(false),
+            taken: StoredValue::new(Vec::new()),
+            rate: RwSignal::new(None),
+            is_busy: StoredValue::new(false),
+        };
+        let visibility = leptos_use::use_document_visibility();
+        Effect::new(move || {
+            let is_visible = visibility.get() == web_sys::VisibilityState::Visible;
+            let is_idle = state.pending.read().is_none()
+                && state.panels.read().iter().all(|panel| state.shown().is_none() || panel.is_current(state));
+            if state.live.get() && camera.stream.read().is_some() && is_idle && is_visible && !camera.is_paused.get() {
+                camera.take();
+            }
+        });
+        // Any other picture ends it.
+        Effect::new(move || {
+            if !state.live.get() {
+                untrack(|| camera.release());
+            }
+        });
+        on_cleanup(move || camera.release());
+        camera
+    }
+
+    /// Asks for the camera and starts.
+    pub fn start(self) {
+        let state = self.state;
+        spawn_local(async move {
+            self.release();
+            match open(self.is_back.get_untracked()).await {
+                Ok((stream, video)) => {
+                    self.video.set_value(Some(video));
+                    self.is_paused.set(false);
+                    state.notice.set(None);
+                    state.live.set(true);
+                    self.stream.set(Some(stream));
+                }
+                Err(error) => {
+                    state.live.set(false);
+                    state.tell(refusal(&error));
+                }
+            }
+        });
+    }
+
+    /// Gives the camera back; the last frame stays on show.
+    pub fn stop(self) {
+        self.state.live.set(false);
+    }
+
+    /// Changes between the cameras on both sides of a phone.
+    pub fn turn(self) {
+        self.is_back.update(|is_back| *is_back = !*is_back);
+        self.start();
+    }
+
+    fn release(self) {
+        if let Some(stream) = self.stream.get_untracked() {
+            for track in stream.get_tracks() {
+                track.unchecked_into::<MediaStreamTrack>().stop();
+            }
+            self.stream.set(None);
+        }
+        self.video.set_value(None);
+        self.taken.set_value(Vec::new());
+        self.rate.set(None);
+    }
+
+    /// Takes the next frame.
+    fn take(self) {
+        if self.is_busy.get_value() {
+            return;
+        }
+        let Some(video) = self.video.get_value() else { return };
+        self.is_busy.set_value(true);
+        spawn_local(async move {
+            let frame = frame(&video).await;
+            self.is_busy.set_value(false);
+            // The visitor may have turned to something else meanwhile.
+            if !self.state.live.get_untracked() || self.is_paused.get_untracked() {
+                return;
+            }
+            match frame {
+                Ok(blob) => {
+                    self.count();
+                    intake::open_frame(self.state, blob);
+                }
+                Err(error) => {
+                    self.stop();
+                    self.state.tell(refusal(&error));
+                }
+            }
+        });
+    }
+
+    fn count(self) {
+        let now = js_sys::Date::now();
+        let rate = self.taken.try_update_value(|taken| {
+            taken.push(now);
+            let surplus = taken.len().saturating_sub(FRAMES);
+            taken.drain(..surplus);
+            (taken.len() > 1).then(|| 1000.0 * (taken.len() - 1) as f64 / (now - taken[0]).max(1.0))
+        });
+        self.rate.set(rate.flatten());
+    }
+}
+
+async fn open(is_back: bool) -> Result<(MediaStream, HtmlVideoElement), JsValue> {
+    // Pages that come by plain http have no cameras.
+    let devices = js_sys::Reflect::get(&window().navigator(), &"mediaDevices".into())?;
+    if devices.is_undefined() {
+        return Err(js_sys::Error::new("insecure").into());
+    }
+    let track = MediaTrackConstraints::new();
+    // A wish: a laptop has only the one that looks at the visitor.
+    track.set_facing_mode(&(if is_back { "environment" } else { "user" }).into());
+    let constraints = MediaStreamConstraints::new();
+    constraints.set_video(&track);
+    let devices = window().navigator().media_devices()?;
+    let stream = JsFuture::from(devices.get_user_media_with_constraints(&constraints)?).await?;
+    let stream: MediaStream = stream.unchecked_into();
+    let video: HtmlVideoElement = document().create_element("video")?.unchecked_into();
+    video.set_muted(true);
+    // Otherwise a phone would show it over the whole screen.
+    video.set_attribute("playsinline", "")?;
+    video.set_src_object(Some(&stream));
+    JsFuture::from(video.play()?).await?;
+    Ok((stream, video))
+}
+
+async fn frame(video: &HtmlVideoElement) -> Result<web_sys::Blob, JsValue> {
+    let canvas: HtmlCanvasElement = document().create_element("canvas")?.unchecked_into();
+    canvas.set_width(video.video_width().max(1));
+    canvas.set_height(video.video_height().max(1));
+    let context = canvas.get_context("2d")?.ok_or("no canvas")?;
+    let context: web_sys::CanvasRenderingContext2d = context.unchecked_into();
+    context.draw_image_with_html_video_element(video, 0.0, 0.0)?;
+    encode(&canvas, "image/jpeg", QUALITY).await
+}
+
+/// Why there is no camera, in a sentence.
+fn refusal(error: &JsValue) -> String {
+    let name = js_sys::Reflect::get(error, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default();
+    match name.as_str() {
+        "NotAllowedError" => {
+            text!("The browser does not allow the camera. Its settings for this page, beside the address, can change that.")
+        }
+        "NotFoundError" | "OverconstrainedError" => text!("This device has no camera that the browser can use."),
+        "NotReadableError" => text!("The camera is in use by another program."),
+        _ => text!("The camera cannot be used here. Browsers allow it only to pages that come by https."),
+    }
+}

@@ -1,0 +1,184 @@
+//! Boxes of several models on one picture, matched: what do all find, what only one, what does one miss?
+
+use std::borrow::Cow;
+
+use shared_model::{BBox, Detection};
+
+/// Boxes of one class in two panels are the same object from this overlap (IoU) on.
+pub const SAME_OBJECT: f32 = 0.5;
+
+/// What a panel shows of a picture.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// Boxes in order of falling score.
+    pub detections: Vec<Detection>,
+    /// Names of the model's classes.
+    pub classes: Vec<String>,
+}
+
+/// An object that at least one panel found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Its class, under the name that models of different data sets have in common.
+    pub class: String,
+    /// Where the panel that is surest of it sees it.
+    pub bbox: BBox,
+    /// Per panel: its box, by the place in [`Seen::detections`].
+    pub boxes: Vec<Option<usize>>,
+    /// Per panel: what its box, or the lack of one, means beside the others.
+    pub standings: Vec<Standing>,
+}
+
+/// What a panel makes of an object, beside the other panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Every panel that has looked finds it.
+    All,
+    /// Others find it too, but not all.
+    Some,
+    /// No other panel finds it.
+    Only,
+    /// Others find it, this one does not.
+    Missed,
+    /// Others find it; it is not among the classes of this panel's model.
+    Unknown,
+    /// The panel has not looked yet.
+    Waiting,
+}
+
+/// Matches the boxes of several panels; `None` stands for a panel that has not looked yet.
+///
+/// Greedy: the surest boxes found groups, and every further box of another panel joins the group whose founder it overlaps
+/// most, by [`SAME_OBJECT`] or more. The groups come in order of falling score.
+pub fn compare(panels: &[Option<&Seen>]) -> Vec<Group> {
+    let mut all: Vec<(usize, usize, Detection)> = Vec::new();
+    for (panel, seen) in panels.iter().enumerate() {
+        all.extend(seen.iter().flat_map(|seen| seen.detections.iter().enumerate().map(move |(i, d)| (panel, i, *d))));
+    }
+    // Stable: of equal scores, the first panel's is the founder.
+    all.sort_by(|a, b| b.2.score.total_cmp(&a.2.score));
+    let mut groups: Vec<Group> = Vec::new();
+    for (panel, i, detection) in all {
+        let class = canonical(panels[panel].expect("a panel with boxes"), detection.class);
+        let overlap = |group: &Group| group.bbox.iou(&detection.bbox);
+        let joinable = groups.iter_mut().filter(|group| group.class == class && group.boxes[panel].is_none());
+        let best = joinable.max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
+        match best.filter(|group| overlap(group) >= SAME_OBJECT) {
+            Some(group) => group.boxes[panel] = Some(i),
+            None => {
+                let mut boxes = vec![None; panels.len()];
+                boxes[panel] = Some(i);
+                groups.push(Group { class: class.into_owned(), bbox: detection.bbox, boxes, standings: Vec::new() });
+            }
+        }
+    }
+    for group in &mut groups {
+        group.standings = standings(group, panels);
+    }
+    groups
+}
+
+fn standings(group: &Group, panels: &[Option<&Seen>]) -> Vec<Standing> {
+    let knows = |seen: &Seen| (0..seen.classes.len()).any(|class| canonical(seen, class) == group.class.as_str());
+    let found = group.boxes.iter().flatten().count();
+    let looked = panels.iter().flatten().count();
+    let standing = |(seen, found_here): (&Option<&Seen>, &Option<usize>)| match (seen, found_here) {
+        (None, _) => Standing::Waiting,
+        (_, Some(_)) if found == looked => Standing::All,
+        (_, Some(_)) if found == 1 => Standing::Only,
+        (_, Some(_)) => Standing::Some,
+        (Some(seen), None) if knows(seen) => Standing::Missed,
+        (Some(_), None) => Standing::Unknown,
+    };
+    panels.iter().zip(&group.boxes).map(standing).collect()
+}
+
+fn canonical(seen: &Seen, class: usize) -> Cow<'_, str> {
+    let name = seen.classes.get(class).map_or("?", String::as_str);
+    Cow::Borrowed(shared_model::canonical_class(name))
+}
+
+impl Group {
+    /// Whether all panels that have looked agree.
+    pub fn is_agreed(&self) -> bool {
+        self.standings.iter().all(|standing| matches!(standing, Standing::All | Standing::Waiting))
+    }
+
+    /// Whether `standing` is what this panel makes of it.
+    pub fn stands(&self, panel: usize, standing: Standing) -> bool {
+        self.standings.get(panel) == Some(&standing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(classes: &[&str], boxes: &[(usize, f32, f32)]) -> Seen {
+        let detection = |&(class, score, x): &(usize, f32, f32)| Detection {
+            class,
+            score,
+            bbox: BBox { x1: x, y1: 0.0, x2: x + 10.0, y2: 10.0 },
+        };
+        Seen {
+            detections: boxes.iter().map(detection).collect(),
+            classes: classes.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn objects_are_found_by_all_by_one_or_missed() {
+        let a = seen(&["cat", "dog"], &[(0, 0.9, 0.0), (1, 0.5, 50.0)]);
+        let b = seen(&["dog", "cat"], &[(1, 0.8, 2.0), (1, 0.4, 100.0)]);
+        let groups = compare(&[Some(&a), Some(&b)]);
+        let standings: Vec<_> = groups.iter().map(|g| (g.class.as_str(), g.boxes.clone(), g.standings.clone())).collect();
+        use Standing::{All, Missed, Only};
+        assert_eq!(
+            standings,
+            [
+                ("cat", vec![Some(0), Some(0)], vec![All, All]),
+                ("dog", vec![Some(1), None], vec![Only, Missed]),
+                ("cat", vec![None, Some(1)], vec![Missed, Only]),
+            ]
+        );
+        assert!(groups[0].is_agreed() && !groups[1].is_agreed());
+    }
+
+    #[test]
+    fn overlap_below_a_half_is_another_object() {
+        // Boxes 10 wide: moved by 3.4, they share 6.6 of 13.4; by 3.3, 6.7 of 13.3.
+        let a = seen(&["cat"], &[(0, 0.9, 0.0)]);
+        let (near, far) = (seen(&["cat"], &[(0, 0.8, 3.3)]), seen(&["cat"], &[(0, 0.8, 3.4)]));
+        assert_eq!(compare(&[Some(&a), Some(&near)]).len(), 1);
+        assert_eq!(compare(&[Some(&a), Some(&far)]).len(), 2);
+    }
+
+    #[test]
+    fn a_box_joins_the_group_it_overlaps_most_and_no_group_takes_two_of_a_panel() {
+        let a = seen(&["cat"], &[(0, 0.9, 0.0), (0, 0.85, 3.0)]);
+        let b = seen(&["cat"], &[(0, 0.8, 2.8), (0, 0.7, 2.9)]);
+        let groups = compare(&[Some(&a), Some(&b)]);
+        assert_eq!(groups[1].boxes, [Some(1), Some(0)]);
+        assert_eq!(groups[0].boxes, [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn names_of_different_data_sets_are_one_class_and_unknown_classes_are_not_missed() {
+        let coco = seen(&["motorcycle", "spoon"], &[(0, 0.9, 0.0), (1, 0.8, 40.0)]);
+        let voc = seen(&["motorbike"], &[(0, 0.7, 0.0)]);
+        let groups = compare(&[Some(&coco), Some(&voc)]);
+        assert_eq!(groups.len(), 2);
+        assert_eq!(groups[0].standings, [Standing::All, Standing::All]);
+        assert_eq!(groups[1].standings, [Standing::Only, Standing::Unknown]);
+    }
+
+    #[test]
+    fn of_three_panels_two_may_agree_and_one_may_not_have_looked() {
+        let (a, b) = (seen(&["cat"], &[(0, 0.9, 0.0)]), seen(&["cat"], &[]));
+        let groups = compare(&[Some(&a), Some(&a), Some(&b)]);
+        assert_eq!(groups[0].standings, [Standing::Some, Standing::Some, Standing::Missed]);
+        let groups = compare(&[Some(&a), None]);
+        assert_eq!(groups[0].standings, [Standing::All, Standing::Waiting]);
+        assert!(groups[0].is_agreed());
+    }
+}

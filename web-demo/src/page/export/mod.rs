@@ -1,0 +1,99 @@
+//! The comparison to take away: figures as JSON or CSV, and a picture as PNG.
+
+mod csv;
+mod json;
+mod png;
+
+use leptos::prelude::*;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
+
+use super::panel::median;
+use super::state::{Comparison, State};
+
+pub use csv::csv;
+pub use json::json;
+pub use png::png;
+
+/// What all formats are made of.
+pub struct Content {
+    /// The picture's file name.
+    pub picture: String,
+    /// Width and height in pixels.
+    pub size: (u32, u32),
+    /// The least score of boxes.
+    pub score: f32,
+    /// The greatest overlap of boxes of a class.
+    pub max_iou: f32,
+    /// The models, in the order of the panels.
+    pub models: Vec<Model>,
+    /// What they found.
+    pub comparison: std::sync::Arc<Comparison>,
+}
+
+/// A model of the comparison.
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// Its variant, where that is known.
+    pub variant: Option<String>,
+    /// SHA-256 of its published weights.
+    pub sha256: Option<String>,
+    /// Milliseconds of the network: the median of its runs.
+    pub network_ms: Option<f64>,
+    /// How many runs.
+    pub runs: usize,
+}
+
+impl Content {
+    /// What is on show; nothing without a picture.
+    pub fn of(state: State) -> Option<Self> {
+        untrack(|| {
+            let opened = state.picture.get()?;
+            let model = |panel: &super::panel::Panel| {
+                let entry = panel.entry(state);
+                let timings = panel.run(state).map(|run| run.timings).unwrap_or_default();
+                Model {
+                    name: panel.name(),
+                    variant: entry.as_ref().map(|entry| entry.variant.clone()),
+                    sha256: entry.map(|entry| entry.sha256).filter(|sha256| !sha256.is_empty()),
+                    network_ms: median(timings.iter().map(|timing| timing.network).collect()),
+                    runs: timings.len(),
+                }
+            };
+            Some(Self {
+                picture: opened.picture.name.clone(),
+                size: (opened.width, opened.height),
+                score: state.score.get(),
+                max_iou: state.max_iou.get(),
+                models: state.panels.read().iter().map(model).collect(),
+                comparison: state.comparison.get(),
+            })
+        })
+    }
+}
+
+/// Hands the visitor a file.
+///
+/// # Errors
+/// Passes on the browser's.
+pub fn download(name: &str, blob: &Blob) -> Result<(), JsValue> {
+    let url = Url::create_object_url_with_blob(blob)?;
+    let link: HtmlAnchorElement = document().create_element("a")?.unchecked_into();
+    link.set_href(&url);
+    link.set_download(name);
+    link.click();
+    // Once the browser has begun to read it.
+    set_timeout(move || drop(Url::revoke_object_url(&url)), std::time::Duration::from_secs(60));
+    Ok(())
+}
+
+/// A text as a file's content.
+///
+/// # Errors
+/// Passes on the browser's.
+pub fn text_blob(text: &str, kind: &str) -> Result<Blob, JsValue> {
+    let options = BlobPropertyBag::new();
+    options.set_type(kind);
+    Blob::new_with_str_sequence_and_options(&js_sys::Array::of1(&text.into()), &options)
+}

@@ -1,0 +1,195 @@
+//! The objects as a table: for exact figures, the keyboard and screen readers.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use leptos::{ev, html};
+use shared_model::Detection;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlElement;
+
+use crate::page::compare::{Group, Standing};
+use crate::page::language::text;
+use crate::page::state::{Comparison, State};
+use crate::page::truth::DetectionOutcome;
+use crate::page::views::words;
+
+/// Rows that are shown unless all are asked for: more are slow to build, and nobody reads them.
+const FEW: usize = 40;
+
+/// A row: an object, and what each panel makes of it.
+#[derive(Clone, Debug, PartialEq)]
+struct Row {
+    group: Group,
+    cells: Vec<Cell>,
+}
+
+/// What a panel makes of an object.
+#[derive(Clone, Debug, PartialEq)]
+struct Cell {
+    found: Option<Detection>,
+    standing: Standing,
+    outcome: Option<DetectionOutcome>,
+}
+
+fn rows(comparison: &Comparison, differences_only: bool) -> Vec<(usize, Row)> {
+    let is_alone = comparison.seen.len() < 2;
+    let groups = comparison.groups.iter().enumerate();
+    let shown = groups.filter(|(_, group)| !differences_only || is_alone || !group.is_agreed());
+    let cell = |group: &Group, panel: usize| {
+        let place = group.boxes[panel];
+        let seen = comparison.seen[panel].as_ref();
+        let outcome = |place: usize| Some(comparison.judgements[panel].as_ref()?.detections[place]);
+        Cell {
+            found: place.and_then(|place| seen.map(|seen| seen.detections[place])),
+            standing: group.standings[panel],
+            outcome: place.and_then(outcome),
+        }
+    };
+    let row = |(i, group): (usize, &Group)| {
+        let cells = (0..group.boxes.len()).map(|panel| cell(group, panel)).collect();
+        (i, Row { group: group.clone(), cells })
+    };
+    shown.map(row).collect()
+}
+
+/// All objects that some panel found, with every panel's score.
+#[component]
+pub fn Objects() -> impl IntoView {
+    let state = State::get();
+    let all = RwSignal::new(false);
+    let rows = Memo::new(move |_| Arc::new(rows(&state.comparison.read(), state.differences_only.get())));
+    let visible = move || {
+        let rows = rows.get();
+        let count = if all.get() { rows.len() } else { rows.len().min(FEW) };
+        rows[..count].to_vec()
+    };
+    // One row is in the tab order, and the arrow keys move between rows: a hundred rows are not a hundred tab stops.
+    let current = RwSignal::new(0_usize);
+    let body = NodeRef::<html::Tbody>::new();
+    let keys = move |event: ev::KeyboardEvent| {
+        let Some(rows) = body.get_untracked().map(|body| body.children()) else { return };
+        let last = rows.length().saturating_sub(1) as usize;
+        let now = current.get_untracked().min(last);
+        let next = match event.key().as_str() {
+            "ArrowDown" => (now + 1).min(last),
+            "ArrowUp" => now.saturating_sub(1),
+            "Home" => 0,
+            "End" => last,
+            _ => return,
+        };
+        event.prevent_default();
+        current.set(next);
+        if let Some(row) = rows.item(next as u32).and_then(|row| row.dyn_into::<HtmlElement>().ok()) {
+            let _ = row.focus();
+        }
+    };
+    view! {
+        <section class="card objects" aria-labelledby="objects-title">
+            <h2 id="objects-title">{move || words::objects(rows.read().len())}</h2>
+            <div class="table" tabindex="-1">
+                <table>
+                    <thead>
+                        <tr>
+                            <th scope="col">{move || text!("Class")}</th>
+                            {move || state.shown_models().into_iter().map(|name| view! {
+                                <th scope="col">{name}</th>
+                            }).collect_view()}
+                            <th scope="col" class="numbers">{move || text!("Size")}</th>
+                        </tr>
+                    </thead>
+                    <tbody node_ref=body on:keydown=keys>
+                        <ForEnumerate each=visible key=|(_, row)| key(row) let(place, (group, row))>
+                            <ObjectRow place group row current/>
+                        </ForEnumerate>
+                    </tbody>
+                </table>
+            </div>
+            <Show when=move || { rows.read().len() > FEW && !all.get() }>
+                <button type="button" class="plain" data-testid="all-objects" on:click=move |_| all.set(true)>
+                    {move || text!("Show all %{count}", count = rows.read().len())}
+                </button>
+            </Show>
+        </section>
+    }
+}
+
+/// A row stays as it is for as long as this does.
+fn key(row: &Row) -> String {
+    let place = row.group.bbox;
+    let cells = row.cells.iter().map(|cell| {
+        let score = cell.found.map(|found| found.score.to_bits());
+        format!("{score:?}{:?}{:?}", cell.standing, cell.outcome)
+    });
+    format!("{}{:?}{}", row.group.class, place, cells.collect::<String>())
+}
+
+#[component]
+fn ObjectRow(place: ReadSignal<usize>, group: usize, row: Row, current: RwSignal<usize>) -> impl IntoView {
+    let state = State::get();
+    let class = row.group.class.clone();
+    let bbox = row.group.bbox;
+    // A row that stayed may have another place among the objects now.
+    let group = Memo::new(move |_| {
+        let groups = &state.comparison.read().groups;
+        groups.iter().position(|group| group.class == class && group.bbox == bbox).unwrap_or(group)
+    });
+    let on = move || state.highlighted.set(Some(group.get_untracked()));
+    let off = move || state.highlighted.set(None);
+    view! {
+        <tr
+            tabindex=move || if current.get() == place.get() { "0" } else { "-1" }
+            class:highlighted=move || state.highlighted.get() == Some(group.get())
+            on:pointerenter=move |_| on()
+            on:pointerleave=move |_| off()
+            on:focus=move |_| { current.set(place.get_untracked()); on() }
+            on:blur=move |_| off()
+            data-testid="object"
+            data-class=row.group.class.clone()
+        >
+            <th scope="row">{row.group.class.clone()}</th>
+            {row.cells.into_iter().enumerate().map(|(panel, cell)| view! { <Found panel cell/> }).collect_view()}
+            <td class="numbers">{format!("{:.0} \u{d7} {:.0}", bbox.x2 - bbox.x1, bbox.y2 - bbox.y1)}</td>
+        </tr>
+    }
+}
+
+#[component]
+fn Found(panel: usize, cell: Cell) -> impl IntoView {
+    let kind = match (cell.outcome, cell.standing) {
+        (Some(DetectionOutcome::Hit(_)), _) => "hit",
+        (Some(DetectionOutcome::FalseAlarm), _) => "alarm",
+        (Some(DetectionOutcome::Ignored), _) => "ignored",
+        (None, Standing::All) => "all",
+        (None, Standing::Some) => "some",
+        (None, Standing::Only) => "only",
+        (None, Standing::Missed) => "missed",
+        (None, Standing::Unknown | Standing::Waiting) => "unknown",
+    };
+    match cell.found {
+        Some(Detection { score, bbox, class }) => view! {
+            <td
+                class=format!("score {kind}")
+                data-testid="found"
+                data-panel=panel
+                data-class-index=class
+                data-score=format!("{score:.4}")
+                data-box=format!("{:.2},{:.2},{:.2},{:.2}", bbox.x1, bbox.y1, bbox.x2, bbox.y2)
+                data-standing=kind
+            >
+                <span class="bar" style:--part=score.to_string()></span>
+                {format!("{score:.2}")}
+            </td>
+        }
+        .into_any(),
+        None => {
+            let text = match cell.standing {
+                Standing::Missed => text!("missed"),
+                Standing::Unknown => text!("no such class"),
+                _ => "\u{2026}".into(),
+            };
+            view! { <td class=format!("score {kind}") data-testid="lacking" data-panel=panel data-standing=kind>{text}</td> }
+                .into_any()
+        }
+    }
+}

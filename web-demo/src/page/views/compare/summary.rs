@@ -1,0 +1,172 @@
+//! The comparison in words.
+
+use leptos::prelude::*;
+
+use crate::page::compare::Standing;
+use crate::page::language::text;
+use crate::page::state::{Comparison, State};
+use crate::page::views::words;
+
+/// Times closer than this part are called equal: about what two measurements of one model differ by.
+const SAME_TIME: f64 = 0.03;
+
+/// A few sentences on who finds what, and who is faster.
+#[component]
+pub fn Summary() -> impl IntoView {
+    let state = State::get();
+    let sentences = Memo::new(move |_| {
+        let panels = state.panels.get();
+        let names: Vec<String> = panels.iter().map(|panel| panel.name()).collect();
+        let times: Vec<Option<f64>> = panels.iter().map(|panel| panel.network_ms(state)).collect();
+        let mut sentences = found(&state.comparison.read(), &names);
+        sentences.extend(speed(&names, &times));
+        sentences
+    });
+    view! {
+        <Show when=move || !sentences.read().is_empty()>
+            <p class="summary" aria-live="polite" data-testid="words">
+                {move || sentences.get().into_iter().map(|sentence| view! { <span>{sentence}" "</span> }).collect_view()}
+            </p>
+        </Show>
+    }
+}
+
+/// Who finds what, once all have looked.
+fn found(comparison: &Comparison, names: &[String]) -> Vec<String> {
+    if comparison.seen.len() != names.len() || comparison.seen.iter().any(Option::is_none) {
+        return Vec::new();
+    }
+    if let Some(truth) = &comparison.truth {
+        return judged(comparison, names, truth.iter().filter(|object| !object.difficult).count());
+    }
+    let groups = &comparison.groups;
+    match names {
+        [] | [_] => Vec::new(),
+        [a, b] => {
+            let only = |panel: usize| groups.iter().filter(|group| group.stands(panel, Standing::Only)).count();
+            let agreed = groups.iter().filter(|group| group.is_agreed()).count();
+            let (a_only, b_only) = (only(0), only(1));
+            let mut sentences = Vec::new();
+            if groups.is_empty() {
+                return vec![text!("Neither model finds anything here.")];
+            }
+            if a_only + b_only == 0 {
+                return vec![text!("Both find the same %{objects}.", objects = words::objects(agreed))];
+            }
+            for (count, finder, other) in [(a_only, a, b), (b_only, b, a)] {
+                if count > 0 {
+                    sentences.push(text!(
+                        "%{finder} finds %{objects} that %{other} does not.",
+                        finder = finder, objects = words::objects(count), other = other
+                    ));
+                }
+            }
+            if agreed > 0 {
+                sentences.push(text!("They agree on %{objects}.", objects = words::objects(agreed)));
+            }
+            sentences
+        }
+        _ => {
+            let agreed = groups.iter().filter(|group| group.is_agreed()).count();
+            let mut sentences = vec![text!(
+                "Of %{objects}, all models find %{agreed}.", objects = words::objects(groups.len()), agreed = agreed
+            )];
+            let count = |panel: usize| groups.iter().filter(|group| group.boxes[panel].is_some()).count();
+            let most = (0..names.len()).map(count).max().unwrap_or_default();
+            let best: Vec<&str> = (0..names.len()).filter(|i| count(*i) == most).map(|i| names[i].as_str()).collect();
+            if best.len() < names.len() {
+                sentences.push(text!(
+                    "Most are found by %{names}: %{count}.", names = best.join(", "), count = most
+                ));
+            }
+            sentences
+        }
+    }
+}
+
+/// Who finds what is really there.
+fn judged(comparison: &Comparison, names: &[String], all: usize) -> Vec<String> {
+    let sentence = |(name, judgement): (&String, &Option<_>)| {
+        let judgement: &crate::page::truth::Judgement = judgement.as_ref()?;
+        Some(text!(
+            "%{name} finds %{hits} of %{all}, with %{alarms} false alarms.",
+            name = name, hits = judgement.hits(), all = all, alarms = judgement.false_alarms()
+        ))
+    };
+    names.iter().zip(&comparison.judgements).filter_map(sentence).collect()
+}
+
+/// Who is faster, once all have been timed.
+fn speed(names: &[String], times: &[Option<f64>]) -> Option<String> {
+    let times: Vec<f64> = times.iter().copied().collect::<Option<_>>()?;
+    match (names, &times[..]) {
+        ([a, b], [first, second]) => {
+            let part = second / first - 1.0;
+            let percent = |part: f64| format!("{:.0}", 100.0 * part.abs());
+            Some(if part.abs() < SAME_TIME {
+                text!("They take the same time here.")
+            } else if part > 0.0 {
+                text!("%{name} is %{percent} % slower here.", name = b, percent = percent(part))
+            } else {
+                text!("%{name} is %{percent} % slower here.", name = a, percent = percent(first / second - 1.0))
+            })
+        }
+        ([_, _, ..], _) => {
+            let (fastest, ms) = names.iter().zip(&times).min_by(|a, b| a.1.total_cmp(b.1))?;
+            Some(text!("The fastest here is %{name}: %{ms} ms.", name = fastest, ms = format!("{ms:.1}")))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::compare::{Seen, compare};
+    use shared_model::{BBox, Detection};
+
+    fn comparison(panels: &[&[f32]]) -> Comparison {
+        let seen = |xs: &&[f32]| {
+            let detection =
+                |&x: &f32| Detection { class: 0, score: 0.5, bbox: BBox { x1: x, y1: 0.0, x2: x + 10.0, y2: 10.0 } };
+            Some(Seen { detections: xs.iter().map(detection).collect(), classes: vec!["cat".into()] })
+        };
+        let seen: Vec<_> = panels.iter().map(seen).collect();
+        let groups = compare(&seen.iter().map(Option::as_ref).collect::<Vec<_>>());
+        Comparison { judgements: vec![None; seen.len()], groups, seen, truth: None }
+    }
+
+    #[test]
+    fn two_models_are_told_apart_in_words() {
+        let names = ["baseline".to_string(), "final".to_string()];
+        let both = found(&comparison(&[&[0.0, 50.0], &[0.0, 100.0, 200.0]]), &names);
+        assert_eq!(
+            both,
+            [
+                "baseline finds 1 object that final does not.",
+                "final finds 2 objects that baseline does not.",
+                "They agree on 1 object."
+            ]
+        );
+        assert_eq!(found(&comparison(&[&[0.0], &[0.0]]), &names), ["Both find the same 1 object."]);
+        assert_eq!(found(&comparison(&[&[], &[]]), &names), ["Neither model finds anything here."]);
+        assert_eq!(speed(&names, &[Some(10.0), Some(11.4)]).unwrap(), "final is 14 % slower here.");
+        assert_eq!(speed(&names, &[Some(15.0), Some(10.0)]).unwrap(), "baseline is 50 % slower here.");
+        assert_eq!(speed(&names, &[Some(10.0), Some(10.1)]).unwrap(), "They take the same time here.");
+        assert_eq!(speed(&names, &[Some(10.0), None]), None);
+    }
+
+    #[test]
+    fn of_several_models_the_best_is_named() {
+        let names = ["a", "b", "c"].map(String::from);
+        let words = found(&comparison(&[&[0.0], &[0.0, 50.0], &[0.0]]), &names);
+        assert_eq!(words, ["Of 2 objects, all models find 1.", "Most are found by b: 2."]);
+    }
+
+    #[test]
+    fn nothing_is_said_before_all_have_looked() {
+        let mut waiting = comparison(&[&[0.0], &[0.0]]);
+        waiting.seen[1] = None;
+        assert!(found(&waiting, &["a".into(), "b".into()]).is_empty());
+    }
+}
