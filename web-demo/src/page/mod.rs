@@ -5,10 +5,14 @@ mod colour;
 mod connection;
 mod draw;
 mod intake;
+#[cfg_attr(not(test), expect(dead_code, reason = "the address does not hold the state yet"))]
+mod link;
 mod picture_file;
 mod samples;
 mod state;
 mod sync;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "annotation files cannot be dropped yet"))]
+mod truth;
 mod views;
 
 use leptos::prelude::*;
