@@ -3,6 +3,7 @@
 
 mod backbone;
 mod blocks;
+mod classes;
 mod cost;
 mod detection;
 mod detector;
@@ -19,8 +20,10 @@ mod picture;
 mod runtime;
 mod training;
 mod variant;
+pub mod voc;
 mod weights;
 
+pub use classes::{COCO_CLASSES, VOC_CLASSES, canonical_class};
 pub use cost::{Cost, LayerCost, cost};
 pub use detection::{BBox, Detection, clip, decode, nms, to_picture};
 pub use detector::{Detector, Input};

@@ -18,8 +18,9 @@ use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use integration_tests::{repository, shared};
-use native_train::data::voc::{VocBox, VocFolder};
+use native_train::data::voc::VocFolder;
 use native_train::eval::{Curve, Scored, Truth, matches, thresholds};
+use shared_model::voc::VocBox;
 
 fn data(name: &str) -> PathBuf {
     repository().join("tests/data/voc-eval").join(name)

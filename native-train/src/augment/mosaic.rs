@@ -138,11 +138,11 @@ mod tests {
     use std::sync::Arc;
 
     use shared_model::PAD;
+    use shared_model::voc::VocBox;
 
     use super::*;
     use crate::augment::random;
     use crate::data::testing::{coloured, rectangles};
-    use crate::data::voc::VocBox;
 
     fn plain(size: usize, centre: [f64; 2]) -> Mosaic {
         let colours = ColourShift::draw(&mut rand_pcg::Pcg64Mcg::new(0), [0.0; 3]);

@@ -8,10 +8,10 @@ use anyhow::Result;
 use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use shared_model::voc::Object;
 
 use super::problem::{Problem, ProblemKind, problems, read_picture};
 use super::source::{Labelled, Source, SourceAnnotations, class_names_of};
-use super::voc::Object;
 use crate::photo::Photo;
 use crate::progress::Progress;
 

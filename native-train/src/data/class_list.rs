@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-
-use super::voc;
+use shared_model::VOC_CLASSES;
 
 /// Reads a list of classes: a file with one name a line, or the names themselves with commas between them.
 ///
@@ -34,7 +33,7 @@ pub fn parse(text: &str) -> Result<Vec<String>> {
 /// Where most of the names are Pascal VOC's, others are mistakes rather than classes, and stay out.
 pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let names: BTreeSet<&str> = names.into_iter().collect();
-    let is_voc = |name: &str| voc::CLASSES.contains(&name);
+    let is_voc = |name: &str| VOC_CLASSES.contains(&name);
     let mostly_voc = 2 * names.iter().filter(|name| is_voc(name)).count() > names.len();
     names.into_iter().filter(|name| !mostly_voc || is_voc(name)).map(String::from).collect()
 }
@@ -59,7 +58,7 @@ mod tests {
     fn names_in_the_data_are_the_classes() {
         assert_eq!(of_names(["dog", "cat", "dog"]), ["cat", "dog"]);
         assert_eq!(of_names(["ring", "disc"]), ["disc", "ring"]);
-        assert_eq!(of_names(voc::CLASSES.into_iter().rev()), voc::CLASSES);
+        assert_eq!(of_names(VOC_CLASSES.into_iter().rev()), VOC_CLASSES);
         assert!(of_names([]).is_empty());
     }
 

@@ -1,10 +1,8 @@
 //! Data sets.
 
-pub mod annotation;
 pub mod chart;
 pub mod check;
 pub mod class_list;
-pub mod coco;
 pub mod pictures;
 pub mod problem;
 pub mod source;

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use shared_model::voc::{AnnotatedObject, Annotation, Object, Size, VocBox};
 
-use super::annotation::{AnnotatedObject, Annotation, Size};
-use super::voc::{Object, VocBox, VocFolder};
+use super::voc::VocFolder;
 use crate::photo::PhotoError;
 
 /// What is wrong with a file of a data set.

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use rayon::prelude::*;
+use shared_model::voc::Annotation;
 
-use super::annotation::Annotation;
 use super::class_list;
 use super::problem::{Problem, read_annotation};
 use super::voc::VocFolder;

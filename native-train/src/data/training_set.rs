@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use rayon::prelude::*;
+use shared_model::voc::{Annotation, VocBox};
 
-use super::annotation::Annotation;
 use super::problem::{Problem, problems, read_picture};
 use super::source::{Labelled, Source, SourceAnnotations, class_names_of};
-use super::voc::{VocBox, VocFolder};
+use super::voc::VocFolder;
 use crate::photo::Photo;
 
 /// An object to be learned.

@@ -1,6 +1,6 @@
 //! Average precision of one class.
 
-use crate::data::voc::VocBox;
+use shared_model::voc::VocBox;
 
 /// An annotated object.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,14 +1,6 @@
 //! Scoring weights of one data set on another whose classes have other names.
 
-/// COCO's name and VOC's name of the same class, where they differ.
-const SYNONYMS: [(&str, &str); 6] = [
-    ("airplane", "aeroplane"),
-    ("motorcycle", "motorbike"),
-    ("couch", "sofa"),
-    ("potted plant", "pottedplant"),
-    ("dining table", "diningtable"),
-    ("tv", "tvmonitor"),
-];
+use shared_model::canonical_class;
 
 /// Which class of a data set each class of some weights is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +13,7 @@ impl ClassMap {
     /// Maps by name: the same name, else COCO's name for VOC's.
     pub fn new(weights: &[String], data: &[String]) -> Self {
         let position = |name: &str| data.iter().position(|data| data == name);
-        let synonym = |name: &str| SYNONYMS.iter().find(|(coco, _)| *coco == name).and_then(|(_, voc)| position(voc));
+        let synonym = |name: &str| data.iter().position(|data| data != name && canonical_class(data) == name);
         let mut to_data: Vec<_> = weights.iter().map(|name| position(name)).collect();
         for (index, name) in to_data.iter_mut().zip(weights) {
             // A class of the weights under the data set's own name goes before one under another name.
@@ -45,8 +37,9 @@ impl ClassMap {
 
 #[cfg(test)]
 mod tests {
+    use shared_model::COCO_CLASSES;
+
     use super::*;
-    use crate::data::coco;
 
     fn strings(names: &[&str]) -> Vec<String> {
         names.iter().map(ToString::to_string).collect()
@@ -76,7 +69,7 @@ mod tests {
             "train",
             "tvmonitor",
         ]);
-        let map = ClassMap::new(&strings(&coco::CLASSES), &voc);
+        let map = ClassMap::new(&strings(&COCO_CLASSES), &voc);
         assert!(map.unknown().is_empty());
         assert_eq!(map.to_data(0), Some(14), "person");
         assert_eq!(map.to_data(4), Some(0), "airplane");

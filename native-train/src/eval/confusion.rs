@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 use shared_model::Detection;
-
-use crate::data::voc::{Object, VocBox};
+use shared_model::voc::{Object, VocBox};
 
 /// Overlap (IoU) from which on a detection is about an object.
 const MIN_IOU: f64 = 0.5;

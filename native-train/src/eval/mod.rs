@@ -6,6 +6,7 @@ mod confusion;
 mod report;
 
 use serde::Serialize;
+use shared_model::voc::VocBox;
 
 pub use average_precision::{Curve, Scored, Truth, matches};
 pub use classes::ClassMap;
@@ -57,7 +58,7 @@ impl Evaluator {
     pub fn add(
         &mut self,
         truths: impl IntoIterator<Item = (usize, Truth)>,
-        detections: impl IntoIterator<Item = (usize, f64, crate::data::voc::VocBox)>,
+        detections: impl IntoIterator<Item = (usize, f64, VocBox)>,
     ) {
         let picture = self.pictures;
         self.pictures += 1;
@@ -107,7 +108,6 @@ impl Evaluator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::voc::VocBox;
 
     const BOX: VocBox = VocBox { xmin: 1.0, ymin: 1.0, xmax: 10.0, ymax: 10.0 };
 

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, anyhow};
 use comfy_table::Table;
 use rayon::prelude::*;
 use serde::Serialize;
+use shared_model::voc::Object;
 use shared_model::{Detection, Detector};
 
 use super::{ClassMap, ClassScore, Evaluator, Truth};
-use crate::data::voc::Object;
 use crate::photo::Photo;
 use crate::table::table;
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use shared_model::voc::Object;
 use shared_model::{Detection, Detector, Weights};
 
 use crate::data::TrainingSet;
-use crate::data::voc::Object;
 use crate::eval::{MAX_IOU, MIN_SCORE, Report, detect_all};
 
 /// The pictures that weights are scored on.

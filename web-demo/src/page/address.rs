@@ -2,6 +2,7 @@
 
 use leptos::ev;
 use leptos::prelude::*;
+use leptos_use_signal_debounce_throttle::signal_debounced;
 use shared_model::Manifest;
 use wasm_bindgen::JsValue;
 
@@ -22,7 +23,7 @@ pub fn provide(state: State) -> Link {
     intake::open_sample(state, sample);
 
     let hash = Memo::new(move |_| of_state(state).to_hash());
-    let hash = leptos_use::signal_debounced(hash, PAUSE);
+    let hash: Signal<String> = signal_debounced(hash, PAUSE);
     Effect::new(move |before: Option<()>| {
         let hash = hash.get();
         // What the visitor came with stays until something changes.

@@ -2,13 +2,14 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use leptos_use_document_visibility::use_document_visibility;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     HtmlCanvasElement, HtmlVideoElement, MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaTrackConstraints,
 };
 
-use super::export::encode;
+use super::encode::encode;
 use super::intake;
 use super::language::text;
 use super::state::State;
@@ -48,7 +49,7 @@ impl Camera {
             rate: RwSignal::new(None),
             is_busy: StoredValue::new(false),
         };
-        let visibility = leptos_use::use_document_visibility();
+        let visibility = use_document_visibility();
         Effect::new(move || {
             let is_visible = visibility.get() == web_sys::VisibilityState::Visible;
             let is_idle = state.pending.read().is_none()

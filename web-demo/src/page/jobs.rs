@@ -45,14 +45,6 @@ impl Job {
             Self::Profile(_) => None,
         }
     }
-
-    /// The model it is about.
-    pub fn model(&self) -> Option<&str> {
-        match self {
-            Self::Open(_) => None,
-            Self::Run { model, .. } | Self::Measure { model, .. } | Self::Profile(model) => Some(model),
-        }
-    }
 }
 
 /// All that decides about the next job.

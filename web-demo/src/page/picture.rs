@@ -30,12 +30,6 @@ impl Picture {
     pub fn release(&self) {
         let _ = Url::revoke_object_url(&self.url);
     }
-
-    /// The file's name without folder and extension.
-    pub fn stem(&self) -> &str {
-        let name = self.name.rsplit('/').next().unwrap_or(&self.name);
-        name.rsplit_once('.').map_or(name, |(stem, _)| stem)
-    }
 }
 
 /// A picture that was decoded.

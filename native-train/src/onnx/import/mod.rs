@@ -11,9 +11,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use shared_model::{ColourOrder, FORMAT_VERSION, Metadata, NormState, VARIANTS, WeightTensor, Weights, WeightsError};
+use shared_model::{
+    COCO_CLASSES, ColourOrder, FORMAT_VERSION, Metadata, NormState, VARIANTS, WeightTensor, Weights, WeightsError,
+};
 
-use crate::data::coco;
 use file::OnnxFile;
 use recognise::Recogniser;
 
@@ -109,13 +110,13 @@ fn foreign_metadata(file: &OnnxFile, classes: usize, named: bool, name: &str) ->
     if height != width {
         return Err(ImportError::Input(format!("{height} x {width} pixels")));
     }
-    if !named && classes != coco::CLASSES.len() {
+    if !named && classes != COCO_CLASSES.len() {
         return Err(ImportError::UnnamedClasses(classes));
     }
     Ok(Metadata {
         format_version: FORMAT_VERSION,
         variant: String::new(),
-        class_names: coco::CLASSES.map(String::from).to_vec(),
+        class_names: COCO_CLASSES.map(String::from).to_vec(),
         colour_order: ColourOrder::Bgr,
         input_size: height,
         norm: NormState::Folded,

@@ -3,12 +3,11 @@
 use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    Blob, CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement, ImageEncodeOptions, OffscreenCanvas,
-};
+use web_sys::{Blob, CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement};
 
 use super::Content;
 use crate::page::draw::{self, Scene};
+use crate::page::encode::encode;
 use crate::page::marks::marks;
 use crate::page::state::State;
 use crate::page::views::words;
@@ -71,20 +70,4 @@ pub async fn png(state: State, content: &Content) -> Result<Blob, JsValue> {
         context.fill_text(&line, x, y + height + LINE / 2.0)?;
     }
     encode(&canvas, "image/png", 1.0).await
-}
-
-/// A canvas as a picture file.
-///
-/// # Errors
-/// Passes on the browser's.
-pub async fn encode(canvas: &HtmlCanvasElement, kind: &str, quality: f64) -> Result<Blob, JsValue> {
-    // `toBlob` has a callback where this has a promise.
-    let copy = OffscreenCanvas::new(canvas.width(), canvas.height())?;
-    let context = copy.get_context("2d")?.ok_or("no canvas")?;
-    let context: web_sys::OffscreenCanvasRenderingContext2d = context.unchecked_into();
-    context.draw_image_with_html_canvas_element(canvas, 0.0, 0.0)?;
-    let options = ImageEncodeOptions::new();
-    options.set_type(kind);
-    options.set_quality(quality);
-    Ok(JsFuture::from(copy.convert_to_blob_with_options(&options)?).await?.unchecked_into())
 }

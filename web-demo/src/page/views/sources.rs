@@ -34,7 +34,7 @@ pub fn Sources() -> impl IntoView {
             </label>
             <label class="upload folder">
                 <input
-                    type="file" multiple webkitdirectory
+                    type="file" multiple prop:webkitdirectory=true
                     node_ref=folder on:change=move |_| choose(folder) data-testid="upload-folder"
                 />
                 <span class="upload-button quiet">{move || text!("A folder")}</span>

@@ -42,12 +42,12 @@ impl Gestures {
             // Also when it leaves the picture.
             let _ = element.set_pointer_capture(event.pointer_id());
         }
-        self.down.update_value(|down| drop(down.insert(event.pointer_id(), position(event))));
+        self.down.update_value(|down| down.extend([(event.pointer_id(), position(event))]));
     }
 
     /// A finger or a button goes up.
     pub fn up(self, event: &ev::PointerEvent) {
-        self.down.update_value(|down| drop(down.remove(&event.pointer_id())));
+        self.down.update_value(|down| down.retain(|id, _| *id != event.pointer_id()));
     }
 
     /// A pointer moves; true if that moved the picture.
@@ -57,7 +57,7 @@ impl Gestures {
         let Some((before, other)) = self.down.with_value(|down| Some((*down.get(&id)?, others(down)))) else {
             return false;
         };
-        self.down.update_value(|down| drop(down.insert(id, now)));
+        self.down.update_value(|down| down.extend([(id, now)]));
         let zoom = self.state.zoom.get_untracked();
         let moved = match other {
             Some(other) => {

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::{ev, html};
+use leptos_use_resize_observer::use_resize_observer;
 
 use super::gestures::Gestures;
 use crate::page::draw::{self, Scene};
@@ -99,7 +100,7 @@ fn Boxes(marks: Memo<Vec<Mark>>, clip: Signal<Option<String>>) -> impl IntoView 
     let state = State::get();
     let canvas = NodeRef::<html::Canvas>::new();
     let resized = RwSignal::new(());
-    leptos_use::use_resize_observer(canvas, move |_, _| resized.set(()));
+    use_resize_observer(canvas, move |_, _| resized.set(()));
     Effect::new(move || {
         resized.track();
         let (Some(canvas), Some(opened)) = (canvas.get(), state.picture.get()) else { return };

@@ -2,11 +2,13 @@
 
 use roxmltree::{Document, Node};
 
-use super::voc::{Object, VocBox};
+use super::{Object, VocBox};
 
 /// What an annotation file says. Its boxes are as they stand there: they may be impossible.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotation {
+    /// Name of the picture's file, where the file tells.
+    pub filename: Option<String>,
     /// Width and height in pixels of the picture that was annotated, where the file tells.
     pub size: Option<Size>,
     /// The objects, in the file's order.
@@ -62,8 +64,24 @@ impl Annotation {
             return Err(wrong(root, format!("<{}> where <annotation> should be", root.tag_name().name())));
         }
         let size = child(root, "size").map(size).transpose()?.flatten();
+        let filename = child(root, "filename").map(|tag| text(tag).to_string()).filter(|name| !name.is_empty());
         let objects = root.children().filter(|tag| tag.has_tag_name("object"));
-        Ok(Self { size, objects: objects.map(object).collect::<Result<_, _>>()? })
+        Ok(Self { filename, size, objects: objects.map(object).collect::<Result<_, _>>()? })
+    }
+
+    /// The objects alone.
+    ///
+    /// # Errors
+    /// Fails where a box is impossible.
+    pub fn into_objects(self) -> Result<Vec<Object>, AnnotationError> {
+        let check = |AnnotatedObject { object, box_line: line, .. }| {
+            let Object { class, bbox, .. } = &object;
+            if bbox.is_impossible() {
+                return Err(AnnotationError { line, message: format!("a \"{class}\" has an impossible box: {bbox}") });
+            }
+            Ok(object)
+        };
+        self.objects.into_iter().map(check).collect()
     }
 }
 
@@ -125,7 +143,7 @@ mod tests {
              </bndbox><name>cat</name></object></annotation>"
         ))
         .unwrap();
-        assert_eq!(annotation.size, None, "without a height");
+        assert_eq!((&annotation.size, &annotation.filename), (&None, &None), "without a height, without a name");
         let [dog, cat] = &annotation.objects[..] else { panic!("{annotation:?}") };
         let bbox = VocBox { xmin: 1.0, ymin: 2.5, xmax: 3.0, ymax: 4.0 };
         assert_eq!(dog.object, Object { class: "dog".into(), difficult: true, bbox });
@@ -138,11 +156,11 @@ mod tests {
     #[test]
     fn a_picture_without_objects_is_fine() {
         let annotation = Annotation::parse(
-            "<?xml version=\"1.0\"?>\n<annotation><folder>x</folder>
+            "<?xml version=\"1.0\"?>\n<annotation><folder>x</folder><filename>a.jpg</filename>
              <size><height>2</height><width>3</width></size></annotation>",
         );
         let size = Some(Size { width: 3.0, height: 2.0, line: 3 });
-        assert_eq!(annotation, Ok(Annotation { size, objects: Vec::new() }));
+        assert_eq!(annotation, Ok(Annotation { filename: Some("a.jpg".into()), size, objects: Vec::new() }));
     }
 
     #[test]
@@ -158,6 +176,22 @@ mod tests {
         ] {
             let error = Annotation::parse(&xml).expect_err(what);
             assert!(error.line == line && error.message.contains(message), "{what}: {error}");
+        }
+    }
+
+    #[test]
+    fn impossible_boxes_are_refused_with_their_line() {
+        let xml = |xmax: &str| {
+            format!(
+                "<annotation><object><name>dog</name>\n<bndbox><xmin>5</xmin><ymin>1</ymin><xmax>{xmax}</xmax>
+                 <ymax>9</ymax></bndbox></object></annotation>"
+            )
+        };
+        let objects = |xml: &str| Annotation::parse(xml).unwrap().into_objects();
+        assert_eq!(objects(&xml("5")).unwrap()[0].bbox.xmax, 5.0, "a pixel wide");
+        for xmax in ["4.9", "NaN", "inf"] {
+            let error = objects(&xml(xmax)).unwrap_err().to_string();
+            assert!(error.contains("line 2") && error.contains("impossible"), "{xmax}: {error}");
         }
     }
 }

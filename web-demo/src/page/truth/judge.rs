@@ -1,0 +1,184 @@
+//! Detections against the truth, by Pascal VOC's rule.
+
+use shared_model::{Detection, canonical_class};
+
+use super::TruthObject;
+
+/// Overlap (IoU) from which on a detection is about an object.
+const MIN_IOU: f32 = 0.5;
+
+/// What came of a detection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DetectionOutcome {
+    /// It is this object, the number of which it has in the truth.
+    Hit(usize),
+    /// There is no such object, or a better detection has found it already.
+    FalseAlarm,
+    /// It is a difficult object, which nobody has to find.
+    Ignored,
+}
+
+/// What came of an annotated object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectOutcome {
+    /// It was found.
+    Found,
+    /// It was not found.
+    Missed,
+    /// It was not found, as the model does not know its class.
+    Unknown,
+    /// It is difficult: found or not, it does not count.
+    NotJudged,
+}
+
+/// How detections compare with the truth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Of each detection.
+    pub detections: Vec<DetectionOutcome>,
+    /// Of each object.
+    pub objects: Vec<ObjectOutcome>,
+}
+
+impl Judgement {
+    /// How many objects were found.
+    pub fn hits(&self) -> usize {
+        self.count(ObjectOutcome::Found)
+    }
+
+    /// How many objects of classes that the model knows were not found.
+    pub fn misses(&self) -> usize {
+        self.count(ObjectOutcome::Missed)
+    }
+
+    /// How many objects are of classes that the model does not know.
+    pub fn unknown(&self) -> usize {
+        self.count(ObjectOutcome::Unknown)
+    }
+
+    /// How many detections are wrong.
+    pub fn false_alarms(&self) -> usize {
+        self.detections.iter().filter(|outcome| **outcome == DetectionOutcome::FalseAlarm).count()
+    }
+
+    fn count(&self, wanted: ObjectOutcome) -> usize {
+        self.objects.iter().filter(|outcome| **outcome == wanted).count()
+    }
+}
+
+/// Judges detections, which come in order of falling score; `classes` are the names of the model's.
+///
+/// A detection is about the object of its class that it overlaps most, found before or not, where that is at least half
+/// (IoU). The first one about an object has found it, every further one is a false alarm.
+pub fn judge(detections: &[Detection], classes: &[String], truth: &[TruthObject]) -> Judgement {
+    let classes: Vec<&str> = classes.iter().map(|name| canonical_class(name)).collect();
+    let truth_classes: Vec<&str> = truth.iter().map(|object| canonical_class(&object.class)).collect();
+    let unfound = |(object, class): (&TruthObject, &&str)| match object.difficult {
+        true => ObjectOutcome::NotJudged,
+        false if classes.contains(class) => ObjectOutcome::Missed,
+        false => ObjectOutcome::Unknown,
+    };
+    let mut objects: Vec<_> = truth.iter().zip(&truth_classes).map(unfound).collect();
+    let mut outcome = |detection: &Detection| {
+        let class = classes.get(detection.class);
+        let same_class = (0..truth.len()).filter(|&i| Some(&truth_classes[i]) == class);
+        let overlaps = same_class.map(|i| (i, truth[i].bbox.iou(&detection.bbox)));
+        // Of equal overlaps the first one counts.
+        let best = overlaps.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        match best {
+            Some((i, iou)) if iou >= MIN_IOU => match objects[i] {
+                ObjectOutcome::NotJudged => DetectionOutcome::Ignored,
+                ObjectOutcome::Found => DetectionOutcome::FalseAlarm,
+                ObjectOutcome::Missed | ObjectOutcome::Unknown => {
+                    objects[i] = ObjectOutcome::Found;
+                    DetectionOutcome::Hit(i)
+                }
+            },
+            _ => DetectionOutcome::FalseAlarm,
+        }
+    };
+    let detections = detections.iter().map(&mut outcome).collect();
+    Judgement { detections, objects }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_model::BBox;
+
+    use super::DetectionOutcome::*;
+    use super::ObjectOutcome::*;
+    use super::*;
+
+    /// 10 x 10 pixels.
+    fn at(x: f32) -> BBox {
+        BBox { x1: x, y1: 0.0, x2: x + 10.0, y2: 10.0 }
+    }
+
+    fn detection(class: usize, x: f32) -> Detection {
+        Detection { class, score: 0.5, bbox: at(x) }
+    }
+
+    fn object(class: &str, x: f32) -> TruthObject {
+        TruthObject { class: class.into(), bbox: at(x), difficult: false }
+    }
+
+    fn difficult(class: &str, x: f32) -> TruthObject {
+        TruthObject { difficult: true, ..object(class, x) }
+    }
+
+    /// By a model that knows cats and motorcycles.
+    fn judged(detections: &[Detection], truth: &[TruthObject]) -> (Vec<DetectionOutcome>, Vec<ObjectOutcome>) {
+        let Judgement { detections, objects } = judge(detections, &["cat".into(), "motorcycle".into()], truth);
+        (detections, objects)
+    }
+
+    #[test]
+    fn every_outcome_is_counted() {
+        let detections = [detection(0, 1.0), detection(0, 0.0), detection(1, 50.0), detection(1, 100.0)];
+        let truth = [object("cat", 0.0), object("cat", 30.0), difficult("motorcycle", 50.0), object("zebra", 70.0)];
+        let judgement = judge(&detections, &["cat".into(), "motorcycle".into()], &truth);
+        // A second detection is wrong even where it fits better.
+        assert_eq!(judgement.detections, [Hit(0), FalseAlarm, Ignored, FalseAlarm]);
+        assert_eq!(judgement.objects, [Found, Missed, NotJudged, Unknown]);
+        let counts = (judgement.hits(), judgement.misses(), judgement.false_alarms(), judgement.unknown());
+        assert_eq!(counts, (1, 1, 2, 1));
+    }
+
+    #[test]
+    fn half_the_union_is_enough() {
+        let tall = |y2| TruthObject { bbox: BBox { y2, ..at(0.0) }, ..object("cat", 0.0) };
+        assert_eq!(judged(&[detection(0, 0.0)], &[tall(20.0)]), (vec![Hit(0)], vec![Found]));
+        assert_eq!(judged(&[detection(0, 0.0)], &[tall(20.1)]), (vec![FalseAlarm], vec![Missed]));
+    }
+
+    #[test]
+    fn a_class_may_have_two_names() {
+        assert_eq!(judged(&[detection(1, 0.0)], &[object("motorbike", 0.0)]), (vec![Hit(0)], vec![Found]));
+        assert_eq!(judged(&[], &[object("motorbike", 0.0)]).1, [Missed], "known under the other name");
+        let voc = judge(&[detection(0, 0.0)], &["sofa".into()], &[object("couch", 0.0)]);
+        assert_eq!(voc.detections, [Hit(0)]);
+        assert_eq!(judged(&[detection(0, 0.0)], &[object("motorbike", 0.0)]), (vec![FalseAlarm], vec![Missed]));
+    }
+
+    /// Pascal VOC looks at the best object only: an object that is free does not take over.
+    #[test]
+    fn a_detection_is_about_the_object_that_it_overlaps_most() {
+        let truth = [object("cat", 0.0), object("cat", 3.0)];
+        let (detections, objects) = judged(&[detection(0, 3.0), detection(0, 2.0)], &truth);
+        assert_eq!((detections, objects), (vec![Hit(1), FalseAlarm], vec![Missed, Found]));
+    }
+
+    #[test]
+    fn a_difficult_object_may_be_found_any_number_of_times() {
+        let truth = [difficult("cat", 0.0)];
+        let (detections, objects) = judged(&[detection(0, 0.0), detection(0, 1.0), detection(0, 9.0)], &truth);
+        assert_eq!((detections, objects), (vec![Ignored, Ignored, FalseAlarm], vec![NotJudged]));
+        assert_eq!(judged(&[], &[difficult("zebra", 0.0)]).1, [NotJudged], "of an unknown class");
+    }
+
+    #[test]
+    fn nothing_is_judged_where_there_is_nothing() {
+        assert_eq!(judged(&[], &[]), (vec![], vec![]));
+        assert_eq!(judged(&[detection(7, 0.0)], &[object("cat", 0.0)]).0, [FalseAlarm], "a class without a name");
+    }
+}

@@ -1,0 +1,38 @@
+//! Pascal VOC's XML, one file a picture.
+
+use shared_model::voc::{Annotation, AnnotationError, Object};
+
+use super::error::{Flaw, TruthErrorKind};
+use super::{Truth, TruthObject, scale};
+
+/// An annotation file.
+#[derive(Clone, Debug)]
+pub struct VocFile {
+    /// Name of the picture's file, where it says.
+    pub picture: Option<String>,
+    size: Option<[f64; 2]>,
+    objects: Vec<Object>,
+}
+
+impl VocFile {
+    /// Reads the XML.
+    pub fn read(text: &str) -> Result<Self, Flaw> {
+        let annotation = Annotation::parse(text)?;
+        let size = annotation.size.map(|size| [size.width, size.height]);
+        Ok(Self { picture: annotation.filename.clone(), size, objects: annotation.into_objects()? })
+    }
+
+    /// The objects in a picture of `size`, width and height in pixels.
+    pub fn truth(&self, size: [u32; 2]) -> Result<Truth, Flaw> {
+        let (scale, note) = scale(size, self.size)?;
+        let object =
+            |Object { class, difficult, bbox }: &Object| TruthObject::scaled(class, *difficult, (*bbox).into(), scale);
+        Ok(Truth { objects: self.objects.iter().map(object).collect(), note })
+    }
+}
+
+impl From<AnnotationError> for Flaw {
+    fn from(AnnotationError { line, message }: AnnotationError) -> Self {
+        TruthErrorKind::Voc(message).at(line)
+    }
+}
