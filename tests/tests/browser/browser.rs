@@ -105,6 +105,10 @@ fn capabilities(chromium: &Path, profile: &Path) -> Result<ChromeCapabilities> {
     for argument in chromium::FLAGS {
         chrome.add_arg(argument)?;
     }
+    // A moving test picture instead of this computer's camera.
+    chrome.add_arg("--use-fake-device-for-media-stream")?;
+    // The page's language, whatever this computer's is.
+    chrome.add_arg("--lang=en-US")?;
     chrome.add_arg(profile_argument.to_str().context("the profile's path")?)?;
     chrome.set_browser_log_level(LoggingPrefsLogLevel::All)?;
     Ok(chrome)

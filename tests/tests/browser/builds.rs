@@ -56,7 +56,7 @@ fn an_isolated_page_runs_on_threads() {
             page.open_with(&format!("?threads={threads}")).await?;
             let (sign, explanation) = sign(page).await?;
             ensure!(sign == format!("{threads} threads \u{b7} relaxed SIMD"), "{sign}");
-            ensure!(explanation.contains(&format!("on {threads} threads")), "{explanation}");
+            ensure!(explanation.contains(&format!("{threads} threads share")), "{explanation}");
             finds_the_same(page, &["astronaut", "chelsea", "china", "coffee", "motorcycle"]).await?;
         }
         Ok(())

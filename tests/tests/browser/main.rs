@@ -7,11 +7,14 @@
 //! the browser's console shows an error that the test did not announce.
 
 mod bad_files;
+mod benchmark;
 mod browser;
 mod builds;
+mod compare;
 mod hosting;
 mod models;
 mod objects;
+mod own_files;
 mod page;
 mod photo;
 mod pictures;

@@ -17,12 +17,8 @@ fn published() -> Vec<String> {
 }
 
 async fn choose(page: &Page, model: &str) -> Result<()> {
-    let script = "const select = document.querySelector('[data-testid=model]');
-        select.value = arguments[0];
-        select.dispatchEvent(new Event('change', { bubbles: true }));";
-    page.script(script, vec![json!(model)]).await?;
-    let shown =
-        "return document.querySelector('section.panel')?.getAttribute('aria-label') === 'Model ' + arguments[0];";
+    page.choose("model", 0, model).await?;
+    let shown = "return document.querySelector('[data-testid=viewer]')?.dataset.model === arguments[0]";
     page.wait_for(shown, vec![json!(model)]).await
 }
 

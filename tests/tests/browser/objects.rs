@@ -22,9 +22,14 @@ pub struct Object {
     pub corners: [f64; 4],
 }
 
-/// What `yolox-nano detect --json` finds in a picture.
+/// What `yolox-nano detect --json` finds in a picture with the default model.
 pub fn found_by_command_line(picture: &Path) -> Result<Vec<Object>> {
-    let output = command_line()?.args(["detect", "--json"]).arg(picture).output()?;
+    found_with("baseline-coco", picture)
+}
+
+/// What `yolox-nano detect --json` finds in a picture.
+pub fn found_with(model: &str, picture: &Path) -> Result<Vec<Object>> {
+    let output = command_line()?.args(["detect", "--json", "--weights", model]).arg(picture).output()?;
     ensure!(output.status.success(), "yolox-nano: {}", String::from_utf8_lossy(&output.stderr));
     let answer: Value = serde_json::from_slice(&output.stdout)?;
     let detections = answer["detections"].as_array().context("detections")?;

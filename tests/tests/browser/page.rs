@@ -14,6 +14,9 @@ use crate::objects::Object;
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Behind the address, for tests that are about one model.
+const ALONE: &str = "#v=baseline-coco";
+
 /// The page in a browser, and the server it comes from.
 pub struct Page {
     driver: WebDriver,
@@ -28,21 +31,32 @@ impl Page {
         Self { driver, server, expected_errors: RefCell::default() }
     }
 
-    /// Goes to the page, and does not wait for it.
+    /// Goes to the page with one model alone, and does not wait for it.
     pub async fn visit(&self) -> Result<()> {
-        Ok(self.driver.goto(self.server.url()).await?)
+        self.visit_at(ALONE).await
     }
 
-    /// Goes to the page with something behind its address (`?threads=2`) and waits for the first boxes.
+    /// Goes to the page with something behind its address (`#v=baseline`), and does not wait for it.
+    pub async fn visit_at(&self, rest: &str) -> Result<()> {
+        // From elsewhere: a mere change behind the `#` would not load the page again.
+        self.driver.goto("about:blank").await?;
+        Ok(self.driver.goto(format!("{}{rest}", self.server.url())).await?)
+    }
+
+    /// Goes to the page with one model and a query (`?threads=2`), and waits for the first boxes.
     pub async fn open_with(&self, query: &str) -> Result<()> {
-        self.driver.goto(format!("{}{query}", self.server.url())).await?;
+        self.open_at(&format!("{query}{ALONE}")).await
+    }
+
+    /// Goes to the page with something behind its address, and waits for the first boxes of all panels.
+    pub async fn open_at(&self, rest: &str) -> Result<()> {
+        self.visit_at(rest).await?;
         self.wait_for_boxes("").await
     }
 
-    /// Goes to the page and waits for the first boxes.
+    /// Goes to the page with one model alone, and waits for the first boxes.
     pub async fn open(&self) -> Result<()> {
-        self.visit().await?;
-        self.wait_for_boxes("").await
+        self.open_with("").await
     }
 
     /// Runs JavaScript in the page, as the body of a function.
@@ -109,11 +123,21 @@ impl Page {
         Ok(())
     }
 
-    /// Waits until the boxes of a picture are there; any picture's if the name is empty.
+    /// Chooses in a list, as the visitor does; of several of this name, the one at `place`.
+    pub async fn choose(&self, id: &str, place: usize, value: &str) -> Result<()> {
+        let script = "const list = document.querySelectorAll(`[data-testid=${arguments[0]}]`)[arguments[1]];
+            list.value = arguments[2];
+            list.dispatchEvent(new Event('change', { bubbles: true }));";
+        self.script(script, vec![json!(id), json!(place), json!(value)]).await?;
+        Ok(())
+    }
+
+    /// Waits until the boxes of a picture are there in all panels; any picture's if the name is empty.
     pub async fn wait_for_boxes(&self, picture: &str) -> Result<()> {
         self.wait_for(
-            "const viewer = document.querySelector('[data-testid=viewer]');
-            return viewer?.dataset.state === 'done' && (!arguments[0] || viewer.dataset.picture === arguments[0]);",
+            "const viewers = Array.from(document.querySelectorAll('[data-testid=viewer]'));
+            return viewers.length > 0 && viewers.every(({ dataset }) =>
+                dataset.state === 'done' && (!arguments[0] || dataset.picture === arguments[0]));",
             vec![json!(picture)],
         )
         .await
@@ -122,7 +146,8 @@ impl Page {
 
     /// Waits until the runs that are only for their time are over.
     pub async fn wait_for_times(&self) -> Result<()> {
-        let measured = "return /\\d/.test(document.querySelector('[data-testid=network-ms]').textContent)";
+        let measured = "return Array.from(document.querySelectorAll('[data-testid=network-ms]'))
+            .every(cell => /\\d/.test(cell.textContent))";
         self.wait_for(measured, vec![]).await.context("no time is shown")
     }
 
@@ -146,13 +171,46 @@ impl Page {
         Ok(())
     }
 
-    /// The rows of the table of objects.
+    /// The first panel's objects.
     pub async fn objects(&self) -> Result<Vec<Object>> {
-        let script = "return Array.from(document.querySelectorAll('[data-testid=object]'), row => ({
-            class: row.dataset.class,
-            score: Number(row.dataset.score),
-            corners: row.dataset.box.split(',').map(Number),
-        }));";
+        self.objects_of(0).await
+    }
+
+    /// The objects of the panel at `place`, as the table has them.
+    pub async fn objects_of(&self, place: usize) -> Result<Vec<Object>> {
+        let script = "const cells = document.querySelectorAll(`[data-testid=found][data-panel='${arguments[0]}']`);
+            return Array.from(cells, cell => ({
+                class: cell.dataset.class,
+                score: Number(cell.dataset.score),
+                corners: cell.dataset.box.split(',').map(Number),
+            }));";
+        Ok(serde_json::from_value(self.script(script, vec![json!(place)]).await?)?)
+    }
+
+    /// The texts of all elements with this test id.
+    pub async fn texts(&self, id: &str) -> Result<Vec<String>> {
+        let script =
+            "return Array.from(document.querySelectorAll(`[data-testid=${arguments[0]}]`), e => e.textContent)";
+        Ok(serde_json::from_value(self.script(script, vec![json!(id)]).await?)?)
+    }
+
+    /// Makes the page keep the files it hands out, for [`Page::saved`]; before it is opened.
+    pub async fn keep_saved(&self) -> Result<()> {
+        let script = "globalThis.saved = [];
+            const kept = new Map();
+            const make = URL.createObjectURL;
+            URL.createObjectURL = blob => { const url = make(blob); kept.set(url, blob); return url; };
+            HTMLAnchorElement.prototype.click = function () { saved.push({ name: this.download, blob: kept.get(this.href) }); };";
+        self.script_at_start(script).await
+    }
+
+    /// Waits for a file that the page hands out; its name and its bytes.
+    pub async fn saved(&self) -> Result<(String, Vec<u8>)> {
+        self.wait_for("return saved.length > 0", vec![]).await.context("the page hands out no file")?;
+        let script = "return (async () => {
+            const { name, blob } = saved.shift();
+            return [name, Array.from(new Uint8Array(await blob.arrayBuffer()))];
+        })()";
         Ok(serde_json::from_value(self.script(script, vec![]).await?)?)
     }
 

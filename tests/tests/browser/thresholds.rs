@@ -83,7 +83,7 @@ fn rows_and_boxes_highlight_each_other() {
         ensure!(drawn(page).await? == plain);
 
         // By the pointer, from the box to its row.
-        let point = "const [canvas, box] = [document.querySelector('[data-testid=boxes]'), arguments[0]];
+        let point = "const [canvas, box] = [document.querySelector('[data-testid=hands]'), arguments[0]];
             const [picture, area] = [document.querySelector('[data-testid=picture]'), canvas.getBoundingClientRect()];
             const scale = area.width / picture.naturalWidth;
             canvas.dispatchEvent(new PointerEvent('pointermove', {

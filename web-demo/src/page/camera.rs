@@ -189,7 +189,9 @@ fn refusal(error: &JsValue) -> String {
     let name = js_sys::Reflect::get(error, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default();
     match name.as_str() {
         "NotAllowedError" => {
-            text!("The browser does not allow the camera. Its settings for this page, beside the address, can change that.")
+            text!(
+                "The browser does not allow the camera. Its settings for this page, beside the address, can change that."
+            )
         }
         "NotFoundError" | "OverconstrainedError" => text!("This device has no camera that the browser can use."),
         "NotReadableError" => text!("The camera is in use by another program."),

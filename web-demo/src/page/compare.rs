@@ -131,7 +131,8 @@ mod tests {
         let a = seen(&["cat", "dog"], &[(0, 0.9, 0.0), (1, 0.5, 50.0)]);
         let b = seen(&["dog", "cat"], &[(1, 0.8, 2.0), (1, 0.4, 100.0)]);
         let groups = compare(&[Some(&a), Some(&b)]);
-        let standings: Vec<_> = groups.iter().map(|g| (g.class.as_str(), g.boxes.clone(), g.standings.clone())).collect();
+        let standings: Vec<_> =
+            groups.iter().map(|g| (g.class.as_str(), g.boxes.clone(), g.standings.clone())).collect();
         use Standing::{All, Missed, Only};
         assert_eq!(
             standings,

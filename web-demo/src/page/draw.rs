@@ -120,7 +120,8 @@ fn outline(context: &CanvasRenderingContext2d, frame: Rect, size: (f64, f64), li
     let half = line.width / 2.0 + 1.0;
     let within = |from: f64, length: f64, end: f64| {
         let near = |edge: f64, at: f64, to: f64| if (edge - at).abs() < 2.0 * half { to } else { edge };
-        let (start, stop) = (near(from, 0.0, from.max(half)), near(from + length, end, (from + length).min(end - half)));
+        let (start, stop) =
+            (near(from, 0.0, from.max(half)), near(from + length, end, (from + length).min(end - half)));
         (start, (stop - start).max(0.0))
     };
     let (x, width) = within(frame.0, frame.2, size.0);

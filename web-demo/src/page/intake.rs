@@ -84,7 +84,9 @@ async fn open_pictures(state: State, files: Vec<File>) -> Vec<Picture> {
         Some(why) if given == 1 => state.tell(why),
         Some(why) => state.tell(text!(
             "%{refused} of %{given} files are no pictures that can be opened. The first: %{why}",
-            refused = given.min(MAX_PICTURES) - pictures.len(), given = given, why = why
+            refused = given.min(MAX_PICTURES) - pictures.len(),
+            given = given,
+            why = why
         )),
         None if given > MAX_PICTURES => {
             state.tell(text!("The page takes %{most} pictures at a time; these are the first.", most = MAX_PICTURES));
@@ -185,7 +187,11 @@ async fn read(blob: &Blob, bytes: f64) -> Option<Vec<u8>> {
 async fn fetch(url: &str) -> Result<Response, String> {
     let unreachable = |_| text!("The server cannot be reached. Is the connection up?");
     let response: Response = JsFuture::from(window().fetch_with_str(url)).await.map_err(unreachable)?.unchecked_into();
-    if response.ok() { Ok(response) } else { Err(text!("The server answered %{status} to %{url}.", status = response.status(), url = url)) }
+    if response.ok() {
+        Ok(response)
+    } else {
+        Err(text!("The server answered %{status} to %{url}.", status = response.status(), url = url))
+    }
 }
 
 async fn fetch_blob(url: &str) -> Result<Blob, String> {

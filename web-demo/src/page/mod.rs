@@ -34,7 +34,9 @@ pub fn start() {
     std::panic::set_hook(Box::new(|info| {
         leptos::logging::error!("{info}");
         if let Some(failure) = document().get_element_by_id("failure") {
-            failure.set_text_content(Some(&language::text!("The page has met an error of its own and stopped. Reload it to go on.")));
+            failure.set_text_content(Some(&language::text!(
+                "The page has met an error of its own and stopped. Reload it to go on."
+            )));
             let _ = failure.remove_attribute("hidden");
         }
     }));

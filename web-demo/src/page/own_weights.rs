@@ -28,9 +28,8 @@ fn free_name(manifest: &Manifest, state: State, file: &str) -> String {
     let stem = file.strip_suffix(".safetensors").unwrap_or(file);
     // The page's address separates models by commas.
     let stem = stem.replace([',', ' '], "-");
-    let is_taken = |name: &str| {
-        manifest.named(name).is_some() || state.own_weights.with_value(|own| own.contains_key(name))
-    };
+    let is_taken =
+        |name: &str| manifest.named(name).is_some() || state.own_weights.with_value(|own| own.contains_key(name));
     let numbered = (2..).map(|i| format!("{stem}-{i}"));
     std::iter::once(stem.clone()).chain(numbered).find(|name| !is_taken(name)).expect("numbers do not end")
 }

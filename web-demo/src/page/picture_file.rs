@@ -2,6 +2,8 @@
 
 use imagesize::{ImageError, blob_size};
 
+use super::language::text;
+
 /// The most pixels a picture may have: decoded, that many take 256 MB, and twice as much for a moment.
 pub const MAX_MEGAPIXELS: usize = 64;
 
@@ -19,22 +21,24 @@ pub enum Verdict {
 /// Judges a file by its beginning.
 pub fn judge(beginning: &[u8]) -> Verdict {
     if beginning.is_empty() {
-        return Verdict::Refused("The file is empty.".into());
+        return Verdict::Refused(text!("The file is empty."));
     }
     match blob_size(beginning) {
         Ok(size) => match size.width.checked_mul(size.height) {
-            Some(0) => Verdict::Refused("The picture has no pixels.".into()),
+            Some(0) => Verdict::Refused(text!("The picture has no pixels.")),
             Some(pixels) if pixels <= MAX_MEGAPIXELS * 1_000_000 => Verdict::Picture,
-            _ => Verdict::Refused(format!(
-                "The picture has {} x {} pixels, and a browser tab can take {MAX_MEGAPIXELS} megapixels at most. \
+            _ => Verdict::Refused(text!(
+                "The picture has %{width} x %{height} pixels, and a browser tab can take %{most} megapixels at most. \
                  Please make it smaller first.",
-                size.width, size.height
+                width = size.width,
+                height = size.height,
+                most = MAX_MEGAPIXELS
             )),
         },
         Err(ImageError::NotSupported) => {
-            Verdict::Refused("This is not a picture that the page knows (JPEG, PNG, WebP, GIF, BMP or AVIF).".into())
+            Verdict::Refused(text!("This is not a picture that the page knows (JPEG, PNG, WebP, GIF, BMP or AVIF)."))
         }
-        Err(ImageError::CorruptedImage) => Verdict::Refused("The picture file is damaged.".into()),
+        Err(ImageError::CorruptedImage) => Verdict::Refused(text!("The picture file is damaged.")),
         Err(ImageError::IoError(_)) => Verdict::NeedsMore,
     }
 }

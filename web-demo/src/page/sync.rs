@@ -424,7 +424,8 @@ impl Sync {
         }
         if link.borrow().failed_starts >= MAX_FAILED_STARTS {
             link.borrow_mut().connection = None;
-            let text = text!("The part of the page that runs the networks does not start (%{reason}).", reason = reason);
+            let text =
+                text!("The part of the page that runs the networks does not start (%{reason}).", reason = reason);
             state.worker.set(WorkerState::Broken(text));
             return;
         }
@@ -449,7 +450,9 @@ impl Sync {
                 state.refused.update(|refused| drop(refused.insert(picture, why)));
             }
             None if had_started => {
-                state.tell(text!("The worker that runs the networks crashed or ran out of memory. It has been replaced."));
+                state.tell(text!(
+                    "The worker that runs the networks crashed or ran out of memory. It has been replaced."
+                ));
             }
             None => {}
         }

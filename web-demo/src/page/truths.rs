@@ -44,7 +44,9 @@ pub fn keep(state: State, files: Vec<TruthFile>, taken: &[Picture]) {
     let is_expected = state.pending.read_untracked().is_some() || state.gallery.read_untracked().len() > 1;
     let has_matched = !state.truth.read_untracked().is_empty();
     if !is_expected && !has_matched && annotations > 0 && state.notice.read_untracked().is_none() {
-        state.tell(text!("The annotations are about other pictures. Their names, up to the ending, have to be the same."));
+        state.tell(text!(
+            "The annotations are about other pictures. Their names, up to the ending, have to be the same."
+        ));
     }
 }
 
@@ -74,12 +76,13 @@ pub fn resolve(state: State, picture: &Picture, (width, height): (u32, u32)) {
 
 fn describe(note: &TruthNote) -> String {
     match note {
-        TruthNote::CocoNames => text!(
-            "The annotation's classes are numbers, and no classes.txt came with it: they are taken for COCO's."
-        ),
+        TruthNote::CocoNames => {
+            text!("The annotation's classes are numbers, and no classes.txt came with it: they are taken for COCO's.")
+        }
         TruthNote::Scaled([width, height]) => text!(
             "The annotation is of a picture with %{width} \u{d7} %{height} pixels; its boxes were scaled.",
-            width = width, height = height
+            width = width,
+            height = height
         ),
     }
 }

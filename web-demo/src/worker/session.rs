@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use candle_core::{Device, Tensor};
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::stream::Peekable;
 use futures_util::{FutureExt, StreamExt};
 use gloo_timers::future::TimeoutFuture;
-use candle_core::{Device, Tensor};
 use shared_model::{Detection, Detector, PAD, Picture, Variant, Weights, nms};
 use wasm_bindgen_futures::spawn_local;
 

@@ -17,8 +17,13 @@ pub fn csv(content: &Content) -> String {
                 Standing::Unknown => "unknown class",
                 Standing::Waiting => continue,
             };
-            let mut fields =
-                vec![quoted(&content.picture), quoted(&model.name), (object + 1).to_string(), quoted(&group.class), standing.into()];
+            let mut fields = vec![
+                quoted(&content.picture),
+                quoted(&model.name),
+                (object + 1).to_string(),
+                quoted(&group.class),
+                standing.into(),
+            ];
             let seen = content.comparison.seen[panel].as_ref();
             match group.boxes[panel].and_then(|place| Some((place, seen?.detections[place]))) {
                 Some((place, found)) => {

@@ -34,10 +34,7 @@ pub async fn png(state: State, content: &Content) -> Result<Blob, JsValue> {
     let count = content.models.len().max(1);
     let columns = if count == 4 { 2 } else { count };
     let rows = count.div_ceil(columns);
-    let whole = (
-        columns as f64 * (WIDTH + GAP) + GAP,
-        rows as f64 * (height + LINE + GAP) + GAP,
-    );
+    let whole = (columns as f64 * (WIDTH + GAP) + GAP, rows as f64 * (height + LINE + GAP) + GAP);
     let canvas: HtmlCanvasElement = document().create_element("canvas")?.unchecked_into();
     canvas.set_width(whole.0 as u32);
     canvas.set_height(whole.1 as u32);

@@ -29,7 +29,9 @@ fn sign(build: &Build) -> String {
 /// How the networks run, and why not better.
 pub fn explanation(build: &Build) -> String {
     let simd = if build.relaxed_simd {
-        text!("The networks run in WebAssembly on four numbers at a time, multiplying and adding them in one instruction.")
+        text!(
+            "The networks run in WebAssembly on four numbers at a time, multiplying and adding them in one instruction."
+        )
     } else {
         text!("The networks run in WebAssembly on four numbers at a time.")
     };

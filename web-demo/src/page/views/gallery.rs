@@ -93,9 +93,8 @@ fn Totals() -> impl IntoView {
 fn Item(picture: Picture) -> impl IntoView {
     let state = State::get();
     let id = picture.id;
-    let comparison = Memo::new(move |_| {
-        state.with_filter(|filter| Comparison::new(&state.panels.read(), Some(id), None, filter))
-    });
+    let comparison =
+        Memo::new(move |_| state.with_filter(|filter| Comparison::new(&state.panels.read(), Some(id), None, filter)));
     let refused = move || state.refused.read().get(&id).cloned();
     let name = picture.name.clone();
     let opened = picture.clone();
@@ -128,7 +127,7 @@ fn Item(picture: Picture) -> impl IntoView {
                         view! {
                             <span class="counts" data-testid="gallery-counts">{counts.join(" \u{b7} ")}</span>
                             {(differs > 0).then(|| view! {
-                                <span class="standing only">{text!("%{count} differ", count = differs)}</span>
+                                <span class="standing only">{text!("differences: %{count}", count = differs)}</span>
                             })}
                         }.into_any()
                     }

@@ -10,7 +10,8 @@ use crate::page::samples::SAMPLES;
 use crate::page::state::State;
 
 /// Files that the page takes: pictures, annotations, weights.
-const ACCEPTED: &str = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/avif,.xml,.json,.txt,.names,.safetensors";
+const ACCEPTED: &str =
+    "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/avif,.xml,.json,.txt,.names,.safetensors";
 
 /// The strip of buttons that choose a picture.
 #[component]

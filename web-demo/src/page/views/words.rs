@@ -65,7 +65,9 @@ pub fn model(entry: &ManifestEntry) -> String {
     match entry.voc2007_ap50 {
         Some(ap) => text!(
             "%{name} (%{classes} classes, AP50 %{ap} % on VOC2007)",
-            name = entry.name, classes = entry.classes, ap = format!("{ap:.1}")
+            name = entry.name,
+            classes = entry.classes,
+            ap = format!("{ap:.1}")
         ),
         None => text!("%{name} (%{classes} classes)", name = entry.name, classes = entry.classes),
     }

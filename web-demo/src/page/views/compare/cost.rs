@@ -98,5 +98,10 @@ fn spread(state: State, panel: Panel) -> String {
     let Some(times) = measured(state, panel).filter(|times| !times.is_empty()) else { return "\u{2013}".into() };
     let least = times.iter().map(|timing| timing.network).fold(f64::INFINITY, f64::min);
     let most = times.iter().map(|timing| timing.network).fold(0.0, f64::max);
-    text!("%{least}\u{2013}%{most} ms, %{count} runs", least = format!("{least:.1}"), most = format!("{most:.1}"), count = times.len())
+    text!(
+        "%{least}\u{2013}%{most} ms, %{count} runs",
+        least = format!("{least:.1}"),
+        most = format!("{most:.1}"),
+        count = times.len()
+    )
 }

@@ -156,6 +156,7 @@ fn ObjectRow(place: ReadSignal<usize>, group: usize, row: Row, current: RwSignal
 
 #[component]
 fn Found(panel: usize, cell: Cell) -> impl IntoView {
+    let state = State::get();
     let kind = match (cell.outcome, cell.standing) {
         (Some(DetectionOutcome::Hit(_)), _) => "hit",
         (Some(DetectionOutcome::FalseAlarm), _) => "alarm",
@@ -167,21 +168,25 @@ fn Found(panel: usize, cell: Cell) -> impl IntoView {
         (None, Standing::Unknown | Standing::Waiting) => "unknown",
     };
     match cell.found {
-        Some(Detection { score, bbox, class }) => view! {
-            <td
-                class=format!("score {kind}")
-                data-testid="found"
-                data-panel=panel
-                data-class-index=class
-                data-score=format!("{score:.4}")
-                data-box=format!("{:.2},{:.2},{:.2},{:.2}", bbox.x1, bbox.y1, bbox.x2, bbox.y2)
-                data-standing=kind
-            >
-                <span class="bar" style:--part=score.to_string()></span>
-                {format!("{score:.2}")}
-            </td>
+        Some(Detection { score, bbox, class }) => {
+            let panels = state.panels.get_untracked();
+            let name = panels.get(panel).and_then(|panel| panel.classes().get(class).cloned());
+            view! {
+                <td
+                    class=format!("score {kind}")
+                    data-testid="found"
+                    data-panel=panel
+                    data-class=name
+                    data-score=format!("{score:.4}")
+                    data-box=format!("{:.2},{:.2},{:.2},{:.2}", bbox.x1, bbox.y1, bbox.x2, bbox.y2)
+                    data-standing=kind
+                >
+                    <span class="bar" style:--part=score.to_string()></span>
+                    {format!("{score:.2}")}
+                </td>
+            }
+            .into_any()
         }
-        .into_any(),
         None => {
             let text = match cell.standing {
                 Standing::Missed => text!("missed"),

@@ -138,9 +138,9 @@ fn Result(place: ReadSignal<usize>, panel: Panel) -> impl IntoView {
         if let Some(Some(judgement)) = comparison.judgements.get(place.get()) {
             let (hits, misses, alarms) = (judgement.hits(), judgement.misses(), judgement.false_alarms());
             return vec![
-                ("hit", text!("%{count} hits", count = hits)),
-                ("overlooked", text!("%{count} overlooked", count = misses)),
-                ("alarm", text!("%{count} false alarms", count = alarms)),
+                ("hit", text!("hits: %{count}", count = hits)),
+                ("overlooked", text!("overlooked: %{count}", count = misses)),
+                ("alarm", text!("false alarms: %{count}", count = alarms)),
             ];
         }
         if comparison.seen.len() < 2 {
@@ -148,11 +148,11 @@ fn Result(place: ReadSignal<usize>, panel: Panel) -> impl IntoView {
         }
         let (only, missed, unknown) = (count(Standing::Only), count(Standing::Missed), count(Standing::Unknown));
         let mut details = vec![
-            ("only", text!("%{count} only here", count = only)),
-            ("missed", text!("%{count} missed here", count = missed)),
+            ("only", text!("only here: %{count}", count = only)),
+            ("missed", text!("missed here: %{count}", count = missed)),
         ];
         if unknown > 0 {
-            details.push(("unknown", text!("%{count} not among its classes", count = unknown)));
+            details.push(("unknown", text!("not among its classes: %{count}", count = unknown)));
         }
         details
     };
@@ -179,7 +179,10 @@ fn Nothing(place: ReadSignal<usize>, panel: Panel) -> impl IntoView {
     let state = State::get();
     let is_empty = Memo::new(move |_| {
         let comparison = state.comparison.read();
-        comparison.seen.get(place.get()).is_some_and(|seen| seen.as_ref().is_some_and(|seen| seen.detections.is_empty()))
+        comparison
+            .seen
+            .get(place.get())
+            .is_some_and(|seen| seen.as_ref().is_some_and(|seen| seen.detections.is_empty()))
     });
     let best = move || {
         let run = panel.run(state)?;

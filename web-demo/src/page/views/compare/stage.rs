@@ -19,9 +19,7 @@ pub fn Stage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option<RwSign
     let state = State::get();
     let layers: Vec<(usize, Memo<Vec<Mark>>)> = panels
         .iter()
-        .map(|&(i, _)| {
-            (i, Memo::new(move |_| marks::marks(&state.comparison.read(), i, state.differences_only.get())))
-        })
+        .map(|&(i, _)| (i, Memo::new(move |_| marks::marks(&state.comparison.read(), i, state.differences_only.get()))))
         .collect();
     let shown = layers.clone();
     let marks_at = move |x: f64| {
@@ -40,7 +38,9 @@ pub fn Stage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option<RwSign
         }
     };
     let names: Vec<String> = panels.iter().map(|(_, panel)| panel.name()).collect();
-    let label = move || text!("Picture with the boxes of %{model}. Plus and minus zoom, arrows move.", model = names.join(", "));
+    let label = move || {
+        text!("Picture with the boxes of %{model}. Plus and minus zoom, arrows move.", model = names.join(", "))
+    };
     let described = panels.clone();
     view! {
         <div

@@ -57,7 +57,9 @@ fn found(comparison: &Comparison, names: &[String]) -> Vec<String> {
                 if count > 0 {
                     sentences.push(text!(
                         "%{finder} finds %{objects} that %{other} does not.",
-                        finder = finder, objects = words::objects(count), other = other
+                        finder = finder,
+                        objects = words::objects(count),
+                        other = other
                     ));
                 }
             }
@@ -69,15 +71,15 @@ fn found(comparison: &Comparison, names: &[String]) -> Vec<String> {
         _ => {
             let agreed = groups.iter().filter(|group| group.is_agreed()).count();
             let mut sentences = vec![text!(
-                "Of %{objects}, all models find %{agreed}.", objects = words::objects(groups.len()), agreed = agreed
+                "Of %{objects}, all models find %{agreed}.",
+                objects = words::objects(groups.len()),
+                agreed = agreed
             )];
             let count = |panel: usize| groups.iter().filter(|group| group.boxes[panel].is_some()).count();
             let most = (0..names.len()).map(count).max().unwrap_or_default();
             let best: Vec<&str> = (0..names.len()).filter(|i| count(*i) == most).map(|i| names[i].as_str()).collect();
             if best.len() < names.len() {
-                sentences.push(text!(
-                    "Most are found by %{names}: %{count}.", names = best.join(", "), count = most
-                ));
+                sentences.push(text!("Most are found by %{names}: %{count}.", names = best.join(", "), count = most));
             }
             sentences
         }
@@ -89,8 +91,11 @@ fn judged(comparison: &Comparison, names: &[String], all: usize) -> Vec<String> 
     let sentence = |(name, judgement): (&String, &Option<_>)| {
         let judgement: &crate::page::truth::Judgement = judgement.as_ref()?;
         Some(text!(
-            "%{name} finds %{hits} of %{all}, with %{alarms} false alarms.",
-            name = name, hits = judgement.hits(), all = all, alarms = judgement.false_alarms()
+            "%{name} finds %{hits} of %{all} (false alarms: %{alarms}).",
+            name = name,
+            hits = judgement.hits(),
+            all = all,
+            alarms = judgement.false_alarms()
         ))
     };
     names.iter().zip(&comparison.judgements).filter_map(sentence).collect()

@@ -17,7 +17,8 @@ pub fn TakeAway() -> impl IntoView {
     let save = move |ending: &'static str| {
         spawn_local(async move {
             let Some(content) = Content::of(state) else { return };
-            let name = format!("{}-comparison.{ending}", content.picture.rsplit_once('.').map_or("picture", |(stem, _)| stem));
+            let name =
+                format!("{}-comparison.{ending}", content.picture.rsplit_once('.').map_or("picture", |(stem, _)| stem));
             let blob = match ending {
                 "json" => export::text_blob(&export::json(&content), "application/json"),
                 "csv" => export::text_blob(&export::csv(&content), "text/csv"),
