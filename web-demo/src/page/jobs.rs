@@ -77,8 +77,8 @@ pub struct Look {
     pub is_ready: bool,
     /// Pictures that it has looked at.
     pub seen: BTreeSet<u32>,
-    /// Whether its time on the picture on show has still to be measured.
-    pub is_unmeasured: bool,
+    /// How often it has still to be timed on the picture on show.
+    pub missing_runs: usize,
 }
 
 impl Situation {
@@ -108,11 +108,13 @@ impl Situation {
 
     fn measure(&self) -> Option<Job> {
         let picture = self.wanted.filter(|_| !self.is_pending && !self.is_live)?;
-        let look = self.panels.iter().find(|look| look.is_ready && look.is_unmeasured)?;
+        let ready = self.panels.iter().filter(|look| look.is_ready && look.missing_runs > 0);
+        // In turns, so that what disturbs one model disturbs all. Of several, `max_by_key` takes the last.
+        let look = ready.rev().max_by_key(|look| look.missing_runs)?;
         if self.opened != Some(picture) {
             return Some(Job::Open(picture));
         }
-        Some(Job::Measure { picture, model: look.model.clone(), runs: WARM_RUNS })
+        Some(Job::Measure { picture, model: look.model.clone(), runs: 1 })
     }
 
     fn measure_for_benchmark(&self) -> Option<Job> {
@@ -130,8 +132,12 @@ impl Situation {
 mod tests {
     use super::*;
 
-    fn look(model: &str, seen: &[u32], is_unmeasured: bool) -> Look {
-        Look { model: model.into(), is_ready: true, seen: seen.iter().copied().collect(), is_unmeasured }
+    fn look(model: &str, seen: &[u32], missing_runs: usize) -> Look {
+        Look { model: model.into(), is_ready: true, seen: seen.iter().copied().collect(), missing_runs }
+    }
+
+    fn measure(picture: u32, model: &str) -> Option<Job> {
+        Some(Job::Measure { picture, model: model.into(), runs: 1 })
     }
 
     fn run(picture: u32, model: &str) -> Option<Job> {
@@ -141,14 +147,16 @@ mod tests {
     #[test]
     fn a_picture_is_opened_once_and_run_by_every_panel_before_anything_is_measured() {
         let mut now = Situation { wanted: Some(7), is_pending: true, ..Situation::default() };
-        now.panels = vec![look("a", &[], true), look("b", &[], true)];
+        now.panels = vec![look("a", &[], 2), look("b", &[], 2)];
         assert_eq!(now.next(), Some(Job::Open(7)));
         (now.opened, now.is_pending) = (Some(7), false);
         assert_eq!(now.next(), run(7, "a"));
         now.panels[0].seen.insert(7);
         assert_eq!(now.next(), run(7, "b"));
         now.panels[1].seen.insert(7);
-        assert_eq!(now.next(), Some(Job::Measure { picture: 7, model: "a".into(), runs: WARM_RUNS }));
+        assert_eq!(now.next(), measure(7, "a"));
+        now.panels[0].missing_runs = 1;
+        assert_eq!(now.next(), measure(7, "b"), "they take turns");
         now.is_live = true;
         assert_eq!(now.next(), None);
     }
@@ -156,33 +164,33 @@ mod tests {
     #[test]
     fn weights_on_their_way_hold_up_their_own_panel_only() {
         let mut now = Situation { wanted: Some(1), opened: Some(1), ..Situation::default() };
-        now.panels = vec![Look { is_ready: false, ..look("a", &[], true) }, look("b", &[], true)];
+        now.panels = vec![Look { is_ready: false, ..look("a", &[], 2) }, look("b", &[], 2)];
         assert_eq!(now.next(), run(1, "b"));
     }
 
     #[test]
     fn the_gallery_comes_after_the_picture_on_show_and_its_times() {
         let mut now = Situation { wanted: Some(1), opened: Some(1), gallery: vec![1, 2, 3], ..Situation::default() };
-        now.panels = vec![look("a", &[1, 2], true)];
+        now.panels = vec![look("a", &[1, 2], 2)];
         assert!(matches!(now.next(), Some(Job::Measure { .. })));
-        now.panels[0].is_unmeasured = false;
+        now.panels[0].missing_runs = 0;
         assert_eq!(now.next(), Some(Job::Open(3)));
         now.opened = Some(3);
         assert_eq!(now.next(), run(3, "a"));
         now.panels[0].seen.insert(3);
         assert_eq!(now.next(), None);
         // A panel more: everything once again.
-        now.panels.push(look("b", &[], true));
+        now.panels.push(look("b", &[], 2));
         assert_eq!(now.next(), Some(Job::Open(1)));
     }
 
     #[test]
     fn a_benchmark_runs_once_before_it_measures_and_goes_before_the_gallery() {
         let mut now = Situation { wanted: Some(1), opened: Some(1), gallery: vec![2], ..Situation::default() };
-        now.panels = vec![look("a", &[1], false)];
-        now.benchmark = Some((look("b", &[], true), false));
+        now.panels = vec![look("a", &[1], 0)];
+        now.benchmark = Some((look("b", &[], 2), false));
         assert_eq!(now.next(), run(1, "b"));
-        now.benchmark = Some((look("b", &[1], true), true));
+        now.benchmark = Some((look("b", &[1], 2), true));
         assert_eq!(now.next(), Some(Job::Measure { picture: 1, model: "b".into(), runs: BENCHMARK_RUNS }));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use shared_model::{Detection, ManifestEntry};
 
+use super::jobs::WARM_RUNS;
 use super::state::State;
 use crate::protocol::{Facts, Timing};
 
@@ -39,10 +40,22 @@ pub struct Run {
     pub size: (u32, u32),
     /// All boxes, or why there are none.
     pub candidates: Result<Arc<[Detection]>, String>,
-    /// Times of runs on this picture: the one behind the boxes, or, once measured, those after it.
-    pub timings: Vec<Timing>,
-    /// Whether the further runs, whose time is the warm one, are over.
-    pub measured: bool,
+    /// The time of the run behind the boxes.
+    pub first: Option<Timing>,
+    /// Times of the runs after it, for their time alone.
+    pub warm: Vec<Timing>,
+}
+
+impl Run {
+    /// Whether the runs for their time are over.
+    pub fn is_measured(&self) -> bool {
+        self.candidates.is_err() || self.warm.len() >= WARM_RUNS
+    }
+
+    /// The times that count: the warm ones, as soon as there are enough.
+    pub fn timings(&self) -> &[Timing] {
+        if self.warm.len() >= WARM_RUNS { &self.warm } else { self.first.as_slice() }
+    }
 }
 
 impl Panel {
@@ -90,9 +103,15 @@ impl Panel {
         state.shown().is_some_and(|shown| self.runs.read().contains_key(&shown))
     }
 
-    /// Milliseconds that the network took on the picture on show: the median of the runs.
+    /// Milliseconds that the network took on the picture on show, run by run.
+    pub fn network_times(self, state: State) -> Vec<f64> {
+        let run = self.run(state);
+        run.iter().flat_map(Run::timings).map(|timing| timing.network).collect()
+    }
+
+    /// The median of [`Panel::network_times`].
     pub fn network_ms(self, state: State) -> Option<f64> {
-        median(self.run(state)?.timings.iter().map(|timing| timing.network).collect())
+        median(self.network_times(state))
     }
 }
 

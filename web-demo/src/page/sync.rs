@@ -8,7 +8,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use super::connection::{Connection, WorkerStart};
-use super::jobs::{Job, Look, Situation};
+use super::jobs::{BENCHMARK_RUNS, Job, Look, Situation, WARM_RUNS};
 use super::language::text;
 use super::panel::{Panel, Run, WeightsState};
 use super::picture::{Opened, Picture};
@@ -192,7 +192,9 @@ impl Sync {
                 model: panel.name(),
                 is_ready: matches!(&*panel.weights.read(), WeightsState::Ready(_)),
                 seen: runs.keys().copied().collect(),
-                is_unmeasured: run.is_some_and(|run| !run.measured),
+                missing_runs: run
+                    .filter(|run| run.candidates.is_ok())
+                    .map_or(0, |run| WARM_RUNS.saturating_sub(run.warm.len())),
             }
         };
         let first = |queue: RwSignal<Vec<String>>| queue.read().first().map(|model| state.panel_of(model));
@@ -273,14 +275,14 @@ impl Sync {
                 if cold {
                     panel.cold.set(Some(timing));
                 }
-                let (candidates, timings) = (Ok(candidates.into()), vec![timing]);
-                self.put(picture, panel, |size| Run { size, candidates, timings, measured: false });
+                let (candidates, first) = (Ok(candidates.into()), Some(timing));
+                self.put(picture, panel, |size| Run { size, candidates, first, warm: vec![] });
                 self.done(&Job::Run { picture, model });
             }
             Reply::RunFailed { picture, model, message } => {
                 let candidates = Err(text!("The network failed on this picture: %{message}", message = message));
                 let panel = state.panel_of(&model);
-                self.put(picture, panel, |size| Run { size, candidates, timings: vec![], measured: true });
+                self.put(picture, panel, |size| Run { size, candidates, first: None, warm: vec![] });
                 self.done(&Job::Run { picture, model });
             }
             Reply::Measured { picture, model, timings, memory } => {
@@ -320,7 +322,6 @@ impl Sync {
     fn measured(self, picture: u32, model: &str, timings: Vec<crate::protocol::Timing>) {
         let state = self.state;
         let job = self.link().borrow().busy.clone();
-        let is_whole = matches!(&job, Some(Job::Measure { runs, .. }) if timings.len() >= *runs);
         let panel = state.panel_of(model);
         let is_benchmarked = state.benchmark_queue.read().first().is_some_and(|first| first == model);
         if is_benchmarked && !timings.is_empty() {
@@ -329,16 +330,15 @@ impl Sync {
                 let entry = all.entry(model.into()).or_default();
                 entry.cold = cold;
                 entry.timings.extend(timings);
-                entry.timings.len() >= super::jobs::BENCHMARK_RUNS
+                entry.timings.len() >= BENCHMARK_RUNS
             });
             if is_complete == Some(true) {
                 state.benchmark_queue.update(|queue| queue.retain(|queued| queued != model));
             }
-        } else if is_whole {
+        } else {
             panel.runs.update(|runs| {
                 if let Some(run) = runs.get_mut(&picture) {
-                    // The first run on a picture is a warm one, except for the very first.
-                    (run.timings, run.measured) = (timings, true);
+                    run.warm.extend(timings);
                 }
             });
         }

@@ -52,13 +52,13 @@ impl Content {
             let opened = state.picture.get()?;
             let model = |panel: &super::panel::Panel| {
                 let entry = panel.entry(state);
-                let timings = panel.run(state).map(|run| run.timings).unwrap_or_default();
+                let times = panel.network_times(state);
                 Model {
                     name: panel.name(),
                     variant: entry.as_ref().map(|entry| entry.variant.clone()),
                     sha256: entry.map(|entry| entry.sha256).filter(|sha256| !sha256.is_empty()),
-                    network_ms: median(timings.iter().map(|timing| timing.network).collect()),
-                    runs: timings.len(),
+                    runs: times.len(),
+                    network_ms: median(times),
                 }
             };
             Some(Self {

@@ -67,7 +67,7 @@ fn Totals() -> impl IntoView {
         let runs = panel.runs.read();
         let gallery = state.gallery.read();
         let times: Vec<f64> =
-            gallery.iter().filter_map(|picture| Some(runs.get(&picture.id)?.timings.first()?.network)).collect();
+            gallery.iter().filter_map(|picture| Some(runs.get(&picture.id)?.first?.network)).collect();
         (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64)
     };
     let agreement = move || {

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::page::language::text;
-use crate::page::panel::{Panel, median};
+use crate::page::panel::{Panel, Run, median};
 use crate::page::state::State;
 use crate::page::views::words;
 use crate::protocol::Timing;
@@ -81,7 +81,7 @@ pub fn Costs() -> impl IntoView {
 }
 
 fn measured(state: State, panel: Panel) -> Option<Vec<Timing>> {
-    panel.run(state).filter(|run| run.measured).map(|run| run.timings)
+    panel.run(state).filter(Run::is_measured).map(|run| run.warm)
 }
 
 fn middle(state: State, panel: Panel, part: fn(&Timing) -> f64) -> String {

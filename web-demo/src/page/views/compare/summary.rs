@@ -4,10 +4,11 @@ use leptos::prelude::*;
 
 use crate::page::compare::Standing;
 use crate::page::language::text;
+use crate::page::panel::median;
 use crate::page::state::{Comparison, State};
 use crate::page::views::words;
 
-/// Times closer than this part are called equal: about what two measurements of one model differ by.
+/// Times closer than this part are called equal: nobody would choose by less.
 const SAME_TIME: f64 = 0.03;
 
 /// A few sentences on who finds what, and who is faster.
@@ -17,7 +18,7 @@ pub fn Summary() -> impl IntoView {
     let sentences = Memo::new(move |_| {
         let panels = state.panels.get();
         let names: Vec<String> = panels.iter().map(|panel| panel.name()).collect();
-        let times: Vec<Option<f64>> = panels.iter().map(|panel| panel.network_ms(state)).collect();
+        let times: Vec<Vec<f64>> = panels.iter().map(|panel| panel.network_times(state)).collect();
         let mut sentences = found(&state.comparison.read(), &names);
         sentences.extend(speed(&names, &times));
         sentences
@@ -101,23 +102,26 @@ fn judged(comparison: &Comparison, names: &[String], all: usize) -> Vec<String> 
     names.iter().zip(&comparison.judgements).filter_map(sentence).collect()
 }
 
-/// Who is faster, once all have been timed.
-fn speed(names: &[String], times: &[Option<f64>]) -> Option<String> {
-    let times: Vec<f64> = times.iter().copied().collect::<Option<_>>()?;
-    match (names, &times[..]) {
+/// Who is faster, once all have been timed; `times` are those of each model's runs.
+fn speed(names: &[String], times: &[Vec<f64>]) -> Option<String> {
+    let medians: Vec<f64> = times.iter().map(|times| median(times.clone())).collect::<Option<_>>()?;
+    match (names, &medians[..]) {
         ([a, b], [first, second]) => {
-            let part = second / first - 1.0;
-            let percent = |part: f64| format!("{:.0}", 100.0 * part.abs());
-            Some(if part.abs() < SAME_TIME {
-                text!("They take the same time here.")
-            } else if part > 0.0 {
-                text!("%{name} is %{percent} % slower here.", name = b, percent = percent(part))
+            let (slow, part, faster, slower) = if second > first {
+                (b, second / first - 1.0, first, &times[1])
             } else {
-                text!("%{name} is %{percent} % slower here.", name = a, percent = percent(first / second - 1.0))
+                (a, first / second - 1.0, second, &times[0])
+            };
+            let least = slower.iter().copied().fold(f64::INFINITY, f64::min);
+            // A difference that the runs of one model have among themselves says nothing about models.
+            Some(if part < SAME_TIME || *faster >= least {
+                text!("Their times here do not differ beyond chance.")
+            } else {
+                text!("%{name} is %{percent} % slower here.", name = slow, percent = format!("{:.0}", 100.0 * part))
             })
         }
         ([_, _, ..], _) => {
-            let (fastest, ms) = names.iter().zip(&times).min_by(|a, b| a.1.total_cmp(b.1))?;
+            let (fastest, ms) = names.iter().zip(&medians).min_by(|a, b| a.1.total_cmp(b.1))?;
             Some(text!("The fastest here is %{name}: %{ms} ms.", name = fastest, ms = format!("{ms:.1}")))
         }
         _ => None,
@@ -155,10 +159,18 @@ mod tests {
         );
         assert_eq!(found(&comparison(&[&[0.0], &[0.0]]), &names), ["Both find the same 1 object."]);
         assert_eq!(found(&comparison(&[&[], &[]]), &names), ["Neither model finds anything here."]);
-        assert_eq!(speed(&names, &[Some(10.0), Some(11.4)]).unwrap(), "final is 14 % slower here.");
-        assert_eq!(speed(&names, &[Some(15.0), Some(10.0)]).unwrap(), "baseline is 50 % slower here.");
-        assert_eq!(speed(&names, &[Some(10.0), Some(10.1)]).unwrap(), "They take the same time here.");
-        assert_eq!(speed(&names, &[Some(10.0), None]), None);
+    }
+
+    #[test]
+    fn a_model_is_slower_only_beyond_chance() {
+        let names = ["baseline".to_string(), "final".to_string()];
+        let speed = |a: &[f64], b: &[f64]| speed(&names, &[a.to_vec(), b.to_vec()]);
+        assert_eq!(speed(&[9.9, 10.0, 12.0], &[11.0, 11.4, 11.9]).unwrap(), "final is 14 % slower here.");
+        assert_eq!(speed(&[15.0], &[10.0]).unwrap(), "baseline is 50 % slower here.");
+        for (a, b) in [([10.0, 10.0, 10.0], [10.1, 10.1, 10.1]), ([10.0, 10.2, 14.0], [10.1, 11.5, 16.0])] {
+            assert_eq!(speed(&a, &b).unwrap(), "Their times here do not differ beyond chance.");
+        }
+        assert_eq!(speed(&[10.0], &[]), None);
     }
 
     #[test]
