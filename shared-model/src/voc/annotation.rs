@@ -132,7 +132,7 @@ fn wrong(tag: Node<'_, '_>, message: String) -> AnnotationError {
 mod tests {
     use super::*;
 
-    const DOG: &str = "<annotation><size><width>9</width></size>\n<object><name> dog </name><pose>Left</pose>
+    const DOG: &str = "<annotation><filename/><size><width>9</width></size>\n<object><name> dog </name><pose>Left</pose>
         <difficult>1</difficult><bndbox><xmin>1</xmin><ymin>2.5</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>
         <part><name>head</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>2</xmax><ymax>3</ymax></bndbox></part></object>";
 

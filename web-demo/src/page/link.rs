@@ -66,8 +66,8 @@ impl View {
 }
 
 impl Link {
-    /// Reads an address's hash, with or without its `#`. What makes no sense there is left out, and thresholds are moved
-    /// into their ranges.
+    /// Reads an address's hash, with or without its `#`. What makes no sense there is left out, and thresholds are
+    /// moved into their ranges.
     pub fn parse(hash: &str) -> Self {
         let mut link = Self::default();
         for part in hash.trim_start_matches('#').split('&') {

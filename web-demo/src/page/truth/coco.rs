@@ -72,8 +72,8 @@ impl CocoFile {
         Ok(Self { images, by_name, annotations: of_image, categories })
     }
 
-    /// The objects in a picture of `size`, width and height in pixels: the one that is called so, or, without a name, the
-    /// only one. `None` where there is none.
+    /// The objects in a picture of `size`, width and height in pixels: the one that is called so, or, without a name,
+    /// the only one. `None` where there is none.
     pub fn truth(&self, name: Option<&str>, size: [u32; 2]) -> Option<Result<Truth, Flaw>> {
         let image = match name {
             None => (self.images.len() == 1).then(|| Ok(&self.images[0])),

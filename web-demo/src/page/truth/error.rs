@@ -61,7 +61,7 @@ pub enum TruthErrorKind {
     },
     /// An annotation's box is empty.
     #[error(
-        "The box of annotation {annotation} is {width} wide and {height} high (x, y, width, height). Draw it anew or \
+        "The box of annotation {annotation} is {width} wide and {height} high: that is no box. Draw it anew or \
          remove it."
     )]
     CocoBox {
@@ -82,19 +82,20 @@ pub enum TruthErrorKind {
     },
     /// A line with too few or too many columns.
     #[error(
-        "A line of YOLO's text is a class number and a box (class, centre x, centre y, width, height), 5 numbers; this one \
-         has {0}. Export boxes, not outlines. A list of names must be called classes.txt."
+        "A line of YOLO's text has 5 numbers (class, centre x, centre y, width, height); this one has {0}. Export \
+         boxes, not outlines."
     )]
     YoloColumns(usize),
     /// A line with a sixth column.
     #[error(
-        "The line has a sixth number, a score: so this is what a network has found, not the truth. Give the file that it \
-         was trained or tested with."
+        "The line has a sixth number, a score: so this is what a network has found, not the truth. Give the file \
+         that came with the picture."
     )]
     YoloScore,
     /// A column that is no number.
     #[error(
-        "\"{0}\" is no number. Mend the line: class, centre x, centre y, width, height. A list of names must be called classes.txt."
+        "\"{0}\" is no number. A line has 5: class, centre x, centre y, width, height. If this is a list of classes, \
+         call it classes.txt."
     )]
     YoloNumber(String),
     /// A class number that is no count.
@@ -102,13 +103,14 @@ pub enum TruthErrorKind {
     YoloClass(String),
     /// A coordinate beyond the picture.
     #[error(
-        "{0} is no part of the picture's width or height: centres are from 0 to 1, and sizes over 0. Divide pixels by the \
-         picture's width and height."
+        "{0} is no part of the picture's width or height: centres are from 0 to 1, and sizes over 0. Divide pixels \
+         by the picture's width and height."
     )]
     YoloRange(f64),
     /// A class number beyond the list of classes.
     #[error(
-        "Class {class} is beyond the list of classes, which has {names} names, from 0. Give the list that belongs to this file."
+        "Class {class} is beyond the list of classes, which has {names} names, counted from 0. Give the list that \
+         belongs to this file."
     )]
     YoloBeyondList {
         /// The class number.
@@ -126,14 +128,12 @@ pub enum TruthErrorKind {
     #[error("The list of classes is empty. Write one name a line.")]
     NoClasses,
     /// A line without a name, after which numbers would mean something else.
-    #[error(
-        "A line of the list of classes is empty, so that it is not clear which numbers the next names have. Fill it in or remove it."
-    )]
+    #[error("The line has no name, so that the numbers of the names after it are in doubt. Fill it in or remove it.")]
     NamelessClass,
     /// Width and height are interchanged.
     #[error(
-        "It is about a picture of {width} x {height} pixels, and this one has {height} x {width}: one of them was turned. \
-         Annotate the upright picture."
+        "It is about a picture of {width} x {height} pixels, and this one has {height} x {width}: one of them was \
+         turned. Annotate the upright picture."
     )]
     Turned {
         /// Of the picture that was annotated.

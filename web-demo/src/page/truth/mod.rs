@@ -58,8 +58,8 @@ enum Content {
 }
 
 impl TruthFile {
-    /// Reads the text of a file: Pascal VOC's XML, COCO's JSON (instances), YOLO's text, or a list of class names, one a
-    /// line, which is called `classes.txt` or `*.names`.
+    /// Reads the text of a file: Pascal VOC's XML, COCO's JSON (instances), YOLO's text, or a list of class names, one
+    /// a line, which is called `classes.txt` or `*.names`.
     ///
     /// # Errors
     /// Fails where it is none of these, or is damaged.
@@ -89,7 +89,8 @@ impl TruthFile {
         }
     }
 
-    /// What is in the picture `picture_name` of `width` x `height` pixels; `None` where the file is about other pictures.
+    /// What is in the picture `picture_name` of `width` x `height` pixels; `None` where the file is about other
+    /// pictures.
     ///
     /// XML and YOLO files belong to pictures that are called like them, up to the extension, XML files also to the one
     /// that they name. `class_list` gives the names of YOLO's numbers.

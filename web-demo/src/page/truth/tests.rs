@@ -86,7 +86,7 @@ fn boxes_are_scaled_with_the_picture() {
     let error = file.objects_for("000012.jpg", 333, 500, None).unwrap().unwrap_err();
     assert_eq!(error.kind, TruthErrorKind::Turned { width: 500.0, height: 333.0 });
 
-    for unknown in ["<width>0</width>", "<width>NaN</width>", "<width>-500</width>", ""] {
+    for unknown in ["<width>0</width>", "<width>inf</width>", "<width>NaN</width>", "<width>-500</width>", ""] {
         let file = read("a.xml", &VOC.replace("<width>500</width>", unknown));
         let truth = file.objects_for("a.jpg", 1000, 999, None).unwrap().unwrap();
         assert_eq!((truth.objects[1].bbox.x2, truth.note), (10.0, None), "{unknown}");
@@ -96,7 +96,7 @@ fn boxes_are_scaled_with_the_picture() {
 #[test]
 fn damaged_voc_files_are_told_with_their_lines() {
     for (text, line) in [
-        (VOC[..300].to_string(), 13),
+        (VOC[..300].to_string(), 14),
         (String::new(), 1),
         (VOC.replace("<xmax>351</xmax>", "<xmax>wide</xmax>"), 18),
         (VOC.replace("<xmax>351</xmax>", "<xmax>15</xmax>"), 15),
@@ -151,9 +151,9 @@ fn a_coco_file_of_one_picture_fits_any() {
 fn damaged_coco_files_are_refused_with_their_lines() {
     let without = |what: &str| COCO.replace(what, "\"x\"");
     for (text, line, message) in [
-        (COCO[..400].to_string(), 5, "EOF"),
-        (without("\"images\""), 15, "missing field `images`"),
-        (without("\"categories\""), 15, "missing field `categories`"),
+        (COCO[..400].to_string(), 7, "EOF"),
+        (without("\"images\""), 13, "missing field `images`"),
+        (without("\"categories\""), 13, "missing field `categories`"),
         (COCO.replace("[0, 0, 2, 3]", "[0, 0, 2]"), 11, "length 3"),
         (COCO.replace("[0, 0, 2, 3]", "null"), 11, "null"),
         ("{\"shapes\": []}".into(), 1, "missing field `images`"),
