@@ -1,0 +1,40 @@
+//! What colours, shapes and marks mean.
+
+use leptos::prelude::*;
+
+use super::network::Tint;
+use crate::page::plan::Kind;
+
+/// Kinds of layers, or the scale of shares; and the marks.
+#[component]
+pub fn Legend(tint: RwSignal<Tint>) -> impl IntoView {
+    view! {
+        <ul class="legend" aria-label="Legend">
+            {move || match tint.get() {
+                Tint::Kind => Kind::ALL.map(kind).collect_view().into_any(),
+                Tint::Flops => scale("share of the arithmetic: none to 6 % or more").into_any(),
+                Tint::Time => scale("share of the time: none to 6 % or more").into_any(),
+            }}
+            <li><span class="key changed" aria-hidden="true"></span>"changed against the baseline"</li>
+            <li><span class="key added" aria-hidden="true">"+"</span>"new"</li>
+        </ul>
+    }
+}
+
+fn scale(text: &'static str) -> impl IntoView {
+    view! { <li><span class="key scale" aria-hidden="true"></span>{text}</li> }
+}
+
+fn kind(kind: Kind) -> impl IntoView {
+    let (sign, text) = match kind {
+        Kind::Pointwise => ("1", "1\u{d7}1 convolution: mixes channels"),
+        Kind::Depthwise => ("7", "depthwise: looks around, channel by channel; its width"),
+        Kind::Mixed => ("3\u{2013}9", "mixed depthwise: several widths"),
+        Kind::Dense => ("3", "full convolution"),
+        Kind::Pool => ("5", "greatest value nearby (\u{3bc}: mean)"),
+        Kind::Move => ("\u{2016}", "\u{2016} concatenation, \u{2191} upsampling, \u{25a6} space to depth"),
+        Kind::Elementwise => ("+", "+ sum, \u{d7} product"),
+        Kind::Picture => ("in", "the picture"),
+    };
+    view! { <li><span class=format!("key {}", kind.class()) aria-hidden="true">{sign}</span>{text}</li> }
+}
