@@ -274,10 +274,8 @@ fn parts(graph: &Graph, x: &[f64]) -> Vec<(Part, Span)> {
 
 /// Frames and their labels.
 fn blocks(segments: &[Segment], tops: &[f64], width: f64) -> Vec<Block> {
-    let mut labelled: Vec<&str> = Vec::new();
-    let frame = |(segment, &top): (&Segment, &f64)| {
-        let is_first = !labelled.contains(&segment.label.as_str());
-        labelled.push(&segment.label);
+    let frame = |(i, (segment, &top)): (usize, (&Segment, &f64))| {
+        let is_first = !segments[..i].iter().any(|other| other.label == segment.label);
         let label = is_first.then(|| {
             // Where the next block in the same track begins.
             let rest = segments.iter().filter(|other| (other.lane, other.track) == (segment.lane, segment.track));
@@ -289,7 +287,7 @@ fn blocks(segments: &[Segment], tops: &[f64], width: f64) -> Vec<Block> {
         let y = Span { start: top + HEAD - 12.0 - PAD, end: top + HEAD + cells + PAD };
         Block { label, x: segment.x, y }
     };
-    segments.iter().zip(tops).map(frame).collect()
+    segments.iter().zip(tops).enumerate().map(frame).collect()
 }
 
 #[cfg(test)]

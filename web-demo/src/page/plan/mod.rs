@@ -7,7 +7,7 @@ mod kind;
 mod layout;
 mod route;
 
-pub use blocks::{Part, block_label, part};
+pub use blocks::Part;
 pub use differences::{Change, Difference, Differences, differences};
 pub use kind::{Kind, symbol};
-pub use layout::{Anchor, Block, CELL, Cell, Lane, Plan, Span, plan};
+pub use layout::{Anchor, Block, CELL, Lane, Plan, Span, plan};

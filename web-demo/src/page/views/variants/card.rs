@@ -6,6 +6,7 @@ use leptos::prelude::*;
 
 use super::network::Network;
 use super::wording;
+use crate::page::language::text;
 use crate::page::views::words;
 
 /// The layer that is shown: what it computes, what it costs, how it differs.
@@ -31,16 +32,16 @@ pub fn Card(network: Arc<Network>, layer: RwSignal<usize>, times: Memo<Option<Ar
         Some(view! {
             <h3 data-testid="card-name">{here.name.clone()}</h3>
             <dl>
-                <div><dt>"Operation"</dt><dd data-testid="card-op">{here.op.to_string()}</dd></div>
-                <div><dt>"Output"</dt><dd data-testid="card-shape">
-                    {format!("{channels} channels, {height} \u{d7} {width}")}
+                <div><dt>{text!("Operation")}</dt><dd data-testid="card-op">{here.op.to_string()}</dd></div>
+                <div><dt>{text!("Output")}</dt><dd data-testid="card-shape">
+                    {text!("%{channels} channels of %{height} \u{d7} %{width}", channels = channels, height = height, width = width)}
                 </dd></div>
-                <div><dt>"Parameters"</dt><dd data-testid="card-parameters">{parameters}</dd></div>
-                <div><dt>"MFLOPs"</dt><dd data-testid="card-mflops">{arithmetic}</dd></div>
-                <div><dt>"Time here"</dt><dd data-testid="card-time">{time(times.get().as_deref(), i)}</dd></div>
-                <div><dt>"Against the baseline"</dt><dd data-testid="card-difference">{difference}</dd></div>
+                <div><dt>{text!("Parameters")}</dt><dd data-testid="card-parameters">{parameters}</dd></div>
+                <div><dt>{text!("MFLOPs")}</dt><dd data-testid="card-mflops">{arithmetic}</dd></div>
+                <div><dt>{text!("Time here")}</dt><dd data-testid="card-time">{time(times.get().as_deref(), i)}</dd></div>
+                <div><dt>{text!("Against the baseline")}</dt><dd data-testid="card-difference">{difference}</dd></div>
                 {(!reads.is_empty()).then(|| view! {
-                    <div class="reads"><dt>"Reads"</dt><dd>{reads}</dd></div>
+                    <div class="reads"><dt>{text!("Reads")}</dt><dd>{reads}</dd></div>
                 })}
             </dl>
         })
@@ -51,8 +52,8 @@ pub fn Card(network: Arc<Network>, layer: RwSignal<usize>, times: Memo<Option<Ar
 /// Milliseconds of a layer, and its share.
 pub fn time(times: Option<&[f64]>, layer: usize) -> String {
     match times.and_then(|times| Some((*times.get(layer)?, times.iter().sum::<f64>()))) {
-        None => "not measured yet".into(),
-        Some((0.0, _)) => "in another layer's".into(),
+        None => text!("not measured yet"),
+        Some((0.0, _)) => text!("part of another layer's"),
         Some((ms, sum)) => format!("{ms:.2} ms ({:.1} %)", 100.0 * ms / sum),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use shared_model::Manifest;
 
+use crate::page::language::text;
 use crate::page::results::{ClassRow, class_rows};
 
 /// A table with bars; the greatest differences to the first model are marked.
@@ -14,18 +15,19 @@ pub fn Classes(manifest: Arc<Manifest>) -> impl IntoView {
     let first = models.first().cloned().unwrap_or_default();
     (!rows.is_empty()).then(|| view! {
         <section class="card" aria-labelledby="classes-title">
-            <h2 id="classes-title">"AP50 by class"</h2>
+            <h2 id="classes-title">{text!("AP50 by class")}</h2>
             <p class="explain">
-                {format!(
-                    "Per cent, on the same pictures of Pascal VOC2007 test. Small figures: difference to {first}. \
-                    A triangle marks the three greatest of each column."
+                {text!(
+                    "Per cent, on the same pictures of Pascal VOC2007 test. Behind the figures: the difference to %{first}. \
+                    Triangles mark the three greatest differences of each column.",
+                    first = first
                 )}
             </p>
             <div class="wide" tabindex="0" role="region" aria-labelledby="classes-title">
                 <table class="classes" data-testid="classes">
                     <thead>
                         <tr>
-                            <th scope="col">"Class"</th>
+                            <th scope="col">{text!("Class")}</th>
                             {models.iter().map(|model| view! { <th scope="col">{model.clone()}</th> }).collect_view()}
                         </tr>
                     </thead>
@@ -59,5 +61,6 @@ fn class(row: ClassRow) -> impl IntoView {
         .into_any()
     });
     let cells = cells.collect_view();
-    view! { <tr data-testid="class" data-class=row.class.clone()><th scope="row">{row.class}</th>{cells}</tr> }
+    let name = row.class.clone();
+    view! { <tr data-testid="class" data-class=name><th scope="row">{row.class}</th>{cells}</tr> }
 }

@@ -9,7 +9,8 @@ use web_sys::SvgElement;
 
 use super::network::{Network, Tint, shares};
 use super::wording;
-use crate::page::plan::{Anchor, Block, CELL, Difference, Kind, Lane, Part, Plan, symbol};
+use crate::page::language::text;
+use crate::page::plan::{Anchor, Block, CELL, Difference, Kind, Lane, Part, Plan, Span, symbol};
 use crate::page::results::INPUT_SIZE;
 
 /// Least zoom of a drawing that is fitted into its card: on narrow screens it is scrolled instead.
@@ -56,7 +57,12 @@ pub fn Drawing(
     };
     let differs = network.differences.layers.iter().any(|difference| *difference != Difference::Same);
     let cells: Vec<_> = (0..count).map(|i| cell(&network, i, layer, shares)).collect();
+    let name = text!("%{variant}: %{count} layers", variant = network.variant.name, count = count);
+    let lanes = network.plan.lanes.iter().map(|lane| lane_view(lane, width)).collect_view();
+    let parts = network.plan.parts.iter().map(|(part, span)| part_view(*part, *span)).collect_view();
+    let blocks = network.plan.blocks.iter().map(block_view).collect_view();
     let lines = network.plan.edges.iter().map(|(_, _, path)| view! { <path d=path.clone()></path> }).collect_view();
+    let touched = Arc::clone(&network);
     view! {
         <svg
             class="plan"
@@ -65,39 +71,44 @@ pub fn Drawing(
             viewBox=format!("0 0 {width} {height}")
             style:width=css_width
             role="group"
-            aria-label=format!("{}: {count} layers", network.variant.name)
+            aria-label=name
             data-testid="plan"
             data-layers=count
         >
-            {network.plan.lanes.iter().map(|lane| lane_view(lane, width)).collect_view()}
-            {network.plan.parts.iter().map(|(part, span)| view! {
-                <text class="part" x=span.start y="19" aria-hidden="true">{match part {
-                    Part::Backbone => "Backbone: from the picture to features",
-                    Part::Pyramid => "Pyramid: coarse features up, fine ones down",
-                    Part::Head => "Heads: boxes, classes",
-                }}</text>
-                <line class="part" x1=span.start x2=span.end y1="25" y2="25"></line>
-            }).collect_view()}
-            {network.plan.blocks.iter().map(block_view).collect_view()}
+            {lanes}
+            {parts}
+            {blocks}
             <g class="lines">{lines}</g>
-            <Touched network=Arc::clone(&network) layer/>
+            <Touched network=touched layer/>
             <g class="cells" node_ref=cells_group on:keydown=keys>{cells}</g>
             <Ring network layer/>
         </svg>
     }
 }
 
-fn lane_view(lane: &Lane, width: f64) -> impl IntoView {
+fn lane_view(lane: &Lane, width: f64) -> impl IntoView + use<> {
     let (stride, middle) = (lane.stride, (lane.y.start + lane.y.end) / 2.0);
     let size = INPUT_SIZE / stride;
     view! {
         <rect class="lane" class:odd=stride.trailing_zeros() % 2 == 1 x="0" y=lane.y.start width=width height=lane.y.end - lane.y.start></rect>
         <text class="lane-name" x="8" y=middle - 2.0 aria-hidden="true">{format!("{size} \u{d7} {size}")}</text>
-        <text class="lane-stride" x="8" y=middle + 15.0 aria-hidden="true">{format!("stride {stride}")}</text>
+        <text class="lane-stride" x="8" y=middle + 15.0 aria-hidden="true">{text!("stride %{stride}", stride = stride)}</text>
     }
 }
 
-fn block_view(block: &Block) -> impl IntoView {
+fn part_view(part: Part, span: Span) -> impl IntoView {
+    let name = match part {
+        Part::Backbone => text!("Backbone: from the picture to features"),
+        Part::Pyramid => text!("Pyramid: coarse features up, fine ones down"),
+        Part::Head => text!("Heads"),
+    };
+    view! {
+        <text class="part" x=span.start y="19" aria-hidden="true">{name}</text>
+        <line class="part" x1=span.start x2=span.end y1="25" y2="25"></line>
+    }
+}
+
+fn block_view(block: &Block) -> impl IntoView + use<> {
     let Block { x, y, label } = block;
     let label = label.as_ref().map(|(name, anchor)| {
         let (at, anchor) = match anchor {
@@ -129,7 +140,7 @@ fn cell(network: &Network, i: usize, layer: RwSignal<usize>, shares: Memo<Option
         Difference::Added => ("added", "+"),
     };
     let words = wording::difference(difference, here, network.graph.channels_in(here));
-    let label = format!("{}: {}; against the baseline: {words}", here.name, here.op);
+    let label = text!("%{layer}: %{op}; against the baseline: %{difference}", layer = here.name, op = here.op, difference = words);
     let part = move || shares.read().as_ref().map_or(String::new(), |shares| (shares[i] / FULL_SHARE).min(1.0).to_string());
     view! {
         <g

@@ -8,6 +8,7 @@ use leptos::{ev, html};
 use super::card::time;
 use super::network::Network;
 use super::wording;
+use crate::page::language::text;
 use crate::page::views::words;
 
 /// Folded away, and only built when it is unfolded.
@@ -20,20 +21,20 @@ pub fn Layers(network: Arc<Network>, times: Memo<Option<Arc<[f64]>>>) -> impl In
     let network = StoredValue::new(network);
     view! {
         <details class="all-layers" node_ref=details on:toggle=toggle>
-            <summary data-testid="all-layers">{format!("All {count} layers as a table")}</summary>
+            <summary data-testid="all-layers">{text!("All %{count} layers as a table", count = count)}</summary>
             <Show when=move || is_open.get()>
-                <div class="wide" tabindex="0" role="region" aria-label="Layers">
+                <div class="wide" tabindex="0" role="region" aria-label=text!("Layers")>
                     <table data-testid="layers">
                         <thead>
                             <tr>
-                                <th scope="col">"Layer"</th>
-                                <th scope="col">"Operation"</th>
-                                <th scope="col" class="numbers">"Channels"</th>
-                                <th scope="col" class="numbers">"Size"</th>
-                                <th scope="col" class="numbers">"Parameters"</th>
-                                <th scope="col" class="numbers">"MFLOPs"</th>
-                                <th scope="col" class="numbers">"Time here"</th>
-                                <th scope="col">"Against the baseline"</th>
+                                <th scope="col">{text!("Layer")}</th>
+                                <th scope="col">{text!("Operation")}</th>
+                                <th scope="col" class="numbers">{text!("Channels")}</th>
+                                <th scope="col" class="numbers">{text!("Size")}</th>
+                                <th scope="col" class="numbers">{text!("Parameters")}</th>
+                                <th scope="col" class="numbers">{text!("MFLOPs")}</th>
+                                <th scope="col" class="numbers">{text!("Time here")}</th>
+                                <th scope="col">{text!("Against the baseline")}</th>
                             </tr>
                         </thead>
                         <tbody>{(0..count).map(|i| row(&network.get_value(), i, times)).collect_view()}</tbody>

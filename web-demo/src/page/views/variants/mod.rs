@@ -12,7 +12,8 @@ mod wording;
 
 use leptos::prelude::*;
 
-use crate::page::state::{Models, State};
+use crate::page::language::Language;
+use crate::page::state::State;
 use classes::Classes;
 use curves::Curves;
 use network::NetworkView;
@@ -22,18 +23,19 @@ use results::Results;
 #[component]
 pub fn Variants() -> impl IntoView {
     let state = State::get();
-    let manifest = move || match &*state.models.read() {
-        Models::Listed(manifest) => Some(manifest.clone()),
-        _ => None,
-    };
-    view! {
-        <div class="variants" data-testid="variants">
-            {move || manifest().map(|manifest| view! { <Results manifest/> })}
-            <NetworkView/>
-            {move || manifest().map(|manifest| view! {
-                <Classes manifest=manifest.clone()/>
-                <Curves manifest/>
-            })}
-        </div>
+    // Nothing here changes but with the list of models and the language: then all of it is made anew.
+    move || {
+        let _ = Language::current();
+        let manifest = state.manifest();
+        view! {
+            <div class="variants" data-testid="variants">
+                {manifest.clone().map(|manifest| view! { <Results manifest/> })}
+                <NetworkView/>
+                {manifest.map(|manifest| view! {
+                    <Classes manifest=manifest.clone()/>
+                    <Curves manifest/>
+                })}
+            </div>
+        }
     }
 }

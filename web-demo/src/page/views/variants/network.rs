@@ -1,6 +1,5 @@
 //! A network, drawn from its graph: what to draw, and everything around the drawing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leptos::html;
@@ -13,8 +12,11 @@ use super::drawing::Drawing;
 use super::layers::Layers;
 use super::legend::Legend;
 use super::wording;
+use crate::page::language::text;
 use crate::page::plan::{Difference, Differences, Plan, differences, plan};
 use crate::page::results::{INPUT_SIZE, VOC_CLASSES};
+use crate::page::state::State;
+use crate::page::sync::Sync;
 
 /// What of a variant is shown.
 pub struct Network {
@@ -75,6 +77,7 @@ pub fn shares(tint: Tint, cost: &Cost, times: Option<&[f64]>) -> Option<Vec<f64>
 /// The choice of a variant, its network, and the layer under the pointer or the focus.
 #[component]
 pub fn NetworkView() -> impl IntoView {
+    let (state, sync) = (State::get(), Sync::get());
     // The variant with the most that differs, to begin with.
     let chosen = RwSignal::new(VARIANTS[VARIANTS.len() - 1].name.to_owned());
     let network =
@@ -87,8 +90,8 @@ pub fn NetworkView() -> impl IntoView {
     let dim = RwSignal::new(true);
     let zoom = RwSignal::new(None::<f64>);
     let area = NodeRef::<html::Div>::new();
-    let all_times: RwSignal<BTreeMap<String, Arc<[f64]>>> = RwSignal::new(BTreeMap::new());
-    let times = Memo::new(move |_| all_times.read().get(&*chosen.read()).cloned());
+    let times = Memo::new(move |_| state.layer_times.read().get(&*chosen.read()).cloned());
+    let is_measuring = move || !state.profile_queue.read().is_empty();
 
     let choose = move |event| {
         chosen.set(event_target_value(&event));
@@ -102,14 +105,16 @@ pub fn NetworkView() -> impl IntoView {
     };
     view! {
         <section class="card network" aria-labelledby="network-title">
-            <h2 id="network-title">"The network"</h2>
+            <h2 id="network-title">{text!("The network")}</h2>
             <p class="explain">
-                "Every cell is a layer, in the order of computation from left to right. Lanes are strides: each is half the size \
-                of the one above. Point at a cell, tap it, or move with the arrow keys."
+                {text!(
+                    "Every cell is a layer; computation goes from left to right. Each lane has half the width and height of the one \
+                    above it. Point at a cell, tap it, or move with the arrow keys."
+                )}
             </p>
             <div class="controls">
                 <label>
-                    "Variant "
+                    {text!("Variant")}" "
                     <select data-testid="network-variant" on:change=choose prop:value=chosen>
                         {VARIANTS.iter().map(|variant| view! {
                             <option value=variant.name selected=variant.name == chosen.get_untracked()>{variant.name}</option>
@@ -117,19 +122,30 @@ pub fn NetworkView() -> impl IntoView {
                     </select>
                 </label>
                 <fieldset class="segments">
-                    <legend>"Colour"</legend>
-                    <TintChoice tint value=Tint::Kind name="operation"/>
-                    <TintChoice tint value=Tint::Flops name="arithmetic"/>
-                    <TintChoice tint value=Tint::Time name="time"/>
+                    <legend>{text!("Colour")}</legend>
+                    <TintChoice tint value=Tint::Kind name=text!("operation")/>
+                    <TintChoice tint value=Tint::Flops name=text!("arithmetic")/>
+                    <TintChoice tint value=Tint::Time name=text!("time")/>
                 </fieldset>
+                <button
+                    type="button"
+                    data-testid="profile"
+                    disabled=is_measuring
+                    on:click=move |_| {
+                        tint.set(Tint::Time);
+                        sync.profile(&chosen.get_untracked());
+                    }
+                >
+                    {move || if is_measuring() { text!("Measuring\u{2026}") } else { text!("Measure each layer here") }}
+                </button>
                 <label>
                     <input type="checkbox" data-testid="dim" prop:checked=dim on:change=move |event| dim.set(event_target_checked(&event))/>
-                    " Fade what is as in the baseline"
+                    " "{text!("Fade what is as in the baseline")}
                 </label>
-                <div class="zoom" role="group" aria-label="Zoom">
-                    <button type="button" class="plain" aria-label="Smaller" data-testid="zoom-out" on:click=move |_| scale(0.8)>"\u{2212}"</button>
-                    <button type="button" class="plain" data-testid="zoom-fit" on:click=move |_| zoom.set(None)>"Fit"</button>
-                    <button type="button" class="plain" aria-label="Larger" data-testid="zoom-in" on:click=move |_| scale(1.25)>"+"</button>
+                <div class="zoom" role="group" aria-label=text!("Zoom")>
+                    <button type="button" class="plain" aria-label=text!("Smaller") data-testid="zoom-out" on:click=move |_| scale(0.8)>"\u{2212}"</button>
+                    <button type="button" class="plain" data-testid="zoom-fit" on:click=move |_| zoom.set(None)>{text!("Fit")}</button>
+                    <button type="button" class="plain" aria-label=text!("Larger") data-testid="zoom-in" on:click=move |_| scale(1.25)>"+"</button>
                 </div>
             </div>
             {move || {
@@ -163,7 +179,7 @@ fn variant(name: &str) -> &'static Variant {
 }
 
 #[component]
-fn TintChoice(tint: RwSignal<Tint>, value: Tint, name: &'static str) -> impl IntoView {
+fn TintChoice(tint: RwSignal<Tint>, value: Tint, name: String) -> impl IntoView {
     view! {
         <label>
             <input

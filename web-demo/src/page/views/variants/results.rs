@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use shared_model::{Manifest, ManifestEntry};
 
+use crate::page::language::text;
 use crate::page::results::{INPUT_SIZE, Key, PUBLISHED_SOURCE, Row, VOC_CLASSES, rows, sort};
 use crate::page::views::words;
 
@@ -27,46 +28,46 @@ pub fn Results(manifest: Arc<Manifest>) -> impl IntoView {
     let images = manifest.models.iter().filter_map(|model| model.voc2007_images).min().unwrap_or(VOC_IMAGES);
     view! {
         <section class="card" aria-labelledby="results-title">
-            <h2 id="results-title">"Results"</h2>
+            <h2 id="results-title">{text!("Results")}</h2>
             <p class="explain">
-                {format!(
-                    "AP50 and AP (mean over IoU .50:.05:.95) are per cent on Pascal VOC2007 test, by its own rules (11-point). Measured: \
-                    with the weights of this page, on {} of the {} pictures. Published: the ",
-                    words::thousands(images), words::thousands(VOC_IMAGES),
+                {text!(
+                    "AP50 and AP (mean over IoU .50:.05:.95) are per cent on Pascal VOC2007 test, by its own rules (11-point). \
+                    Measured: the weights of this page, on %{images} of the %{all} pictures. Published: all pictures, after 300 \
+                    epochs from random weights. These are other trainings on other data: compare within a pair of columns, not across.",
+                    images = words::thousands(images), all = words::thousands(VOC_IMAGES)
                 )}
-                <a href=PUBLISHED_SOURCE>"original report"</a>
-                ", all pictures, 300 epochs from random weights on VOC2007 trainval: another training on other data, so compare within \
-                a pair of columns, not across."
+                " "<a href=PUBLISHED_SOURCE>{text!("The original report")}</a>
             </p>
             <div class="wide" tabindex="0" role="region" aria-labelledby="results-title">
                 <table class="results" data-testid="results">
                     <thead>
                         <tr>
-                            <th scope="col" rowspan="2">"Variant"</th>
-                            <th scope="col" rowspan="2">"Weights"</th>
-                            <th scope="colgroup" colspan="2" class="group">"Measured"</th>
-                            <th scope="colgroup" colspan="2" class="group">"Published"</th>
-                            <Header order key=Key::Parameters name="Parameters" rows="2"/>
-                            <Header order key=Key::Gflops name="GFLOPs" rows="2"/>
-                            <Header order key=Key::Bytes name="Download" rows="2"/>
-                            <th scope="col" rowspan="2" class="numbers">"Classes"</th>
-                            <th scope="col" rowspan="2">"How trained"</th>
-                            <th scope="col" rowspan="2">"Licence"</th>
+                            <th scope="col" rowspan="2">{text!("Variant")}</th>
+                            <th scope="col" rowspan="2">{text!("Weights")}</th>
+                            <th scope="colgroup" colspan="2" class="group">{text!("Measured")}</th>
+                            <th scope="colgroup" colspan="2" class="group">{text!("Published")}</th>
+                            <Header order key=Key::Parameters name=text!("Parameters") rows="2"/>
+                            <Header order key=Key::Gflops name=text!("GFLOPs") rows="2"/>
+                            <Header order key=Key::Bytes name=text!("Download") rows="2"/>
+                            <th scope="col" rowspan="2" class="numbers">{text!("Classes")}</th>
+                            <th scope="col" rowspan="2">{text!("How trained")}</th>
+                            <th scope="col" rowspan="2">{text!("Licence")}</th>
                         </tr>
                         <tr>
-                            <Header order key=Key::Ap50 name="AP50"/>
-                            <Header order key=Key::Ap name="AP"/>
-                            <Header order key=Key::PublishedAp50 name="AP50"/>
-                            <Header order key=Key::PublishedAp name="AP"/>
+                            <Header order key=Key::Ap50 name="AP50".into()/>
+                            <Header order key=Key::Ap name="AP".into()/>
+                            <Header order key=Key::PublishedAp50 name="AP50".into()/>
+                            <Header order key=Key::PublishedAp name="AP".into()/>
                         </tr>
                     </thead>
                     <tbody>{move || sorted().into_iter().map(result).collect_view()}</tbody>
                 </table>
             </div>
             <p class="hint">
-                {format!(
-                    "GFLOPs of one picture of {INPUT_SIZE} \u{d7} {INPUT_SIZE} pixels, counted as in the published figures. Variants without \
-                    weights are counted for {VOC_CLASSES} classes."
+                {text!(
+                    "GFLOPs of one picture of %{size} \u{d7} %{size} pixels, counted as in the published figures. Variants without \
+                    weights are counted for %{classes} classes.",
+                    size = INPUT_SIZE, classes = VOC_CLASSES
                 )}
             </p>
         </section>
@@ -75,7 +76,7 @@ pub fn Results(manifest: Arc<Manifest>) -> impl IntoView {
 
 /// A column that can be sorted by: the greatest first, then the least first, then as it was.
 #[component]
-fn Header(order: RwSignal<Option<(Key, bool)>>, key: Key, name: &'static str, #[prop(optional)] rows: &'static str) -> impl IntoView {
+fn Header(order: RwSignal<Option<(Key, bool)>>, key: Key, name: String, #[prop(optional)] rows: &'static str) -> impl IntoView {
     let descending = move || order.get().filter(|(by, _)| *by == key).map(|(_, descending)| descending);
     let click = move |_| {
         order.set(match descending() {
@@ -109,12 +110,13 @@ fn result(row: Row) -> impl IntoView {
     let (ap50, ap) = (figure(Key::Ap50), figure(Key::Ap));
     let (published_ap50, published_ap) = (figure(Key::PublishedAp50), figure(Key::PublishedAp));
     let name = row.model.as_ref().map(|model| model.name.clone());
+    let data_model = name.clone();
     view! {
-        <tr data-testid="result" data-variant=row.variant.name data-model=name.clone()>
+        <tr data-testid="result" data-variant=row.variant.name data-model=data_model>
             <th scope="row">{row.variant.name}<small>{row.variant.summary}</small></th>
             <td>{match name {
                 Some(name) => view! { <strong>{name}</strong> }.into_any(),
-                None => view! { <span class="quiet">"no weights yet"</span> }.into_any(),
+                None => view! { <span class="quiet">{text!("no weights yet")}</span> }.into_any(),
             }}</td>
             <td class="figure" data-key="ap50">{ap50}</td>
             <td class="figure" data-key="ap">{ap}</td>
