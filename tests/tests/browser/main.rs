@@ -16,5 +16,6 @@ mod page;
 mod photo;
 mod pictures;
 mod thresholds;
+mod variants;
 mod weights;
 mod worker;
