@@ -158,6 +158,14 @@ mod tests {
             let cost = cost(&weights.graph().unwrap(), entry.input_size, entry.input_size);
             assert_eq!(entry.parameters, cost.parameters, "{}", entry.name);
             assert!((entry.gflops - cost.gflops).abs() < 0.5e-4 + 1e-9, "{}: {} GFLOPs", entry.name, cost.gflops);
+            if let Some(mean) = entry.voc2007_ap50 {
+                let classes = &entry.voc2007_classes;
+                let of_classes = classes.values().sum::<f64>() / classes.len() as f64;
+                assert!((of_classes - mean).abs() < 0.01, "{}: AP50 {mean}, of its classes {of_classes}", entry.name);
+            }
+            if let Some(curves) = &entry.curves {
+                assert!(models.folder.join(curves).is_file(), "{} has no curves", entry.name);
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! `models/manifest.json`: the published weight files and what is known about each. The command line and the page read
 //! the same file.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The newest manifest format that this code reads.
@@ -53,9 +55,15 @@ pub struct ManifestEntry {
     /// The official VOC2007 AP, mean over IoU .50:.05:.95 (11-point, per cent), where it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voc2007_ap: Option<f64>,
-    /// How many pictures of VOC2007 test (4,952 in all) the two figures were measured on.
+    /// `voc2007_ap50` of each class, by VOC's name of it; empty where it was not measured.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub voc2007_classes: BTreeMap<String, f64>,
+    /// How many pictures of VOC2007 test (4,952 in all) the figures were measured on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voc2007_images: Option<usize>,
+    /// File name, next to the manifest, of the training's curves (SVG), where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curves: Option<String>,
 }
 
 /// Why a text is no usable manifest.
@@ -119,6 +127,7 @@ mod tests {
         let manifest = Manifest::from_json(&text(1, "a")).unwrap();
         assert_eq!(manifest.default_entry().file, "a.safetensors");
         assert_eq!(manifest.default_entry().voc2007_ap50, None);
+        assert!(manifest.default_entry().voc2007_classes.is_empty());
         assert!(matches!(Manifest::from_json(&text(2, "a")), Err(ManifestError::Newer(2))));
         assert!(matches!(Manifest::from_json(&text(1, "b")), Err(ManifestError::NoDefault(_))));
         assert!(matches!(Manifest::from_json("{"), Err(ManifestError::Json(_))));

@@ -1,7 +1,7 @@
 //! `yolox-nano publish`: trained weights into models/, where the command line and the page find them.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -13,6 +13,7 @@ use crate::eval::{MAX_IOU, MIN_SCORE, Report, detect_all};
 use crate::files::write_whole;
 use crate::models::{self, Models};
 use crate::progress::Progress;
+use crate::train::run_folder::RunFolder;
 
 /// Score trained weights on VOC2007 test and put them into models/, in half precision, with an entry in the manifest.
 #[derive(Debug, clap::Args)]
@@ -20,7 +21,8 @@ use crate::progress::Progress;
   yolox-nano publish runs/final/weights/best.safetensors --name final-voc --data VOC2007
 
 What is scored is the file that is published, after rounding to half precision. Of the training, folders' names are left out.
-An entry of the same name is replaced. Afterwards `--weights NAME` works in every command, and the page offers it.")]
+The training's curves go along where the weights lie in the folder of their run. An entry of the same name is replaced.
+Afterwards `--weights NAME` works in every command, and the page offers it.")]
 pub struct Args {
     /// The weights, as `yolox-nano train` writes them.
     #[arg(value_name = "FILE")]
@@ -79,6 +81,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let size = metadata.input_size;
     let cost = cost(&weights.graph()?, size, size);
     let hundredths = |figure: f64| (figure * 100.0).round() / 100.0;
+    let curves = curves(&args.weights)?;
     let entry = ManifestEntry {
         name: args.name.clone(),
         file: format!("{}.safetensors", args.name),
@@ -95,14 +98,31 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
         licence: args.licence.clone(),
         voc2007_ap50: Some(hundredths(report.mean.ap50_11)),
         voc2007_ap: Some(hundredths(report.mean.ap_11)),
+        voc2007_classes: report
+            .per_class
+            .iter()
+            .map(|row| (row.class.clone(), hundredths(row.figures.ap50_11)))
+            .collect(),
         voc2007_images: Some(report.images),
+        curves: curves.as_ref().map(|_| format!("{}.curves.svg", args.name)),
     };
     writeln!(out, "{}", report.table())?;
-    // The file first: a manifest never names one that is not there.
+    // The files first: a manifest never names one that is not there.
     write_whole(&published.folder().join(&entry.file), &bytes)?;
+    if let (Some(name), Some(svg)) = (&entry.curves, &curves) {
+        write_whole(&published.folder().join(name), svg)?;
+    }
     published.put(entry)?;
     writeln!(out, "{} is in {}", args.name, published.folder().display())?;
     Ok(Outcome::Complete)
+}
+
+/// The curves of the training that has written these weights, if its folder has them.
+fn curves(weights: &Path) -> Result<Option<Vec<u8>>> {
+    let Some(path) = RunFolder::of_weights(weights).map(|folder| folder.curves()).filter(|path| path.is_file()) else {
+        return Ok(None);
+    };
+    Ok(Some(std::fs::read(&path).with_context(|| path.display().to_string())?))
 }
 
 /// Leaves nothing but the last part of every path that the weights' description of their training holds: what folders the
@@ -150,6 +170,17 @@ mod tests {
     use shared_model::{VARIANTS, Weights};
 
     use super::*;
+
+    #[test]
+    fn curves_come_from_the_folder_of_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("weights/best.safetensors");
+        assert_eq!(curves(&weights).unwrap(), None);
+        std::fs::write(folder.path().join("curves.svg"), "<svg/>").unwrap();
+        assert_eq!(curves(&weights).unwrap().as_deref(), Some(&b"<svg/>"[..]));
+        // Weights elsewhere may be of another run.
+        assert_eq!(curves(&folder.path().join("other/best.safetensors")).unwrap(), None);
+    }
 
     #[test]
     fn descriptions_name_no_folders() {

@@ -13,6 +13,9 @@ use crate::files::write_whole;
 /// Where runs are where nobody says otherwise.
 const RUNS: &str = "runs";
 
+/// Where a run's weights are in its folder.
+const WEIGHTS: &str = "weights";
+
 /// Which of a training's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
@@ -70,6 +73,17 @@ impl RunFolder {
         self.root.join("metrics.jsonl")
     }
 
+    /// Losses, learning rate and AP over the epochs.
+    pub fn curves(&self) -> PathBuf {
+        self.root.join("curves.svg")
+    }
+
+    /// The folder of the run that has written these weights, if they still lie in one.
+    pub fn of_weights(weights: &Path) -> Option<Self> {
+        let folder = weights.parent().filter(|folder| folder.ends_with(WEIGHTS))?.parent()?;
+        Some(Self::existing(folder))
+    }
+
     /// A file of this name in the folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.root.join(name)
@@ -82,7 +96,7 @@ impl RunFolder {
             Kept::Best => "best",
             Kept::LastMosaic => "last-mosaic",
         };
-        self.root.join("weights").join(format!("{name}{}.safetensors", if raw { "-raw" } else { "" }))
+        self.root.join(WEIGHTS).join(format!("{name}{}.safetensors", if raw { "-raw" } else { "" }))
     }
 
     /// The weights that most people want.

@@ -19,5 +19,6 @@ mod page;
 mod photo;
 mod pictures;
 mod thresholds;
+mod variants;
 mod weights;
 mod worker;

@@ -18,6 +18,8 @@ mod own_weights;
 mod panel;
 mod picture;
 mod picture_file;
+mod plan;
+mod results;
 mod samples;
 mod state;
 mod sync;

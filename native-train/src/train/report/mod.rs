@@ -21,7 +21,7 @@ const MIN_SCORE: f32 = 0.25;
 pub fn curves(folder: &RunFolder) -> Result<()> {
     let records = metrics::read(&folder.metrics())?;
     let svg = charts::training(&records).map_err(|error| anyhow!("curves.svg cannot be drawn: {error}"))?;
-    write_whole(&folder.file("curves.svg"), svg.as_bytes())
+    write_whole(&folder.curves(), svg.as_bytes())
 }
 
 /// Writes the folder `report`: AP of every class as text and JSON, precision over recall, which class is taken for which,

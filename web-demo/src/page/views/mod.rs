@@ -10,6 +10,7 @@ mod language;
 mod notice;
 mod sources;
 mod thresholds;
+mod variants;
 pub mod words;
 
 use leptos::prelude::*;
@@ -28,6 +29,7 @@ use compare::Compare;
 use drop::DropTarget;
 use language::LanguageSwitch;
 use notice::NoticeBar;
+use variants::Variants;
 
 /// The page.
 #[component]
@@ -61,7 +63,7 @@ pub fn App() -> impl IntoView {
                 {move || match state.view.get() {
                     View::Compare => view! { <Compare/> }.into_any(),
                     View::Benchmark => view! { <Benchmark/> }.into_any(),
-                    View::Variants => ().into_any(),
+                    View::Variants => view! { <Variants/> }.into_any(),
                 }}
             </main>
             <footer class="bottom">
