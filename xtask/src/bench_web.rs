@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{fs, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use xtask::chromium;
 use xtask::server::Server;
 
-use crate::cargo::{build, cargo, executable, find_program, root, run};
+use crate::cargo::{build, cargo, executable, root, run};
 use crate::toolchain::WasmToolchain;
 use crate::web::build_site;
 
@@ -181,9 +181,7 @@ fn assets(site: &Path) -> Result<BTreeMap<String, String>> {
 
 /// What the page of the measurement posts when a browser has opened it.
 fn posted(server: &Server) -> Result<Answer> {
-    let browser = env::var_os("YOLOX_CHROMIUM").map(PathBuf::from);
-    let browser = browser.or_else(|| chromium::NAMES.into_iter().find_map(find_program));
-    let browser = browser.context("Chromium is missing. On Debian: apt-get install chromium, as root")?;
+    let browser = chromium::find()?;
     let profile = tempfile::tempdir()?;
     let mut command = Command::new(&browser);
     command.args(chromium::FLAGS).arg(format!("--user-data-dir={}", profile.path().display()));

@@ -6,15 +6,19 @@
 //! A test opens a browser of its own ([`browser`]), speaks of the page in the page's words ([`page`]), and fails when
 //! the browser's console shows an error that the test did not announce.
 
+mod accessibility;
 mod bad_files;
 mod browser;
 mod builds;
 mod hosting;
+mod memory;
 mod models;
 mod objects;
+mod offline;
 mod page;
 mod photo;
 mod pictures;
+mod smooth;
 mod thresholds;
 mod weights;
 mod worker;

@@ -2,17 +2,14 @@
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use integration_tests::browser::wait_for;
 use serde_json::{Value, json};
 use thirtyfour::{By, WebDriver, WebElement};
 use xtask::server::Server;
 
 use crate::objects::Object;
-
-/// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The page in a browser, and the server it comes from.
 pub struct Page {
@@ -135,15 +132,7 @@ impl Page {
 
     /// Waits until a script gives true.
     pub async fn wait_for(&self, script: &str, arguments: Vec<Value>) -> Result<()> {
-        let start = Instant::now();
-        while self.script(script, arguments.clone()).await? != json!(true) {
-            if start.elapsed() > PATIENCE {
-                let seen = self.script("return document.body.innerText", vec![]).await?;
-                bail!("waited {PATIENCE:?} in vain; the page says: {seen}");
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        Ok(())
+        wait_for(&self.driver, script, arguments).await
     }
 
     /// The rows of the table of objects.
