@@ -21,13 +21,18 @@ try {
 // On plain http and in some private windows there is no keeping anything, and the page does without.
 keep().catch(error => console.debug(`The page is not kept for visits without a connection: ${error.message}`));
 
-// Not before the first boxes, nor while the networks' times are taken: keeping is work for the same connection and processor.
+// Not before the first boxes, if the visitor looks at any, nor while the networks' times are taken: keeping is work for the same
+// connection and processor.
 async function keep() {
-  await firstBoxes();
-  await new Promise(resolve => setTimeout(resolve, 2000));
+  await Promise.race([firstBoxes(), pause(30_000)]);
+  await pause(2000);
   const worker = url("service-worker.js");
   worker.searchParams.set("build", globalThis.workerStart.build);
   await navigator.serviceWorker.register(worker);
+}
+
+function pause(milliseconds) {
+  return new Promise(resolve => setTimeout(resolve, milliseconds));
 }
 
 function firstBoxes() {

@@ -242,6 +242,7 @@ fn mime(path: &str) -> &'static str {
     match path.rsplit_once('.') {
         Some((_, "html")) => "text/html",
         Some((_, "css")) => "text/css",
+        Some((_, "js")) => "text/javascript",
         Some((_, "json")) => "application/json",
         _ => "application/octet-stream",
     }

@@ -72,7 +72,8 @@ impl Site {
             let path = folder.join(&file.url);
             // The name stands for the content, unless a write was cut short.
             if names::is_hashed(&file.url)
-                && fs::metadata(&path).is_ok_and(|metadata| metadata.len() == file.content.len() as u64) {
+                && fs::metadata(&path).is_ok_and(|metadata| metadata.len() == file.content.len() as u64)
+            {
                 continue;
             }
             fs::create_dir_all(path.parent().expect("a file is in a folder"))?;

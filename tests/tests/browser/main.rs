@@ -18,6 +18,7 @@ mod offline;
 mod page;
 mod photo;
 mod pictures;
+mod screenshots;
 mod smooth;
 mod thresholds;
 mod weights;

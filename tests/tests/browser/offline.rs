@@ -158,8 +158,10 @@ fn a_host_can_take_it_back() {
         let (script, _) = rest.split_once("```").context("docs/deploy.md")?;
         page.server.put("service-worker.js", script.as_bytes().to_vec());
         // The browser looks for a newer one on its own; this is how a test need not wait for it.
-        page.script("navigator.serviceWorker.getRegistration().then(registration => registration.update())", vec![]).await?;
-        let gone = "return Promise.all([navigator.serviceWorker.getRegistrations(), caches.keys()]).then(([workers, names]) =>
+        page.script("navigator.serviceWorker.getRegistration().then(registration => registration.update())", vec![])
+            .await?;
+        let gone =
+            "return Promise.all([navigator.serviceWorker.getRegistrations(), caches.keys()]).then(([workers, names]) =>
             workers.length === 0 && !names.some(name => name.startsWith('yolox-nano-site ')))";
         page.wait_for(gone, vec![]).await
     });

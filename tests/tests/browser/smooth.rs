@@ -44,7 +44,9 @@ fn no_task_is_long_while_networks_run() {
             }
             ensure!(page.runs().await? >= runs + 5, "no networks have run");
             let after = long_tasks(page, first_boxes).await?;
-            println!("attempt {attempt}: long tasks [start, duration] in ms: until the first boxes {before:?}, then {after:?}");
+            println!(
+                "attempt {attempt}: long tasks [start, duration] in ms: until the first boxes {before:?}, then {after:?}"
+            );
             if best.as_ref().is_none_or(|best| longest(&after) < longest(best)) {
                 best = Some(after);
             }
