@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, LoggingPrefsLogLevel, WebDriver};
+use thirtyfour::{ChromeCapabilities, ChromiumLikeCapabilities, LoggingPrefsLogLevel, WebDriver, WebDriverRunError};
 use xtask::chromium::{self, Chromedriver};
 
 /// Longer than anything takes on a busy machine.
@@ -22,7 +22,11 @@ pub fn drive<T>(task: impl AsyncFnOnce(WebDriver) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let driver = WebDriver::new(chromedriver.url(), capabilities(&browser, profile.path())?).await?;
-        Ok(driver.run_and_quit(async |driver| task(driver).await).await?)
+        driver.run_and_quit(async |driver| task(driver).await).await.map_err(|error| match error {
+            // As it is: wrapped, only the outermost of its reasons would be shown.
+            WebDriverRunError::Body(error) => error,
+            error => error.into(),
+        })
     })
 }
 

@@ -28,14 +28,11 @@ addEventListener("fetch", event => {
 // All or nothing: a cache that lacks a file would be a page that does not start.
 async function fill() {
   try {
-    const page = await download(PAGE, { cache: "no-cache" });
+    const page = await download(PAGE, "no-cache");
     const [, assets] = /<script type="application\/json" id="assets">(.*?)<\/script>/s.exec(await page.clone().text());
     const files = Object.entries(JSON.parse(assets)).filter(([name, url]) => HASHED.test(url) && isNeeded(name));
     const cache = await caches.open(CACHE);
-    await Promise.all(files.map(async ([, url]) => {
-      const file = new URL(url, PAGE).href;
-      await cache.put(file, await download(file));
-    }));
+    await Promise.all(files.map(async ([, url]) => cache.put(new URL(url, PAGE), await checked(url))));
     await cache.put(PAGE, page);
   } catch (error) {
     await caches.delete(CACHE);
@@ -61,13 +58,19 @@ function isWeights(name) {
   return name.endsWith(".safetensors");
 }
 
-// Errors, redirections (to a page to sign in, say) and pages under another file's name are not to be kept. A body that breaks off
-// makes the cache refuse it.
-async function download(url, options) {
-  const response = await fetch(url, { priority: "low", ...options });
-  const isPage = /^text\/html/i.test(response.headers.get("Content-Type"));
-  if (response.status !== 200 || response.redirected || isPage !== (url === PAGE))
-    throw new Error(`what came from ${url} is not to be kept (status ${response.status})`);
+// Errors and redirections (to a page to sign in, say) are not to be kept.
+async function download(url, cache) {
+  const response = await fetch(url, { cache, priority: "low" });
+  if (response.status !== 200 || response.redirected) throw new Error(`${url} brings ${response.url} with status ${response.status}`);
+  return response;
+}
+
+// A file whose content is that of which its name has the hash: neither a page under its name nor a part of it.
+async function checked(url) {
+  const response = await download(new URL(url, PAGE), "default");
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await response.clone().arrayBuffer()));
+  const hash = Array.from(digest.subarray(0, 8), byte => byte.toString(16).padStart(2, "0")).join("");
+  if (!url.includes(`-${hash}`)) throw new Error(`${url} is another file than its name says`);
   return response;
 }
 

@@ -59,6 +59,8 @@ struct Job<'a> {
     threads: u16,
     /// URL of the worker.
     worker: String,
+    /// What the worker is told of its build.
+    name: String,
     /// The request to load the weights, as `web-demo/src/protocol.rs` has it.
     model: Value,
 }
@@ -158,14 +160,14 @@ impl BenchWeb {
             for build in &self.build {
                 let threads = if build == "threads" { self.threads.unwrap_or(cores) } else { 1 };
                 // As web-demo/assets/start-worker.js has it. No character of these needs escaping.
-                let worker = format!(
-                    "{}#bindings={}&wasm={}&thread={}&threads={threads}",
-                    url("worker.js")?,
+                let name = format!(
+                    "bindings={}&wasm={}&thread={}&threads={threads}",
                     url(&format!("worker-{build}-bindings.js"))?,
                     url(&format!("worker-{build}.wasm"))?,
                     url("thread.js")?,
                 );
-                jobs.push(Job { variant, build, threads, worker, model: model.clone() });
+                let worker = url("worker.js")?;
+                jobs.push(Job { variant, build, threads, worker, name, model: model.clone() });
             }
         }
         Ok(jobs)

@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use xtask::names::hashed;
 use xtask::server::Fault;
 
 use crate::browser::{browse, browse_under, site};
@@ -95,15 +96,19 @@ fn only_what_this_browser_uses_is_kept_and_no_weights() {
 #[ignore = "needs the site and a browser: cargo xtask test"]
 fn a_web_page_in_place_of_a_file_is_not_kept() {
     browse(async |page| {
+        let watch = "const workers = navigator.serviceWorker;
+            const register = workers.register.bind(workers);
+            workers.register = async url => {
+                const registration = await register(url);
+                const worker = registration.installing;
+                worker?.addEventListener('statechange', () => globalThis.installation = worker.state);
+                return registration;
+            };";
+        page.script_at_start(watch).await?;
         page.server.fail("samples/china-", Fault::WrongBytes);
         page.open().await?;
-        let script = "return navigator.serviceWorker.getRegistration().then(async registration => {
-            const worker = registration?.installing;
-            if (!worker) return false;
-            await new Promise(resolve => worker.onstatechange = resolve);
-            return worker.state === 'redundant';
-        })";
-        page.wait_for(script, vec![]).await.context("the installation does not fail")?;
+        let failed = "return globalThis.installation === 'redundant'";
+        page.wait_for(failed, vec![]).await.context("the installation does not fail")?;
         let kept = kept(page).await?;
         ensure!(kept.is_empty(), "{kept:?}");
         // The next visit tries again.
@@ -125,10 +130,11 @@ fn a_new_version_of_the_site_replaces_the_old_one() {
         let (css, _) = index[start..].split_once('"').context("index.html")?;
         ensure!(css.ends_with(".css"), "{css}");
         let version = index.split_once("?site=").and_then(|(_, rest)| rest.get(..16)).context("no version")?;
-        let new_css = "page-0123456789abcdef.css";
-        let new_index = index.replace(css, new_css).replace(version, "0123456789abcdef");
+        let content = b"body { background: rgb(1, 2, 3) }";
+        let new_css = hashed("page.css", content)?;
+        let new_index = index.replace(css, &new_css).replace(version, "0123456789abcdef");
         page.server.put("index.html", new_index.into_bytes());
-        page.server.put(new_css, b"body { background: rgb(1, 2, 3) }".to_vec());
+        page.server.put(&new_css, content.to_vec());
         page.server.fail(css, Fault::Missing);
 
         let is_new = "return getComputedStyle(document.body).backgroundColor === 'rgb(1, 2, 3)'";
@@ -138,7 +144,7 @@ fn a_new_version_of_the_site_replaces_the_old_one() {
         page.wait_for(replaced, vec![]).await.context("the old service worker stays")?;
         wait_until_kept(page).await?;
         let kept = kept(page).await?;
-        ensure!(kept.iter().any(|url| url == new_css) && !kept.iter().any(|url| url == css), "{kept:?}");
+        ensure!(kept.iter().any(|url| *url == new_css) && !kept.iter().any(|url| url == css), "{kept:?}");
         ensure!(kept.iter().filter(|url| url.is_empty()).count() == 1, "{kept:?}");
 
         go_offline(page).await?;
