@@ -144,7 +144,7 @@ fn a_new_version_of_the_site_replaces_the_old_one() {
         page.wait_for(replaced, vec![]).await.context("the old service worker stays")?;
         wait_until_kept(page).await?;
         let kept = kept(page).await?;
-        ensure!(kept.iter().any(|url| *url == new_css) && !kept.iter().any(|url| url == css), "{kept:?}");
+        ensure!(kept.contains(&new_css) && !kept.iter().any(|url| url == css), "{kept:?}");
         ensure!(kept.iter().filter(|url| url.is_empty()).count() == 1, "{kept:?}");
 
         go_offline(page).await?;
