@@ -1,5 +1,7 @@
 //! Helpers for the tests that cross crates.
 
+pub mod browser;
+
 use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
 

@@ -191,7 +191,7 @@ fn voc(folder: &Path) {
              </bndbox></object>"
         )
     };
-    for (name, objects) in [("one", object("cup")), ("two", object("cup") + &object("saucer"))] {
+    for (name, objects) in [("one", object("cup")), ("two", object("cup") + object("saucer").as_str())] {
         fs::copy(sample("coffee.jpg"), folder.join(format!("JPEGImages/{name}.jpg"))).unwrap();
         let xml = format!("<annotation>{objects}</annotation>");
         fs::write(folder.join(format!("Annotations/{name}.xml")), xml).unwrap();

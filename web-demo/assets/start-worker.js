@@ -44,13 +44,14 @@ globalThis.workerStart = {
   events: [],
   start() {
     const file = name => assets[name] && new URL(assets[name], document.baseURI);
-    const parameters = new URLSearchParams({
+    const name = new URLSearchParams({
       bindings: file(`worker-${this.build}-bindings.js`),
       wasm: file(`worker-${this.build}.wasm`),
       thread: file("thread.js"),
       threads: this.threads,
     });
-    return new Worker(`${file("worker.js")}#${parameters}`, { type: "module" });
+    // Not in the URL: behind `#` it would get lost where a service worker answers, and behind `?` it would be another file.
+    return new Worker(file("worker.js"), { type: "module", name });
   },
   // Turns to the build without threads; false if it was that already.
   retreat(reason) {

@@ -1,4 +1,4 @@
-// Loads the page's program, and shows how far it is.
+// Loads the page's program, and shows how far it is; then keeps the site for visits without a connection.
 
 const assets = JSON.parse(document.getElementById("assets").textContent);
 const url = name => new URL(assets[name], document.baseURI);
@@ -16,6 +16,36 @@ try {
   failure.hidden = false;
   document.querySelector(".busy")?.remove();
   throw error;
+}
+
+// On plain http and in some private windows there is no keeping anything, and the page does without.
+keep().catch(error => console.debug(`The page is not kept for visits without a connection: ${error.message}`));
+
+// Not before the first boxes, if the visitor looks at any, nor while the networks' times are taken: keeping is work for the same
+// connection and processor.
+async function keep() {
+  await Promise.race([firstBoxes(), pause(30_000)]);
+  await pause(2000);
+  const worker = url("service-worker.js");
+  worker.searchParams.set("build", globalThis.workerStart.build);
+  await navigator.serviceWorker.register(worker);
+}
+
+function pause(milliseconds) {
+  return new Promise(resolve => setTimeout(resolve, milliseconds));
+}
+
+function firstBoxes() {
+  return new Promise(resolve => {
+    const observer = new MutationObserver(look);
+    observer.observe(document.body, { subtree: true, childList: true, attributeFilter: ["data-state"] });
+    look();
+    function look() {
+      if (!document.querySelector("[data-testid=viewer][data-state=done]")) return;
+      observer.disconnect();
+      resolve();
+    }
+  });
 }
 
 // The same response, with its bytes counted on the way to the compiler.

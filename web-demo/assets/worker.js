@@ -1,11 +1,11 @@
-// Starts the worker's program, in the build and on as many threads as the URL's hash says.
+// Starts the worker's program, in the build and on as many threads as the worker's name says.
 
 // By then threads, whose files are in the browser's cache, have started or never will.
 const PATIENCE_MS = 10_000;
 // Of a thread, in bytes: as much as the first one has.
 const STACK = 1 << 20;
 
-const { bindings, wasm, thread, threads } = Object.fromEntries(new URLSearchParams(new URL(import.meta.url).hash.slice(1)));
+const { bindings, wasm, thread, threads } = Object.fromEntries(new URLSearchParams(name));
 
 async function run() {
   // All on their way at once.

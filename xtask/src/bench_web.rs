@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{fs, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use xtask::chromium;
 use xtask::server::Server;
 
-use crate::cargo::{build, cargo, executable, find_program, root, run};
+use crate::cargo::{build, cargo, executable, root, run};
 use crate::toolchain::WasmToolchain;
 use crate::web::build_site;
 
@@ -59,6 +59,8 @@ struct Job<'a> {
     threads: u16,
     /// URL of the worker.
     worker: String,
+    /// What the worker is told of its build.
+    name: String,
     /// The request to load the weights, as `web-demo/src/protocol.rs` has it.
     model: Value,
 }
@@ -158,14 +160,14 @@ impl BenchWeb {
             for build in &self.build {
                 let threads = if build == "threads" { self.threads.unwrap_or(cores) } else { 1 };
                 // As web-demo/assets/start-worker.js has it. No character of these needs escaping.
-                let worker = format!(
-                    "{}#bindings={}&wasm={}&thread={}&threads={threads}",
-                    url("worker.js")?,
+                let name = format!(
+                    "bindings={}&wasm={}&thread={}&threads={threads}",
                     url(&format!("worker-{build}-bindings.js"))?,
                     url(&format!("worker-{build}.wasm"))?,
                     url("thread.js")?,
                 );
-                jobs.push(Job { variant, build, threads, worker, model: model.clone() });
+                let worker = url("worker.js")?;
+                jobs.push(Job { variant, build, threads, worker, name, model: model.clone() });
             }
         }
         Ok(jobs)
@@ -181,9 +183,7 @@ fn assets(site: &Path) -> Result<BTreeMap<String, String>> {
 
 /// What the page of the measurement posts when a browser has opened it.
 fn posted(server: &Server) -> Result<Answer> {
-    let browser = env::var_os("YOLOX_CHROMIUM").map(PathBuf::from);
-    let browser = browser.or_else(|| chromium::NAMES.into_iter().find_map(find_program));
-    let browser = browser.context("Chromium is missing. On Debian: apt-get install chromium, as root")?;
+    let browser = chromium::find()?;
     let profile = tempfile::tempdir()?;
     let mut command = Command::new(&browser);
     command.args(chromium::FLAGS).arg(format!("--user-data-dir={}", profile.path().display()));

@@ -60,12 +60,6 @@ pub fn executable<'a>(executables: &'a [PathBuf], name: &str) -> Result<&'a Path
     }
 }
 
-/// A program on the search path.
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    let file = format!("{name}{}", env::consts::EXE_SUFFIX);
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(&file)).find(|path| path.is_file())
-}
-
 /// The command line, as a person would type it.
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_stem().unwrap_or(command.get_program());

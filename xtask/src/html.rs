@@ -1,11 +1,14 @@
 //! index.html of the site, from the template at the top level.
 //!
 //! The template names files as the source tree does (`href="page.css"`); here those names become the published ones. At run time the
-//! page finds files through the map in `<script id="assets">`: logical name -> URL relative to the page.
+//! page finds files through the map in `<script id="assets">`: logical name -> URL relative to the page. The service worker's, whose name
+//! stays, ends in a query that changes with the site.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+
+use xtask::names::{SERVICE_WORKER, hash};
 
 use crate::site::Site;
 
@@ -26,22 +29,31 @@ pub fn render(template: &str, site: &Site) -> Result<String> {
     let (before, after) =
         template.split_once(MARKER).with_context(|| format!("index.html lacks the line `{MARKER}` in its head"))?;
     let mut page = with_published_names(before, site)?;
-    page += &head(site)?;
+    page += &head(template, site)?;
     page += &with_published_names(after, site)?;
     Ok(page)
 }
 
 /// Preloads and the map of assets.
-fn head(site: &Site) -> Result<String> {
+fn head(template: &str, site: &Site) -> Result<String> {
     let mut lines = Vec::new();
     for (logical, attributes) in PRELOADED {
         let url = site.url(logical).with_context(|| format!("the site has no {logical}"))?;
         lines.push(format!(r#"<link {attributes} href="{url}">"#));
     }
-    let map: BTreeMap<_, _> = site.files().map(|(logical, file)| (logical, file.url.as_str())).collect();
+    let mut map: BTreeMap<_, _> = site.files().map(|(logical, file)| (logical, file.url.clone())).collect();
+    if let Some(url) = map.get_mut(SERVICE_WORKER) {
+        *url += &format!("?site={}", version(template, site));
+    }
     let map = serde_json::to_string(&map)?;
     lines.push(format!(r#"<script type="application/json" id="assets">{map}</script>"#));
     Ok(lines.join("\n"))
+}
+
+/// Stands for all that makes up the site.
+fn version(template: &str, site: &Site) -> String {
+    let parts = site.files().map(|(logical, file)| format!("{logical} {}\n", hash(&file.content)));
+    hash((template.to_owned() + &parts.collect::<String>()).as_bytes())
 }
 
 /// Replaces the names in `href="..."` and `src="..."`. A relative name that the site lacks is an error: it would be a 404.
@@ -98,6 +110,29 @@ mod tests {
         assert_eq!(map.len(), 5);
         assert_eq!(map["models/manifest.json"], site.url("models/manifest.json").unwrap());
         assert!(map.values().all(|url| !url.starts_with('/') && !url.contains(':')));
+    }
+
+    #[test]
+    fn the_service_worker_keeps_its_name_and_learns_of_every_change() {
+        let rendered = |template: &str, css: &str, worker: &str| {
+            let mut site = Site::default();
+            for logical in PRELOADED.map(|(logical, _)| logical) {
+                site.add(logical, vec![]).unwrap();
+            }
+            site.add("page.css", css.into()).unwrap();
+            site.add(SERVICE_WORKER, worker.into()).unwrap();
+            let page = render(template, &site).unwrap();
+            let (_, rest) = page.split_once(r#""service-worker.js":"service-worker.js?site="#).unwrap();
+            rest.split_once('"').unwrap().0.to_owned()
+        };
+        let first = rendered(MARKER, "css", "worker");
+        assert_eq!(first, rendered(MARKER, "css", "worker"));
+        let others = [
+            rendered("<!-- assets --><p>", "css", "worker"),
+            rendered(MARKER, "CSS", "worker"),
+            rendered(MARKER, "css", "WORKER"),
+        ];
+        assert!(others.iter().all(|other| *other != first), "{first} {others:?}");
     }
 
     #[test]

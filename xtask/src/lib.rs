@@ -4,4 +4,5 @@
 
 pub mod chromium;
 pub mod names;
+pub mod programs;
 pub mod server;

@@ -6,6 +6,7 @@ mod builds;
 mod cargo;
 mod demo;
 mod html;
+mod screenshots;
 mod site;
 mod sizes;
 mod steps;
@@ -27,6 +28,7 @@ enum Command {
     Web(web::Web),
     Test(test::Test),
     BenchWeb(bench_web::BenchWeb),
+    Screenshots(screenshots::Screenshots),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Command::Web(web) => web.run(),
         Command::Test(test) => test.run(),
         Command::BenchWeb(bench) => bench.run(),
+        Command::Screenshots(screenshots) => screenshots.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,9 @@
 use anyhow::{Result, ensure};
 use sha2::{Digest, Sha256};
 
+/// The file whose name stays: a browser knows a service worker by its URL, where it looks for newer ones.
+pub const SERVICE_WORKER: &str = "service-worker.js";
+
 /// Hexadecimal digits of the SHA-256 that go into a name: 64 bits.
 const HASH_DIGITS: usize = 16;
 
@@ -18,9 +21,7 @@ pub fn hashed(logical: &str, content: &[u8]) -> Result<String> {
         "`{logical}`: use only letters, digits, `.`, `_` and `-` in names of published files"
     );
 
-    let digest = Sha256::digest(content);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let hash = &hex[..HASH_DIGITS];
+    let hash = hash(content);
     let file_start = logical.rfind('/').map_or(0, |slash| slash + 1);
     Ok(match logical[file_start..].rfind('.') {
         Some(dot) => {
@@ -29,6 +30,12 @@ pub fn hashed(logical: &str, content: &[u8]) -> Result<String> {
         }
         None => format!("{logical}-{hash}"),
     })
+}
+
+/// What stands for this content in names.
+pub fn hash(content: &[u8]) -> String {
+    let digest = Sha256::digest(content);
+    digest[..HASH_DIGITS / 2].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether `path` ends in a name that [`hashed`] made, so that its content can never change.

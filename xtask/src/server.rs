@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
@@ -46,8 +46,12 @@ pub struct Server {
     site: Arc<Site>,
     address: SocketAddr,
     posted: mpsc::Receiver<Bytes>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 struct Site {
@@ -99,7 +103,7 @@ impl Server {
             // Open connections must not keep a test waiting.
             runtime.shutdown_background();
         })?;
-        Ok(Server { site, address, posted, stop: Some(stop), thread: Some(thread) })
+        Ok(Server { site, address, posted, running: Mutex::new(Some(Running { stop, thread })) })
     }
 
     /// The address to open in a browser.
@@ -133,24 +137,33 @@ impl Server {
     }
 
     /// Serves until the process ends.
-    pub fn run(mut self) {
-        if let Some(thread) = self.thread.take() {
+    pub fn run(self) {
+        if let Some(Running { thread, stop: _stop }) = self.running().take() {
             // The thread ends only with the process, or with a panic that has already been printed.
             let _ = thread.join();
         }
     }
 
-    fn faults(&self) -> std::sync::MutexGuard<'_, Vec<(String, Fault)>> {
+    /// Closes all connections and accepts no more.
+    pub fn stop(&self) {
+        if let Some(Running { stop, thread }) = self.running().take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Vec<(String, Fault)>> {
         self.site.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 
@@ -174,9 +187,10 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response<Bod
         }
         None if request.method() == Method::POST => receive(&site, request).await,
         fault => {
-            let extra = site.extra.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
+            let name = if path.is_empty() { "index.html" } else { &path };
+            let extra = site.extra.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
             let response = match extra {
-                Some(content) => ([(CACHE_CONTROL, "no-store"), (CONTENT_TYPE, mime(&path))], content).into_response(),
+                Some(content) => ([(CACHE_CONTROL, "no-store"), (CONTENT_TYPE, mime(name))], content).into_response(),
                 None => file(&site.folder, &path, request).await,
             };
             match fault {
@@ -227,6 +241,8 @@ async fn file(folder: &Path, path: &str, request: Request) -> Response<Body> {
 fn mime(path: &str) -> &'static str {
     match path.rsplit_once('.') {
         Some((_, "html")) => "text/html",
+        Some((_, "css")) => "text/css",
+        Some((_, "js")) => "text/javascript",
         Some((_, "json")) => "application/json",
         _ => "application/octet-stream",
     }

@@ -22,9 +22,12 @@ pub struct File {
 }
 
 impl Site {
-    /// Publishes `content` under a name that carries its hash, and returns that name.
+    /// Publishes `content` under a name that carries its hash (but for the service worker), and returns that name.
     pub fn add(&mut self, logical: &str, content: Vec<u8>) -> Result<String> {
-        let url = names::hashed(logical, &content)?;
+        let url = match logical {
+            names::SERVICE_WORKER => logical.to_owned(),
+            _ => names::hashed(logical, &content)?,
+        };
         let before = self.files.insert(logical.to_owned(), File { url: url.clone(), content });
         ensure!(before.is_none(), "two files of the site are called {logical}");
         Ok(url)
@@ -68,7 +71,9 @@ impl Site {
         for file in self.files.values() {
             let path = folder.join(&file.url);
             // The name stands for the content, unless a write was cut short.
-            if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == file.content.len() as u64) {
+            if names::is_hashed(&file.url)
+                && fs::metadata(&path).is_ok_and(|metadata| metadata.len() == file.content.len() as u64)
+            {
                 continue;
             }
             fs::create_dir_all(path.parent().expect("a file is in a folder"))?;
@@ -104,17 +109,20 @@ mod tests {
         let mut first = Site::default();
         let old = first.add("models/a.bin", b"old".to_vec()).unwrap();
         let kept = first.add("page.css", b"css".to_vec()).unwrap();
+        first.add(names::SERVICE_WORKER, b"old".to_vec()).unwrap();
         first.write("one", path).unwrap();
         fs::write(path.join("CNAME"), "a file of somebody else's").unwrap();
 
         let mut second = Site::default();
         let new = second.add("models/a.bin", b"new".to_vec()).unwrap();
         assert_eq!(second.add("page.css", b"css".to_vec()).unwrap(), kept);
+        second.add(names::SERVICE_WORKER, b"new".to_vec()).unwrap();
         second.write("two", path).unwrap();
 
         assert!(!path.join(old).exists());
         assert_eq!(fs::read(path.join(new)).unwrap(), b"new");
         assert!(path.join(kept).exists() && path.join("CNAME").exists());
+        assert_eq!(fs::read(path.join(names::SERVICE_WORKER)).unwrap(), b"new");
         assert_eq!(fs::read_to_string(path.join("index.html")).unwrap(), "two");
     }
 

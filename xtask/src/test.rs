@@ -7,14 +7,10 @@ use anyhow::Result;
 use xtask::chromium;
 
 use crate::builds::{THREADS, WORKER};
-use crate::cargo::{build, cargo, executable, find_program, root, run};
+use crate::cargo::{build, cargo, executable, root, run};
 use crate::steps::Steps;
 use crate::toolchain::WasmToolchain;
 use crate::web::build_site;
-
-const NO_CHROMIUM: &str = "\
-Chromium or its driver (`chromium` and `chromedriver` on the PATH) is missing.
-On Debian: apt-get install chromium chromium-driver, as root";
 
 const NO_RUSTFMT: &str = "rustfmt is missing: rustup component add rustfmt, or Debian's package rustfmt-web";
 const NO_CLIPPY: &str = "clippy is missing: rustup component add clippy, or Debian's package rust-web-clippy";
@@ -112,17 +108,16 @@ fn clippy_wasm(steps: &mut Steps, toolchain: &WasmToolchain) {
 /// The tests in `tests/tests/browser.rs`, which are `#[ignore]`d for all who have not built the site.
 fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, programs: &Programs) {
     const NAME: &str = "tests in the browser";
-    let chromium = chromium::NAMES.into_iter().find_map(find_program);
-    match (site, chromium, find_program("chromedriver")) {
-        (None, ..) => steps.not_run(NAME, "There is no site to test: see the steps above."),
-        (Some(dist), Some(chromium), Some(chromedriver)) => {
+    let found = chromium::find().and_then(|_| chromium::find_driver());
+    match (site, found) {
+        (None, _) => steps.not_run(NAME, "There is no site to test: see the steps above."),
+        (_, Err(error)) => steps.not_run(NAME, error.to_string()),
+        (Some(dist), Ok(_)) => {
             let mut tests = cargo();
             tests.args(["test", "--workspace", "--no-fail-fast", "--test", "browser", "--", "--include-ignored"]);
             tests.env("YOLOX_DIST", dist);
             tests.env("YOLOX_BIN", &programs.yolox_nano).env("YOLOX_XTASK", &programs.xtask);
-            tests.env("YOLOX_CHROMIUM", chromium).env("YOLOX_CHROMEDRIVER", chromedriver);
             steps.run(NAME, || run(&mut tests));
         }
-        _ => steps.not_run(NAME, NO_CHROMIUM),
     }
 }

@@ -9,7 +9,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo::{cargo, find_program, output, root, run};
+use xtask::programs::find_program;
+
+use crate::cargo::{cargo, output, root, run};
 
 /// The target of the page and its worker.
 pub const TARGET: &str = "wasm32-unknown-unknown";

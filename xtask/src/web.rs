@@ -16,7 +16,8 @@ use crate::{html, sizes};
 /// Build the comparison page as a static site.
 ///
 /// The result needs no server of its own: copy the folder to any static host, at the top of a domain or below a path.
-/// File names carry a hash of the content, so all but index.html may be cached for ever.
+/// File names carry a hash of the content, so all but index.html and service-worker.js may be cached for ever;
+/// docs/deploy.md has settings for common hosts.
 #[derive(clap::Args)]
 pub struct Web {
     /// The folder to write

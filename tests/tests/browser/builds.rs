@@ -1,15 +1,12 @@
 //! Which build of the worker runs where, on how many threads, and what the page says about it.
 
 use std::env;
-use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Result, ensure};
-use integration_tests::repository;
 use serde_json::Value;
 use xtask::server::Fault;
 
-use crate::browser::{browse, site};
+use crate::browser::{browse, site, xtask};
 use crate::objects::{found_by_command_line, same};
 use crate::page::Page;
 use crate::photo::sample;
@@ -152,8 +149,7 @@ fn bench_web_prints_a_row_for_each_build() {
     // It starts a browser of its own, but needs what the others need.
     browse(async |_| {
         let builds: &[&str] = if has_threads() { &["plain", "relaxed", "threads"] } else { &["plain", "relaxed"] };
-        let program = env::var_os("YOLOX_XTASK").map_or_else(|| repository().join("target/debug/xtask"), PathBuf::from);
-        let mut command = Command::new(program);
+        let mut command = xtask();
         command.args(["bench-web", "--json", "--runs", "2", "--threads", "2", "--variant", "baseline,dw3", "--build"]);
         let output = command.arg(builds.join(",")).arg("--site").arg(site()).output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -6,18 +6,23 @@
 //! A test opens a browser of its own ([`browser`]), speaks of the page in the page's words ([`page`]), and fails when
 //! the browser's console shows an error that the test did not announce.
 
+mod accessibility;
 mod bad_files;
 mod benchmark;
 mod browser;
 mod builds;
 mod compare;
 mod hosting;
+mod memory;
 mod models;
 mod objects;
+mod offline;
 mod own_files;
 mod page;
 mod photo;
 mod pictures;
+mod screenshots;
+mod smooth;
 mod thresholds;
 mod variants;
 mod weights;

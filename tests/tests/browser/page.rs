@@ -2,17 +2,14 @@
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use integration_tests::browser::wait_for;
 use serde_json::{Value, json};
 use thirtyfour::{By, WebDriver, WebElement};
 use xtask::server::Server;
 
 use crate::objects::Object;
-
-/// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Behind the address, for tests that are about one model.
 const ALONE: &str = "#v=baseline-coco";
@@ -160,15 +157,7 @@ impl Page {
 
     /// Waits until a script gives true.
     pub async fn wait_for(&self, script: &str, arguments: Vec<Value>) -> Result<()> {
-        let start = Instant::now();
-        while self.script(script, arguments.clone()).await? != json!(true) {
-            if start.elapsed() > PATIENCE {
-                let seen = self.script("return document.body.innerText", vec![]).await?;
-                bail!("waited {PATIENCE:?} in vain; the page says: {seen}");
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        Ok(())
+        wait_for(&self.driver, script, arguments).await
     }
 
     /// The first panel's objects.

@@ -4,11 +4,12 @@ use std::net::TcpStream;
 
 use super::*;
 
-/// A site of three files.
+/// A site of four files.
 fn site() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("models")).unwrap();
     fs::write(folder.path().join("index.html"), "<!doctype html>").unwrap();
+    fs::write(folder.path().join("service-worker.js"), "addEventListener").unwrap();
     fs::write(folder.path().join("page-0123456789abcdef.wasm"), b"\0asm").unwrap();
     fs::write(folder.path().join("models/a-0123456789abcdef.safetensors"), [7; 1000]).unwrap();
     folder
@@ -35,6 +36,9 @@ fn files_have_types_caching_and_isolation() {
         assert!(page.contains("content-type: text/html"), "{page}");
         assert!(page.contains("cache-control: no-cache"), "{page}");
     }
+    let service_worker = get(&server, "/service-worker.js?site=1");
+    assert!(service_worker.contains("content-type: text/javascript"), "{service_worker}");
+    assert!(service_worker.contains("cache-control: no-cache"), "{service_worker}");
     let wasm = get(&server, "/page-0123456789abcdef.wasm");
     assert!(wasm.contains("content-type: application/wasm\r\n"), "{wasm}");
     assert!(wasm.contains("immutable"), "{wasm}");
@@ -110,6 +114,19 @@ fn files_can_be_added_and_pages_can_answer() {
     let mut stream = TcpStream::connect(server.address).unwrap();
     write!(stream, "POST /demo/ HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n1.5ms").unwrap();
     assert_eq!(server.posted(Duration::from_secs(2)).as_deref(), Some(b"1.5ms".as_slice()));
+}
+
+#[test]
+fn a_stopped_server_answers_nothing() {
+    let folder = site();
+    let server = Server::start(folder.path(), 0).unwrap();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    server.stop();
+    assert!(TcpStream::connect(server.address).is_err());
+    let _ = write!(stream, "GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert_eq!(answer, b"");
 }
 
 #[test]

@@ -76,11 +76,6 @@ impl TruthFile {
         content.map(|content| Self { name: name.into(), content }).map_err(|flaw| flaw.in_file(name))
     }
 
-    /// The file's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The names, where the file is a list of classes.
     pub fn class_list(&self) -> Option<&[String]> {
         match &self.content {

@@ -137,11 +137,16 @@ fn Result(place: ReadSignal<usize>, panel: Panel) -> impl IntoView {
         let comparison = state.comparison.read();
         if let Some(Some(judgement)) = comparison.judgements.get(place.get()) {
             let (hits, misses, alarms) = (judgement.hits(), judgement.misses(), judgement.false_alarms());
-            return vec![
+            let unknown = judgement.unknown();
+            let mut details = vec![
                 ("hit", text!("hits: %{count}", count = hits)),
                 ("overlooked", text!("overlooked: %{count}", count = misses)),
                 ("alarm", text!("false alarms: %{count}", count = alarms)),
             ];
+            if unknown > 0 {
+                details.push(("unknown", text!("not among its classes: %{count}", count = unknown)));
+            }
+            return details;
         }
         if comparison.seen.len() < 2 {
             return Vec::new();

@@ -140,8 +140,14 @@ fn cell(network: &Network, i: usize, layer: RwSignal<usize>, shares: Memo<Option
         Difference::Added => ("added", "+"),
     };
     let words = wording::difference(difference, here, network.graph.channels_in(here));
-    let label = text!("%{layer}: %{op}; against the baseline: %{difference}", layer = here.name, op = here.op, difference = words);
-    let part = move || shares.read().as_ref().map_or(String::new(), |shares| (shares[i] / FULL_SHARE).min(1.0).to_string());
+    let label = text!(
+        "%{layer}: %{op}; against the baseline: %{difference}",
+        layer = here.name,
+        op = here.op,
+        difference = words
+    );
+    let part =
+        move || shares.read().as_ref().map_or(String::new(), |shares| (shares[i] / FULL_SHARE).min(1.0).to_string());
     view! {
         <g
             class=format!("cell {} {state}", kind.class())

@@ -76,7 +76,12 @@ pub fn Results(manifest: Arc<Manifest>) -> impl IntoView {
 
 /// A column that can be sorted by: the greatest first, then the least first, then as it was.
 #[component]
-fn Header(order: RwSignal<Option<(Key, bool)>>, key: Key, name: String, #[prop(optional)] rows: &'static str) -> impl IntoView {
+fn Header(
+    order: RwSignal<Option<(Key, bool)>>,
+    key: Key,
+    name: String,
+    #[prop(optional)] rows: &'static str,
+) -> impl IntoView {
     let descending = move || order.get().filter(|(by, _)| *by == key).map(|(_, descending)| descending);
     let click = move |_| {
         order.set(match descending() {

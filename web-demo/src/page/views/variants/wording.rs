@@ -42,7 +42,11 @@ pub fn summary(variant: &str, differences: &Differences) -> String {
     }
     text!(
         "%{variant}: of %{count} layers, %{changed} are changed against the baseline and %{added} are new; %{removed} of the baseline's are gone.",
-        variant = variant, count = differences.layers.len(), changed = changed, added = added, removed = removed
+        variant = variant,
+        count = differences.layers.len(),
+        changed = changed,
+        added = added,
+        removed = removed
     )
 }
 
