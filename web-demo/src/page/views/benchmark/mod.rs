@@ -108,7 +108,7 @@ pub fn Benchmark() -> impl IntoView {
                 </Show>
             </div>
             <Chart lines/>
-            <div class="table card" tabindex="-1">
+            <div class="card"><div class="table" tabindex="0" role="group" aria-labelledby="benchmark-title">
                 <table data-testid="bench-table">
                     <thead><tr>
                         <th scope="col">{move || text!("Model")}</th>
@@ -125,7 +125,7 @@ pub fn Benchmark() -> impl IntoView {
                         {move || lines.get().into_iter().map(row).collect_view()}
                     </tbody>
                 </table>
-            </div>
+            </div></div>
         </section>
     }
 }

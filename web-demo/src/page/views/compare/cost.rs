@@ -37,7 +37,7 @@ pub fn Costs() -> impl IntoView {
     view! {
         <section class="card cost" aria-labelledby="cost-title">
             <h2 id="cost-title">{move || text!("Cost on this device")}</h2>
-            <div class="table" tabindex="-1">
+            <div class="table" tabindex="0" role="group" aria-labelledby="cost-title">
                 <table>
                     <thead>
                         <tr>

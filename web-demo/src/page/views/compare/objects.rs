@@ -87,7 +87,7 @@ pub fn Objects() -> impl IntoView {
     view! {
         <section class="card objects" aria-labelledby="objects-title">
             <h2 id="objects-title">{move || words::objects(rows.read().len())}</h2>
-            <div class="table" tabindex="-1">
+            <div class="table" tabindex="0" role="group" aria-labelledby="objects-title">
                 <table>
                     <thead>
                         <tr>
