@@ -1,6 +1,6 @@
 //! The benchmark measures every model and variant on this device.
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 
 use crate::browser::browse;
 

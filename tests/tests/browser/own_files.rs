@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use integration_tests::repository;
 use serde_json::json;
 
@@ -67,7 +67,7 @@ fn annotations_tell_hits_from_false_alarms() {
         };
         // The cat is there; the dog is not to be found.
         let xml = folder.path().join("chelsea.xml");
-        let objects = object("cat", cat) + &object("dog", [1.0, 1.0, 40.0, 40.0]);
+        let objects = [object("cat", cat), object("dog", [1.0, 1.0, 40.0, 40.0])].concat();
         fs::write(&xml, format!("<annotation>{objects}</annotation>"))?;
         page.upload(&[&sample("chelsea"), &xml]).await?;
         page.wait_for_boxes("chelsea.jpg").await?;
