@@ -77,7 +77,7 @@ pub fn marks(comparison: &Comparison, panel: usize, differences_only: bool) -> V
         }
     }
     if let (Some(judgement), Some(truth)) = (judgement, &comparison.truth) {
-        for (object, outcome) in truth.iter().zip(&judgement.objects) {
+        for (object, outcome) in truth.objects.iter().zip(&judgement.objects) {
             if *outcome == ObjectOutcome::Missed {
                 let label = format!("\u{2715} {}", object.class);
                 marks.push(Mark { bbox: object.bbox, label, meaning: Meaning::Overlooked, group: None });
@@ -98,13 +98,14 @@ pub fn hit(marks: &[Mark], x: f32, y: f32) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::page::compare::{Seen, compare};
-    use crate::page::truth::{TruthObject, judge};
+    use crate::page::truth::{Truth, TruthObject, judge};
 
     fn detection(class: usize, score: f32, x1: f32, x2: f32) -> Detection {
         Detection { class, score, bbox: BBox { x1, y1: 0.0, x2, y2: 10.0 } }
     }
 
-    fn comparison(panels: Vec<Vec<Detection>>, truth: Option<Vec<TruthObject>>) -> Comparison {
+    fn comparison(panels: Vec<Vec<Detection>>, objects: Option<Vec<TruthObject>>) -> Comparison {
+        let truth = objects.map(|objects| Truth { objects, classes: None, note: None });
         let seen = |detections| Seen { detections, classes: vec!["cat".into(), "dog".into()] };
         let seen: Vec<_> = panels.into_iter().map(|detections| Some(seen(detections))).collect();
         let groups = compare(&seen.iter().map(Option::as_ref).collect::<Vec<_>>());

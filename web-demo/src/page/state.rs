@@ -12,7 +12,7 @@ use super::compare::{Group, Seen, compare};
 use super::link::View;
 use super::panel::{Panel, Run};
 use super::picture::{Opened, Picture};
-use super::truth::{Judgement, TruthObject, judge};
+use super::truth::{Judgement, Truth, judge};
 use super::truths::Truths;
 use super::zoom::Zoom;
 use crate::protocol::Timing;
@@ -63,7 +63,7 @@ pub struct State {
     /// Whether pictures come from the camera, one after another.
     pub live: RwSignal<bool>,
     /// What really is in a picture, by its number.
-    pub truth: RwSignal<BTreeMap<u32, Arc<[TruthObject]>>>,
+    pub truth: RwSignal<BTreeMap<u32, Arc<Truth>>>,
     /// The annotation files that say so.
     pub truths: StoredValue<Truths, LocalStorage>,
     /// Boxes under this score are not shown.
@@ -137,7 +137,7 @@ pub struct Comparison {
     /// The objects, in order of falling score.
     pub groups: Vec<Group>,
     /// What really is in the picture, where the visitor has said so.
-    pub truth: Option<Arc<[TruthObject]>>,
+    pub truth: Option<Arc<Truth>>,
     /// Per panel: its boxes beside the truth.
     pub judgements: Vec<Option<Judgement>>,
 }
@@ -305,7 +305,7 @@ impl Filter<'_> {
 
 impl Comparison {
     /// Matches what `panels` found in a picture.
-    pub fn new(panels: &[Panel], picture: Option<u32>, truth: Option<Arc<[TruthObject]>>, filter: &Filter) -> Self {
+    pub fn new(panels: &[Panel], picture: Option<u32>, truth: Option<Arc<Truth>>, filter: &Filter) -> Self {
         let see = |panel: &Panel| {
             let runs = panel.runs.read();
             let run = runs.get(&picture?)?;

@@ -63,11 +63,10 @@ pub fn resolve(state: State, picture: &Picture, (width, height): (u32, u32)) {
     });
     match found {
         Some(Ok(truth)) => {
-            if let Some(note) = truth.note {
-                state.tell(describe(&note));
+            if let Some(note) = &truth.note {
+                state.tell(describe(note));
             }
-            let objects: Arc<[_]> = truth.objects.into();
-            state.truth.update(|all| drop(all.insert(picture.id, objects)));
+            state.truth.update(|all| drop(all.insert(picture.id, Arc::new(truth))));
         }
         Some(Err(error)) => state.tell(error.to_string()),
         None => {}

@@ -70,7 +70,7 @@ fn detections(comparison: &Comparison, panel: usize) -> Vec<Value> {
 
 fn judgement(comparison: &Comparison, panel: usize) -> Option<Value> {
     let judgement = comparison.judgements[panel].as_ref()?;
-    let missed = comparison.truth.as_ref()?.iter().zip(&judgement.objects);
+    let missed = comparison.truth.as_ref()?.objects.iter().zip(&judgement.objects);
     let missed = missed.filter(|(_, outcome)| **outcome == ObjectOutcome::Missed).map(|(object, _)| &object.class);
     Some(json!({
         "hits": judgement.hits(),

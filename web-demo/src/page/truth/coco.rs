@@ -107,7 +107,8 @@ impl CocoFile {
             Ok(TruthObject::scaled(class, iscrowd != 0, BBox { x1, y1, x2, y2 }, scale))
         };
         let objects = self.annotations.get(&image.id).into_iter().flatten().map(object).collect::<Result<_, Flaw>>()?;
-        Ok(Truth { objects, note })
+        let classes = self.categories.values().cloned().collect();
+        Ok(Truth { objects, classes: Some(classes), note })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use shared_model::{Detection, canonical_class};
 
-use super::TruthObject;
+use super::{Truth, TruthObject};
 
 /// Overlap (IoU) from which on a detection is about an object.
 const MIN_IOU: f32 = 0.5;
@@ -14,7 +14,7 @@ pub enum DetectionOutcome {
     Hit(usize),
     /// There is no such object, or a better detection has found it already.
     FalseAlarm,
-    /// It is a difficult object, which nobody has to find.
+    /// It is a difficult object, which nobody has to find, or of a class that the annotations leave out.
     Ignored,
 }
 
@@ -69,8 +69,15 @@ impl Judgement {
 /// Judges detections, which come in order of falling score; `classes` are the names of the model's.
 ///
 /// A detection is about the object of its class that it overlaps most, found before or not, where that is at least half
-/// (IoU). The first one about an object has found it, every further one is a false alarm.
-pub fn judge(detections: &[Detection], classes: &[String], truth: &[TruthObject]) -> Judgement {
+/// (IoU). The first one about an object has found it, every further one is a false alarm. Detections of classes that nobody
+/// looked for do not count.
+pub fn judge(detections: &[Detection], classes: &[String], truth: &Truth) -> Judgement {
+    let annotated: Option<Vec<&str>> =
+        truth.classes.as_ref().map(|names| names.iter().map(|name| canonical_class(name)).collect());
+    let is_annotated = |class: Option<&&str>| {
+        annotated.as_ref().is_none_or(|annotated| class.is_some_and(|class| annotated.contains(class)))
+    };
+    let truth = &truth.objects;
     let classes: Vec<&str> = classes.iter().map(|name| canonical_class(name)).collect();
     let truth_classes: Vec<&str> = truth.iter().map(|object| canonical_class(&object.class)).collect();
     let unfound = |(object, class): (&TruthObject, &&str)| match object.difficult {
@@ -94,7 +101,8 @@ pub fn judge(detections: &[Detection], classes: &[String], truth: &[TruthObject]
                     DetectionOutcome::Hit(i)
                 }
             },
-            _ => DetectionOutcome::FalseAlarm,
+            _ if is_annotated(class) => DetectionOutcome::FalseAlarm,
+            _ => DetectionOutcome::Ignored,
         }
     };
     let detections = detections.iter().map(&mut outcome).collect();
@@ -126,9 +134,24 @@ mod tests {
         TruthObject { difficult: true, ..object(class, x) }
     }
 
+    fn all(objects: &[TruthObject]) -> Truth {
+        Truth { objects: objects.to_vec(), classes: None, note: None }
+    }
+
+    #[test]
+    fn boxes_of_classes_that_nobody_looked_for_do_not_count() {
+        let truth = Truth { classes: Some(vec!["cat".into()]), ..all(&[object("cat", 0.0)]) };
+        let detections = [detection(0, 0.0), detection(0, 50.0), detection(1, 70.0)];
+        let judgement = judge(&detections, &["cat".into(), "motorcycle".into()], &truth);
+        assert_eq!(judgement.detections, [Hit(0), FalseAlarm, Ignored]);
+        let both = Truth { classes: Some(vec!["cat".into(), "motorbike".into()]), ..truth };
+        let judgement = judge(&detections, &["cat".into(), "motorcycle".into()], &both);
+        assert_eq!(judgement.detections, [Hit(0), FalseAlarm, FalseAlarm]);
+    }
+
     /// By a model that knows cats and motorcycles.
     fn judged(detections: &[Detection], truth: &[TruthObject]) -> (Vec<DetectionOutcome>, Vec<ObjectOutcome>) {
-        let Judgement { detections, objects } = judge(detections, &["cat".into(), "motorcycle".into()], truth);
+        let Judgement { detections, objects } = judge(detections, &["cat".into(), "motorcycle".into()], &all(truth));
         (detections, objects)
     }
 
@@ -136,7 +159,7 @@ mod tests {
     fn every_outcome_is_counted() {
         let detections = [detection(0, 1.0), detection(0, 0.0), detection(1, 50.0), detection(1, 100.0)];
         let truth = [object("cat", 0.0), object("cat", 30.0), difficult("motorcycle", 50.0), object("zebra", 70.0)];
-        let judgement = judge(&detections, &["cat".into(), "motorcycle".into()], &truth);
+        let judgement = judge(&detections, &["cat".into(), "motorcycle".into()], &all(&truth));
         // A second detection is wrong even where it fits better.
         assert_eq!(judgement.detections, [Hit(0), FalseAlarm, Ignored, FalseAlarm]);
         assert_eq!(judgement.objects, [Found, Missed, NotJudged, Unknown]);
@@ -155,7 +178,7 @@ mod tests {
     fn a_class_may_have_two_names() {
         assert_eq!(judged(&[detection(1, 0.0)], &[object("motorbike", 0.0)]), (vec![Hit(0)], vec![Found]));
         assert_eq!(judged(&[], &[object("motorbike", 0.0)]).1, [Missed], "known under the other name");
-        let voc = judge(&[detection(0, 0.0)], &["sofa".into()], &[object("couch", 0.0)]);
+        let voc = judge(&[detection(0, 0.0)], &["sofa".into()], &all(&[object("couch", 0.0)]));
         assert_eq!(voc.detections, [Hit(0)]);
         assert_eq!(judged(&[detection(0, 0.0)], &[object("motorbike", 0.0)]), (vec![FalseAlarm], vec![Missed]));
     }

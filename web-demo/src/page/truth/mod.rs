@@ -29,6 +29,8 @@ pub struct TruthObject {
 pub struct Truth {
     /// The objects, in the file's order.
     pub objects: Vec<TruthObject>,
+    /// The classes that its author looked for, where that is known: boxes of others are neither right nor wrong.
+    pub classes: Option<Vec<String>>,
     /// What had to be assumed, if anything.
     pub note: Option<TruthNote>,
 }

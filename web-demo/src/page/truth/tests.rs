@@ -63,7 +63,11 @@ fn voc_boxes_begin_at_0_and_difficult_ones_are_marked() {
     let truth = read("000012.xml", VOC).objects_for("000012.jpg", 500, 333, None).unwrap().unwrap();
     let objects =
         vec![object("car", [155.0, 96.0, 350.0, 269.0], false), object("motorbike", [0.0, 0.0, 10.0, 20.0], true)];
-    assert_eq!(truth, Truth { objects, note: None });
+    assert_eq!((truth.objects, truth.note), (objects, None));
+    assert_eq!(truth.classes.unwrap().len(), 20, "all of VOC's were looked for");
+    let own = VOC.replace("motorbike", "sidecar");
+    let own = read("000012.xml", &own).objects_for("000012.jpg", 500, 333, None).unwrap().unwrap();
+    assert_eq!(own.classes, None);
 }
 
 #[test]
@@ -118,14 +122,15 @@ fn coco_boxes_have_widths_and_crowds_are_difficult() {
         object("person", [1.0, 240.0, 347.0, 426.0], true),
     ];
     let truth = file.objects_for("000000397133.jpg", 640, 427, None).unwrap().unwrap();
-    assert_eq!(truth, Truth { objects, note: None });
+    assert_eq!((truth.objects, truth.note), (objects, None));
+    assert!(truth.classes.unwrap().contains(&"bottle".to_string()));
 
     let half = file.objects_for("val2017/000000397133.JPG", 320, 427, None).unwrap().unwrap();
     assert_eq!(half.objects[1].bbox, BBox { x1: 0.5, y1: 240.0, x2: 173.5, y2: 426.0 });
     assert_eq!(half.note, Some(TruthNote::Scaled([640.0, 427.0])));
 
     let empty = file.objects_for("empty.png", 9, 9, None).unwrap().unwrap();
-    assert_eq!(empty, Truth { objects: Vec::new(), note: None });
+    assert_eq!((empty.objects, empty.note), (Vec::new(), None));
     assert!(file.objects_for("empty.jpg", 9, 9, None).is_none());
     assert!(file.only_objects(9, 9, None).is_none(), "it is about several pictures");
 }
@@ -205,7 +210,7 @@ fn yolo_numbers_are_cocos_names_or_those_of_a_list() {
 #[test]
 fn a_yolo_file_may_be_empty() {
     let truth = read("photo.txt", "\n").objects_for("photo.jpg", 9, 9, None).unwrap().unwrap();
-    assert_eq!(truth, Truth { objects: Vec::new(), note: None });
+    assert_eq!(truth, Truth { objects: Vec::new(), classes: None, note: None });
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Pascal VOC's XML, one file a picture.
 
+use shared_model::VOC_CLASSES;
 use shared_model::voc::{Annotation, AnnotationError, Object};
 
 use super::error::{Flaw, TruthErrorKind};
@@ -27,7 +28,10 @@ impl VocFile {
         let (scale, note) = scale(size, self.size)?;
         let object =
             |Object { class, difficult, bbox }: &Object| TruthObject::scaled(class, *difficult, (*bbox).into(), scale);
-        Ok(Truth { objects: self.objects.iter().map(object).collect(), note })
+        // A file with none but VOC's classes is from one who looked for those; of others it says nothing.
+        let is_voc = self.objects.iter().all(|object| VOC_CLASSES.contains(&object.class.as_str()));
+        let classes = is_voc.then(|| VOC_CLASSES.map(String::from).to_vec());
+        Ok(Truth { objects: self.objects.iter().map(object).collect(), classes, note })
     }
 }
 

@@ -42,7 +42,7 @@ impl YoloFile {
         };
         let objects: Vec<_> = self.objects.iter().map(object).collect::<Result<_, Flaw>>()?;
         let note = (class_list.is_none() && !objects.is_empty()).then_some(TruthNote::CocoNames);
-        Ok(Truth { objects, note })
+        Ok(Truth { objects, classes: class_list.map(<[String]>::to_vec), note })
     }
 }
 

@@ -61,7 +61,8 @@ fn draw(points: &[(String, f64, f64)]) -> Result<String, Box<dyn std::error::Err
             let (x, y) = chart.plotting_area().map_coordinate(&(*ms, *ap));
             // On no other name: beside the point, else below, above ...
             let lines = [0, 1, -1, 2, -2].map(|line| line * LINE);
-            let is_free = |line: &&i32| !taken.iter().any(|at| (at.0 - x).abs() < NAME && (at.1 - y - **line).abs() < LINE);
+            let is_free =
+                |line: &&i32| !taken.iter().any(|at| (at.0 - x).abs() < NAME && (at.1 - y - **line).abs() < LINE);
             let line = *lines.iter().find(is_free).unwrap_or(&0);
             taken.push((x, y + line));
             chart.draw_series([Circle::new((*ms, *ap), 6, BLUE.filled())])?;

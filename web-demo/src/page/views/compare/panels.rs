@@ -193,7 +193,7 @@ fn Nothing(place: ReadSignal<usize>, panel: Panel) -> impl IntoView {
         let run = panel.run(state)?;
         let candidates = run.candidates.ok()?;
         let best = candidates.iter().max_by(|a, b| a.score.total_cmp(&b.score))?;
-        (best.score < state.score.get()).then(|| (best.class, best.score))
+        (best.score < state.score.get()).then_some((best.class, best.score))
     };
     view! {
         <Show when=move || is_empty.get() && !state.live.get()>

@@ -38,7 +38,7 @@ fn found(comparison: &Comparison, names: &[String]) -> Vec<String> {
         return Vec::new();
     }
     if let Some(truth) = &comparison.truth {
-        return judged(comparison, names, truth.iter().filter(|object| !object.difficult).count());
+        return judged(comparison, names, truth.objects.iter().filter(|object| !object.difficult).count());
     }
     let groups = &comparison.groups;
     match names {
