@@ -24,7 +24,8 @@ async fn draw(page: &Page, variant: &str) -> Result<()> {
         select.value = arguments[0];
         select.dispatchEvent(new Event('change', { bubbles: true }));";
     page.script(script, vec![json!(variant)]).await?;
-    let shown = "return document.querySelector('[data-testid=difference-summary]').textContent.startsWith(arguments[0] + ':')";
+    let shown =
+        "return document.querySelector('[data-testid=difference-summary]').textContent.startsWith(arguments[0] + ':')";
     page.wait_for(shown, vec![json!(variant)]).await
 }
 
@@ -84,7 +85,8 @@ fn classes_and_curves_are_those_of_the_manifest() {
             ensure!(figures == expected, "{class}: {figures:?}, not {expected:?}");
         }
 
-        let with_curves: Vec<_> = models.iter().filter(|model| model.curves.is_some()).map(|model| &model.name).collect();
+        let with_curves: Vec<_> =
+            models.iter().filter(|model| model.curves.is_some()).map(|model| &model.name).collect();
         let script = "const pictures = Array.from(document.querySelectorAll('[data-testid=curves] img'));
             pictures.forEach(picture => { picture.loading = 'eager'; });
             return pictures.every(picture => picture.complete && picture.naturalWidth > 0 && picture.alt)
@@ -138,9 +140,10 @@ fn pointer_and_keys_show_a_layer() {
         let costs = cost(&graph, 416, 416);
         let expect = async |i: usize| -> Result<()> {
             let layer = &graph.layers[i];
-            page.wait_for("return document.querySelector('[data-testid=card-name]').textContent === arguments[0]", vec![
-                json!(layer.name),
-            ])
+            page.wait_for(
+                "return document.querySelector('[data-testid=card-name]').textContent === arguments[0]",
+                vec![json!(layer.name)],
+            )
             .await?;
             ensure!(page.text("card-op").await? == layer.op.to_string());
             let [channels, height, width] = costs.layers[i].shape;
@@ -150,7 +153,8 @@ fn pointer_and_keys_show_a_layer() {
             ensure!(mflops.starts_with(&format!("{:.2} ", costs.layers[i].flops as f64 / 1e6)), "{mflops}");
             Ok(())
         };
-        let at = graph.layers.iter().position(|layer| layer.name == "backbone.C3_p3.m.0.conv2.dconv").context("layer")?;
+        let at =
+            graph.layers.iter().position(|layer| layer.name == "backbone.C3_p3.m.0.conv2.dconv").context("layer")?;
         let middle = "const cell = document.querySelectorAll('[data-testid=layer]')[arguments[0]];
             cell.scrollIntoView({ block: 'center', inline: 'center' });
             const box = cell.getBoundingClientRect();

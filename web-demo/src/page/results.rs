@@ -208,7 +208,9 @@ mod tests {
             let figures: Vec<Option<f64>> = rows.iter().map(|row| Key::PublishedAp.of(row)).collect();
             let known = figures.iter().take_while(|figure| figure.is_some()).count();
             assert!(figures[known..].iter().all(Option::is_none) && known < figures.len(), "{figures:?}");
-            let ordered = figures[..known].windows(2).all(|pair| if descending { pair[0] >= pair[1] } else { pair[0] <= pair[1] });
+            let ordered = figures[..known]
+                .windows(2)
+                .all(|pair| if descending { pair[0] >= pair[1] } else { pair[0] <= pair[1] });
             assert!(ordered, "{figures:?}");
         }
     }

@@ -80,11 +80,13 @@ pub fn NetworkView() -> impl IntoView {
     let (state, sync) = (State::get(), Sync::get());
     // The variant with the most that differs, to begin with.
     let chosen = RwSignal::new(VARIANTS[VARIANTS.len() - 1].name.to_owned());
-    let network =
-        Memo::new_with_compare(move |_| Arc::new(Network::new(variant(&chosen.read()))), |a, b| match (a, b) {
+    let network = Memo::new_with_compare(
+        move |_| Arc::new(Network::new(variant(&chosen.read()))),
+        |a, b| match (a, b) {
             (Some(a), Some(b)) => a.variant != b.variant,
             _ => true,
-        });
+        },
+    );
     let layer = RwSignal::new(network.with_untracked(|network| network.first()));
     let tint = RwSignal::new(Tint::Kind);
     let dim = RwSignal::new(true);
@@ -140,7 +142,7 @@ pub fn NetworkView() -> impl IntoView {
                 </button>
                 <label>
                     <input type="checkbox" data-testid="dim" prop:checked=dim on:change=move |event| dim.set(event_target_checked(&event))/>
-                    " "{text!("Fade what is as in the baseline")}
+                    " "{text!("Fade what is unchanged")}
                 </label>
                 <div class="zoom" role="group" aria-label=text!("Zoom")>
                     <button type="button" class="plain" aria-label=text!("Smaller") data-testid="zoom-out" on:click=move |_| scale(0.8)>"\u{2212}"</button>
