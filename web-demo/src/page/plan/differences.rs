@@ -1,6 +1,6 @@
 //! What of a network differs from another one, layer by layer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared_model::graph::{Graph, Layer, Op};
 
@@ -55,13 +55,25 @@ fn place(name: &str) -> &str {
     name.strip_suffix(".dconv").or_else(|| name.strip_suffix(".pconv")).unwrap_or(name)
 }
 
+/// The names of layers, each with how many of the same name came before: a block's concatenations in front of it and in it
+/// share a name.
+fn keys(graph: &Graph) -> Vec<(&str, usize)> {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut keys = Vec::with_capacity(graph.layers.len());
+    for name in graph.layers.iter().map(|layer| layer.name.as_str()) {
+        let count = seen.entry(name).or_default();
+        keys.push((name, *count));
+        *count += 1;
+    }
+    keys
+}
+
 /// How `graph` differs from `base`. Layers are compared by their names.
 pub fn differences(graph: &Graph, base: &Graph) -> Differences {
-    let by_name = |graph: &Graph| -> BTreeMap<String, usize> {
-        graph.layers.iter().enumerate().map(|(i, layer)| (layer.name.clone(), i)).collect()
-    };
-    let (here, there) = (by_name(graph), by_name(base));
-    let is_gone = |layer: &&Layer| !here.contains_key(&layer.name);
+    let counterparts: BTreeMap<(&str, usize), &Layer> = keys(base).into_iter().zip(&base.layers).collect();
+    let names = |graph: &'_ Graph| graph.layers.iter().map(|layer| layer.name.clone()).collect::<BTreeSet<_>>();
+    let (here, there) = (names(graph), names(base));
+    let is_gone = |layer: &&Layer| !here.contains(&layer.name);
 
     // Layers that are gone, by the place that is still there: they count there, at its first layer.
     let mut gone: BTreeMap<&str, Vec<&Layer>> = BTreeMap::new();
@@ -69,9 +81,9 @@ pub fn differences(graph: &Graph, base: &Graph) -> Differences {
         gone.entry(place(&layer.name)).or_default().push(layer);
     }
 
-    let mut compare = |layer: &Layer| {
+    let mut compare = |(layer, key): (&Layer, (&str, usize))| {
         let mut changes = Vec::new();
-        let before = there.get(&layer.name).map(|&i| &base.layers[i]);
+        let before = counterparts.get(&key).copied();
         if let Some(before) = before {
             if layer.op != before.op {
                 changes.push(Change::Op(before.op.clone()));
@@ -88,7 +100,7 @@ pub fn differences(graph: &Graph, base: &Graph) -> Differences {
                 && pairs.into_iter().all(|(&now, &then)| {
                     let (now, then) = (&graph.layer(now).name, &base.layer(then).name);
                     // What is new in the place of what is gone is no change of the layer that reads it.
-                    place(now) == place(then) || (!there.contains_key(now) && !here.contains_key(then))
+                    place(now) == place(then) || (!there.contains(now) && !here.contains(then))
                 });
             if !are_same {
                 changes.push(Change::Inputs);
@@ -104,7 +116,7 @@ pub fn differences(graph: &Graph, base: &Graph) -> Differences {
             (_, false) => Difference::Changed(changes),
         }
     };
-    let layers = graph.layers.iter().map(&mut compare).collect();
+    let layers = graph.layers.iter().zip(keys(graph)).map(&mut compare).collect();
     let removed = base.layers.iter().filter(is_gone).filter(|layer| gone.contains_key(place(&layer.name)));
     Differences { layers, removed: removed.cloned().collect() }
 }

@@ -24,9 +24,9 @@ const HEAD: f64 = 34.0;
 /// Below a block.
 const FOOT: f64 = 10.0;
 /// Left of the picture: the lanes' names.
-const MARGIN: f64 = 92.0;
+const MARGIN: f64 = 108.0;
 /// Above the picture: the parts' names.
-const TOP: f64 = 30.0;
+const TOP: f64 = 32.0;
 /// Width of a letter of a label, at most.
 const LETTER: f64 = 9.5;
 

@@ -39,9 +39,9 @@ pub fn Card(network: Arc<Network>, layer: RwSignal<usize>, times: Memo<Option<Ar
                 <div><dt>{text!("Parameters")}</dt><dd data-testid="card-parameters">{parameters}</dd></div>
                 <div><dt>{text!("MFLOPs")}</dt><dd data-testid="card-mflops">{arithmetic}</dd></div>
                 <div><dt>{text!("Time here")}</dt><dd data-testid="card-time">{time(times.get().as_deref(), i)}</dd></div>
-                <div><dt>{text!("Against the baseline")}</dt><dd data-testid="card-difference">{difference}</dd></div>
+                <div class="long"><dt>{text!("Against the baseline")}</dt><dd data-testid="card-difference">{difference}</dd></div>
                 {(!reads.is_empty()).then(|| view! {
-                    <div class="reads"><dt>{text!("Reads")}</dt><dd>{reads}</dd></div>
+                    <div class="long"><dt>{text!("Reads")}</dt><dd>{reads}</dd></div>
                 })}
             </dl>
         })

@@ -13,8 +13,6 @@ use crate::page::language::text;
 use crate::page::plan::{Anchor, Block, CELL, Difference, Kind, Lane, Part, Plan, Span, symbol};
 use crate::page::results::INPUT_SIZE;
 
-/// Least zoom of a drawing that is fitted into its card: on narrow screens it is scrolled instead.
-const LEAST_FIT: f64 = 0.46;
 /// The share of the whole that has the full colour.
 const FULL_SHARE: f64 = 0.06;
 
@@ -51,10 +49,8 @@ pub fn Drawing(
             let _ = cell.focus();
         }
     };
-    let css_width = move || match zoom.get() {
-        Some(zoom) => format!("{}px", width * zoom),
-        None => format!("max(100%, {}px)", width * LEAST_FIT),
-    };
+    // Without a chosen zoom the style sheet fits it in.
+    let zoomed = move || zoom.get().map(|zoom| format!("{}px", width * zoom)).unwrap_or_default();
     let differs = network.differences.layers.iter().any(|difference| *difference != Difference::Same);
     let cells: Vec<_> = (0..count).map(|i| cell(&network, i, layer, shares)).collect();
     let name = text!("%{variant}: %{count} layers", variant = network.variant.name, count = count);
@@ -69,7 +65,8 @@ pub fn Drawing(
             class:shares=move || shares.read().is_some()
             class:dim=move || dim.get() && differs
             viewBox=format!("0 0 {width} {height}")
-            style:width=css_width
+            style:width=zoomed
+            style:--width=format!("{width}px")
             role="group"
             aria-label=name
             data-testid="plan"
@@ -135,9 +132,9 @@ fn cell(network: &Network, i: usize, layer: RwSignal<usize>, shares: Memo<Option
         _ => 2.0,
     };
     let (state, mark) = match difference {
-        Difference::Same => ("same", ""),
-        Difference::Changed(_) => ("changed", "\u{25cf}"),
-        Difference::Added => ("added", "+"),
+        Difference::Same => ("same", None),
+        Difference::Changed(_) => ("changed", Some("")),
+        Difference::Added => ("added", Some("+")),
     };
     let words = wording::difference(difference, here, network.graph.channels_in(here));
     let label = text!(
@@ -167,9 +164,9 @@ fn cell(network: &Network, i: usize, layer: RwSignal<usize>, shares: Memo<Option
             <rect class="target" x=x - 2.0 y=y - 2.0 width=CELL + 4.0 height=CELL + 4.0></rect>
             <rect class="face" x=x y=y width=CELL height=CELL rx=rounded></rect>
             <text x=at.x y=at.y aria-hidden="true">{symbol(&here.op)}</text>
-            {(!mark.is_empty()).then(|| view! {
-                <circle class="mark" cx=x + CELL y=y cy=y r="5"></circle>
-                <text class="mark-sign" x=x + CELL y=y aria-hidden="true">{if mark == "+" { "+" } else { "" }}</text>
+            {mark.map(|mark| view! {
+                <circle class="mark" cx=x + CELL cy=y r=if mark.is_empty() { "3" } else { "5" }></circle>
+                <text class="mark-sign" x=x + CELL y=y aria-hidden="true">{mark}</text>
             })}
         </g>
     }

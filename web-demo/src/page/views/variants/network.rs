@@ -142,7 +142,7 @@ pub fn NetworkView() -> impl IntoView {
                 </button>
                 <label>
                     <input type="checkbox" data-testid="dim" prop:checked=dim on:change=move |event| dim.set(event_target_checked(&event))/>
-                    " "{text!("Fade what is as in the baseline")}
+                    " "{text!("Fade what is unchanged")}
                 </label>
                 <div class="zoom" role="group" aria-label=text!("Zoom")>
                     <button type="button" class="plain" aria-label=text!("Smaller") data-testid="zoom-out" on:click=move |_| scale(0.8)>"\u{2212}"</button>

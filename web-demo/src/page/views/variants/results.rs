@@ -44,8 +44,8 @@ pub fn Results(manifest: Arc<Manifest>) -> impl IntoView {
                         <tr>
                             <th scope="col" rowspan="2">{text!("Variant")}</th>
                             <th scope="col" rowspan="2">{text!("Weights")}</th>
-                            <th scope="colgroup" colspan="2" class="group">{text!("Measured")}</th>
-                            <th scope="colgroup" colspan="2" class="group">{text!("Published")}</th>
+                            <th scope="colgroup" colspan="2" class="over">{text!("Measured")}</th>
+                            <th scope="colgroup" colspan="2" class="over">{text!("Published")}</th>
                             <Header order key=Key::Parameters name=text!("Parameters") rows="2"/>
                             <Header order key=Key::Gflops name=text!("GFLOPs") rows="2"/>
                             <Header order key=Key::Bytes name=text!("Download") rows="2"/>
