@@ -29,7 +29,6 @@ pub fn Toolbar() -> impl IntoView {
                     disabled=move || state.zoom.get().is_whole() data-testid="zoom-out" on:click=move |_| zoom(1.0 / STEP)
                 >"\u{2212}"</button>
                 <button type="button" class="plain" title=move || text!("The whole picture")
-                    aria-label=move || text!("The whole picture")
                     data-testid="zoom-reset" on:click=move |_| state.zoom.set(Zoom::default())
                 >{move || format!("{:.0} %", 100.0 * state.zoom.get().scale)}</button>
                 <button type="button" class="plain icon" aria-label=move || text!("Zoom in") title=move || text!("Zoom in")
