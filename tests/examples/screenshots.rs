@@ -31,6 +31,7 @@ const README_MOST: usize = 300_000;
 
 /// Nothing more is going to change by itself: boxes are drawn, times measured, pictures loaded.
 const AT_REST: &str = "
+    document.querySelectorAll('img[loading=lazy]').forEach(image => image.loading = 'eager');
     const all = (selector, is) => Array.from(document.querySelectorAll(selector)).every(is);
     return Boolean(document.querySelector('[data-testid=page]'))
         && !document.querySelector('.waiting, .busy')

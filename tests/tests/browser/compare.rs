@@ -22,7 +22,7 @@ fn the_page_opens_with_two_models_side_by_side() {
         ensure!(page.script(script, vec![]).await? == json!(["baseline-coco", "baseline-voc"]));
         page.wait_for_times().await?;
         let words = page.text("words").await?;
-        ensure!(words.contains("here.") && words.contains("baseline-"), "{words}");
+        ensure!(words.contains("here") && words.contains("baseline-"), "{words}");
         Ok(())
     });
 }
@@ -119,7 +119,9 @@ fn zoom_and_highlight_are_shared() {
             touch('pointerup', 1, 0.4); touch('pointerup', 2, 0.8);";
         page.script(fingers, vec![]).await?;
         let scale = page.text("zoom-reset").await?;
-        ensure!(scale == "544 %", "{scale}");
+        // 2.72 times 2; events have whole pixels.
+        let percent: u32 = scale.trim_end_matches(" %").parse()?;
+        ensure!((535..=550).contains(&percent), "{scale}");
         let key = "document.querySelector('[data-testid=stage]').dispatchEvent(new KeyboardEvent('keydown', { key: '0', bubbles: true }))";
         page.script(key, vec![]).await?;
         ensure!(page.text("zoom-reset").await? == "100 %");

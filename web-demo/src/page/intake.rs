@@ -114,6 +114,7 @@ pub fn close_gallery(state: State) {
 
 /// Puts a picture on show once the worker has found it good.
 pub fn show(state: State, picture: Picture) {
+    state.notice.set(None);
     state.suspect.set(None);
     state.pending.set(Some(picture));
 }

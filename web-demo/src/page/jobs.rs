@@ -97,7 +97,7 @@ impl Situation {
     fn look_at(&self, picture: Option<u32>, must_open: bool) -> Option<Job> {
         let picture = picture?;
         let unseen = |look: &&Look| !look.seen.contains(&picture);
-        if self.opened != Some(picture) {
+        if must_open || self.opened != Some(picture) {
             // As long as the weights are on their way there is time to decode.
             let first = self.panels.iter().find(unseen);
             return (must_open || first.is_some()).then_some(Job::Open(picture));
@@ -179,6 +179,10 @@ mod tests {
         assert_eq!(now.next(), run(3, "a"));
         now.panels[0].seen.insert(3);
         assert_eq!(now.next(), None);
+        // One of them is asked for: it is opened again, though the worker holds it, as only then it is put on show.
+        (now.wanted, now.is_pending) = (Some(3), true);
+        assert_eq!(now.next(), Some(Job::Open(3)));
+        (now.wanted, now.is_pending) = (Some(1), false);
         // A panel more: everything once again.
         now.panels.push(look("b", &[], 2));
         assert_eq!(now.next(), Some(Job::Open(1)));

@@ -32,6 +32,8 @@ pub const RANDOM: &str = "random:";
 /// The page's state: handles, cheap to copy into every closure.
 #[derive(Clone, Copy)]
 pub struct State {
+    /// The page itself: what is made in its name lives as long as it does, and not as long as the view that asked for it.
+    owner: StoredValue<Owner>,
     /// The site's files.
     pub assets: StoredValue<Assets>,
     /// The models: the published ones, then the visitor's own.
@@ -176,6 +178,7 @@ impl State {
             Arc::new(Comparison::new(&panels.read(), shown, truth, &filter))
         });
         let state = Self {
+            owner: StoredValue::new(Owner::current().expect("the page's root view provides the state")),
             assets: StoredValue::new(Assets::of_page()),
             models: RwSignal::new(Models::Loading),
             own_weights: StoredValue::new_local(BTreeMap::new()),
@@ -244,7 +247,7 @@ impl State {
     pub fn panel_of(self, model: &str) -> Panel {
         let known = self.known.get_untracked().into_iter().find(|panel| panel.is(model));
         known.unwrap_or_else(|| {
-            let panel = Panel::new(model.to_owned());
+            let panel = self.owner.with_value(|owner| owner.with(|| Panel::new(model.to_owned())));
             self.known.update(|known| known.push(panel));
             panel
         })
