@@ -91,6 +91,28 @@ fn a_worker_that_never_starts_is_given_up_until_asked_for() {
 
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
+fn a_worker_that_failed_before_the_page_was_there_is_replaced() {
+    browse(async |page| {
+        page.expect_error("Failed to load resource");
+        page.expect_error("worker");
+        // The page's program comes late.
+        let late = "for (const name of ['instantiateStreaming', 'instantiate']) {
+                const now = WebAssembly[name].bind(WebAssembly);
+                WebAssembly[name] = (...options) => new Promise(done => setTimeout(done, 1500)).then(() => now(...options));
+            }";
+        page.script_at_start(late).await?;
+        page.server.fail("worker", Fault::Missing);
+        page.visit().await?;
+        let message = page.wait_for_message("failure").await?;
+        ensure!(message.contains("does not start"), "{message}");
+        page.server.heal();
+        page.click("retry").await?;
+        page.wait_for_boxes("").await
+    });
+}
+
+#[test]
+#[ignore = "needs the site and a browser: cargo xtask test"]
 fn answers_about_an_earlier_picture_are_dropped() {
     browse(async |page| {
         page.open().await?;

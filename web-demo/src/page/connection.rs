@@ -13,9 +13,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes over the worker that index.html's script has started, or else starts one. Everything it says goes to
-    /// `listener`, an error of its own as [`Reply::Died`].
-    pub fn open(listener: impl Fn(Reply) + Clone + 'static) -> Result<Self, JsValue> {
+    /// Takes over the worker that index.html's script has started, or else starts one. Everything it says from now on goes
+    /// to `listener`, an error of its own as [`Reply::Died`]; what it has said so far is returned.
+    pub fn open(listener: impl Fn(Reply) + Clone + 'static) -> Result<(Self, Vec<Reply>), JsValue> {
         let start = WorkerStart::get().ok_or("start-worker.js has not run")?;
         let (worker, events) = match start.worker() {
             Some(worker) => (worker, start.events().to_vec()),
@@ -24,24 +24,17 @@ impl Connection {
         start.set_worker(None);
         let on_message = {
             let listener = listener.clone();
-            Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-                let reply = protocol::decode(event.data());
-                listener(reply.unwrap_or_else(|| Reply::Died("the worker is of another version".into())));
-            })
+            Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| listener(said(&event)))
         };
-        let on_error = Closure::<dyn Fn(Event)>::new(move |event: Event| {
-            // A script that could not be loaded gives an event without a message.
-            let message = event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message);
-            listener(Reply::Died(message.unwrap_or_else(|| "its program could not be loaded".into())));
-        });
+        let on_error = Closure::<dyn Fn(Event)>::new(move |event: Event| listener(failed(&event)));
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-        for event in events {
-            // What the worker said before anybody listened.
-            let handler = if event.has_type::<MessageEvent>() { on_message.as_ref() } else { on_error.as_ref() };
-            handler.unchecked_ref::<js_sys::Function>().call1(&JsValue::NULL, &event)?;
-        }
-        Ok(Self { worker, _on_message: on_message, _on_error: on_error })
+        let before = events.iter().map(|event| match event.dyn_ref::<MessageEvent>() {
+            Some(event) => said(event),
+            None => failed(event.unchecked_ref()),
+        });
+        let before = before.collect();
+        Ok((Self { worker, _on_message: on_message, _on_error: on_error }, before))
     }
 
     /// Posts a request.
@@ -49,6 +42,16 @@ impl Connection {
         // Fails only for what cannot be cloned, which no request holds.
         let _ = self.worker.post_message(&protocol::encode(request));
     }
+}
+
+fn said(event: &MessageEvent) -> Reply {
+    protocol::decode(event.data()).unwrap_or_else(|| Reply::Died("the worker is of another version".into()))
+}
+
+fn failed(event: &Event) -> Reply {
+    // A script that could not be loaded gives an event without a message.
+    let message = event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message);
+    Reply::Died(message.unwrap_or_else(|| "its program could not be loaded".into()))
 }
 
 impl Drop for Connection {

@@ -100,7 +100,17 @@ impl Sync {
         self.state.worker.set(WorkerState::Starting);
         let replies = move |reply| self.receive(reply);
         match Connection::open(replies) {
-            Ok(connection) => link.borrow_mut().connection = Some(connection),
+            Ok((connection, before)) => {
+                link.borrow_mut().connection = Some(connection);
+                for reply in before {
+                    let is_last = matches!(reply, Reply::Died(_));
+                    self.receive(reply);
+                    // By now there is a successor, of which what else the dead one said says nothing.
+                    if is_last {
+                        break;
+                    }
+                }
+            }
             Err(_) => self.state.worker.set(WorkerState::Broken(text!("This browser allows the page no worker."))),
         }
     }
