@@ -219,12 +219,12 @@ mod tests {
     fn classes_are_compared_with_the_first_model() {
         let (models, rows) = class_rows(&published());
         assert_eq!(rows.len(), 20);
-        for model in 1..models.len() {
+        for (model, name) in models.iter().enumerate().skip(1) {
             let difference = |row: &ClassRow| row.difference(model).unwrap().abs();
             let (striking, others): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.striking[model]);
             assert_eq!(striking.len(), STRIKING);
             let least = striking.iter().map(|row| difference(row)).fold(f64::INFINITY, f64::min);
-            assert!(others.iter().all(|row| difference(row) <= least), "{}", models[model]);
+            assert!(others.iter().all(|row| difference(row) <= least), "{name}");
         }
         assert!(rows.iter().all(|row| row.difference(0).is_none() && !row.striking[0]));
     }
