@@ -1,6 +1,6 @@
 //! Boxes of several models on one picture, matched: what do all find, what only one, what does one miss?
 
-use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared_model::{BBox, Detection};
 
@@ -51,6 +51,7 @@ pub enum Standing {
 /// Greedy: the surest boxes found groups, and every further box of another panel joins the group whose founder it overlaps
 /// most, by [`SAME_OBJECT`] or more. The groups come in order of falling score.
 pub fn compare(panels: &[Option<&Seen>]) -> Vec<Group> {
+    let names: Vec<Vec<&str>> = panels.iter().map(|seen| seen.map(canonical_names).unwrap_or_default()).collect();
     let mut all: Vec<(usize, usize, Detection)> = Vec::new();
     for (panel, seen) in panels.iter().enumerate() {
         all.extend(seen.iter().flat_map(|seen| seen.detections.iter().enumerate().map(move |(i, d)| (panel, i, *d))));
@@ -58,44 +59,47 @@ pub fn compare(panels: &[Option<&Seen>]) -> Vec<Group> {
     // Stable: of equal scores, the first panel's is the founder.
     all.sort_by(|a, b| b.2.score.total_cmp(&a.2.score));
     let mut groups: Vec<Group> = Vec::new();
+    let mut of_class: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (panel, i, detection) in all {
-        let class = canonical(panels[panel].expect("a panel with boxes"), detection.class);
-        let overlap = |group: &Group| group.bbox.iou(&detection.bbox);
-        let joinable = groups.iter_mut().filter(|group| group.class == class && group.boxes[panel].is_none());
-        let best = joinable.max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
-        match best.filter(|group| overlap(group) >= SAME_OBJECT) {
-            Some(group) => group.boxes[panel] = Some(i),
+        let class = names[panel].get(detection.class).copied().unwrap_or("?");
+        let alike = of_class.entry(class).or_default();
+        let joinable = alike.iter().filter(|&&group| groups[group].boxes[panel].is_none());
+        let overlaps = joinable.map(|&group| (group, groups[group].bbox.iou(&detection.bbox)));
+        match overlaps.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, iou)| *iou >= SAME_OBJECT) {
+            Some((group, _)) => groups[group].boxes[panel] = Some(i),
             None => {
                 let mut boxes = vec![None; panels.len()];
                 boxes[panel] = Some(i);
-                groups.push(Group { class: class.into_owned(), bbox: detection.bbox, boxes, standings: Vec::new() });
+                alike.push(groups.len());
+                groups.push(Group { class: class.into(), bbox: detection.bbox, boxes, standings: Vec::new() });
             }
         }
     }
+    let known: Vec<Option<BTreeSet<&str>>> =
+        panels.iter().zip(&names).map(|(seen, names)| seen.map(|_| names.iter().copied().collect())).collect();
     for group in &mut groups {
-        group.standings = standings(group, panels);
+        group.standings = standings(group, &known);
     }
     groups
 }
 
-fn standings(group: &Group, panels: &[Option<&Seen>]) -> Vec<Standing> {
-    let knows = |seen: &Seen| (0..seen.classes.len()).any(|class| canonical(seen, class) == group.class.as_str());
+/// What each panel makes of an object; `known` are the classes of those that have looked.
+fn standings(group: &Group, known: &[Option<BTreeSet<&str>>]) -> Vec<Standing> {
     let found = group.boxes.iter().flatten().count();
-    let looked = panels.iter().flatten().count();
-    let standing = |(seen, found_here): (&Option<&Seen>, &Option<usize>)| match (seen, found_here) {
+    let looked = known.iter().flatten().count();
+    let standing = |(known, found_here): (&Option<BTreeSet<&str>>, &Option<usize>)| match (known, found_here) {
         (None, _) => Standing::Waiting,
         (_, Some(_)) if found == looked => Standing::All,
         (_, Some(_)) if found == 1 => Standing::Only,
         (_, Some(_)) => Standing::Some,
-        (Some(seen), None) if knows(seen) => Standing::Missed,
+        (Some(known), None) if known.contains(group.class.as_str()) => Standing::Missed,
         (Some(_), None) => Standing::Unknown,
     };
-    panels.iter().zip(&group.boxes).map(standing).collect()
+    known.iter().zip(&group.boxes).map(standing).collect()
 }
 
-fn canonical(seen: &Seen, class: usize) -> Cow<'_, str> {
-    let name = seen.classes.get(class).map_or("?", String::as_str);
-    Cow::Borrowed(shared_model::canonical_class(name))
+fn canonical_names(seen: &Seen) -> Vec<&str> {
+    seen.classes.iter().map(|name| shared_model::canonical_class(name)).collect()
 }
 
 impl Group {

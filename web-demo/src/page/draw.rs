@@ -12,6 +12,8 @@ use super::zoom::Zoom;
 const LABEL: f64 = 20.0;
 /// Space left and right of a label's text.
 const PADDING: f64 = 5.0;
+/// Boxes of a panel that have a label: more would hide the picture, and nobody could read them.
+const MAX_LABELS: usize = 60;
 const FONT: &str = "600 12.5px system-ui, sans-serif";
 
 /// What is to be seen.
@@ -77,9 +79,13 @@ pub fn paint(context: &CanvasRenderingContext2d, size: (f64, f64), scene: &Scene
         if frame.0 > size.0 || frame.1 > size.1 || frame.0 + frame.2 < 0.0 || frame.1 + frame.3 < 0.0 {
             continue;
         }
-        let width = context.measure_text(&mark.label)?.width() + 2.0 * PADDING;
-        let label = place(frame, width, size, &taken);
-        taken.push(label);
+        let mut label = None;
+        if taken.len() < MAX_LABELS {
+            let width = context.measure_text(&mark.label)?.width() + 2.0 * PADDING;
+            let place = place(frame, width, size, &taken);
+            taken.push(place);
+            label = Some(place);
+        }
         placed.push((mark, frame, label));
     }
     // And last, on top of the others.
@@ -92,9 +98,7 @@ pub fn paint(context: &CanvasRenderingContext2d, size: (f64, f64), scene: &Scene
             line.width += 1.5;
         }
         outline(context, frame, size, &line)?;
-        if is_faint {
-            continue;
-        }
+        let Some(label) = label.filter(|_| !is_faint) else { continue };
         context.set_fill_style_str(&line.colour.css());
         context.fill_rect(label.0, label.1, label.2, label.3);
         context.set_fill_style_str(line.colour.text());

@@ -294,10 +294,9 @@ impl Filter<'_> {
     /// The boxes that pass, in order of falling score.
     pub fn apply(&self, run: &Run, classes: &[String]) -> Vec<Detection> {
         let Ok(candidates) = &run.candidates else { return Vec::new() };
-        let is_hidden = |detection: &Detection| {
-            let name = classes.get(detection.class).map_or("?", String::as_str);
-            self.hidden.contains(shared_model::canonical_class(name))
-        };
+        let is_hidden = |name: &String| self.hidden.contains(shared_model::canonical_class(name));
+        let hidden: Vec<bool> = classes.iter().map(is_hidden).collect();
+        let is_hidden = |detection: &Detection| hidden.get(detection.class).copied().unwrap_or_default();
         // What suppresses a box is surer than the box: those under the threshold may go first, and save most of the work.
         let passing = candidates.iter().filter(|detection| detection.score >= self.score && !is_hidden(detection));
         let mut boxes = nms(&passing.copied().collect::<Vec<_>>(), self.max_iou);
