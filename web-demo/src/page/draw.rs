@@ -53,10 +53,9 @@ impl Meaning {
     }
 }
 
-/// Draws the scene over the whole canvas, sharp on any screen.
-pub fn draw(canvas: &HtmlCanvasElement, scene: &Scene) -> Result<(), JsValue> {
+/// Draws the scene over the whole canvas, whose width and height in CSS pixels are `size`, sharp on any screen.
+pub fn draw(canvas: &HtmlCanvasElement, size: (f64, f64), scene: &Scene) -> Result<(), JsValue> {
     let density = web_sys::window().map_or(1.0, |window| window.device_pixel_ratio());
-    let size = (f64::from(canvas.client_width()), f64::from(canvas.client_height()));
     canvas.set_width((size.0 * density).round() as u32);
     canvas.set_height((size.1 * density).round() as u32);
     let Some(context) = canvas.get_context("2d")? else { return Ok(()) };

@@ -99,10 +99,15 @@ pub fn Stage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option<RwSign
 fn Boxes(marks: Memo<Vec<Mark>>, clip: Signal<Option<String>>) -> impl IntoView {
     let state = State::get();
     let canvas = NodeRef::<html::Canvas>::new();
-    let resized = RwSignal::new(());
-    use_resize_observer(canvas, move |_, _| resized.set(()));
+    // In CSS pixels, as the browser tells them: asking the canvas would make it lay the page out, in the midst of changes.
+    let size = RwSignal::new((0.0, 0.0));
+    use_resize_observer(canvas, move |entries, _| {
+        if let Some(entry) = entries.first() {
+            let area = entry.content_rect();
+            size.set((area.width(), area.height()));
+        }
+    });
     Effect::new(move || {
-        resized.track();
         let (Some(canvas), Some(opened)) = (canvas.get(), state.picture.get()) else { return };
         let scene = Scene {
             marks: &marks.read(),
@@ -110,7 +115,7 @@ fn Boxes(marks: Memo<Vec<Mark>>, clip: Signal<Option<String>>) -> impl IntoView 
             picture: (opened.width, opened.height),
             zoom: state.zoom.get(),
         };
-        if let Err(error) = draw::draw(&canvas, &scene) {
+        if let Err(error) = draw::draw(&canvas, size.get(), &scene) {
             leptos::logging::error!("drawing: {error:?}");
         }
     });
