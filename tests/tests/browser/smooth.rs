@@ -62,6 +62,50 @@ fn no_task_is_long_while_networks_run() {
 
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
+fn a_slider_is_done_before_the_next_frame() {
+    browse(async |page| {
+        page.open_at("#v=baseline-coco,baseline-voc&s=motorcycle").await?;
+        page.wait_for_times().await?;
+        // Hardly anything is suppressed: boxes by the hundred.
+        page.slide("nms", 0.95).await?;
+        page.slide("score", 0.02).await?;
+        let script = "return (async () => {
+            const slider = document.querySelector('[data-testid=score]');
+            const next = () => new Promise(done => {
+                const channel = new MessageChannel();
+                channel.port1.onmessage = done;
+                channel.port2.postMessage(0);
+            });
+            const times = [];
+            for (let i = 0; i < 21; i++) {
+                await new Promise(requestAnimationFrame);
+                const start = performance.now();
+                slider.value = i % 2 ? 0.02 : 0.021;
+                slider.dispatchEvent(new Event('input', { bubbles: true }));
+                // All that the change has set off runs before the next message does.
+                await next();
+                times.push(performance.now() - start);
+            }
+            const marks = Array.from(document.querySelectorAll('[data-testid=boxes]'), c => Number(c.dataset.marks));
+            return [marks.reduce((a, b) => a + b), times.toSorted((a, b) => a - b)[10]];
+        })()";
+        let mut best = f64::INFINITY;
+        for attempt in 1..=3 {
+            let (boxes, median): (usize, f64) = serde_json::from_value(page.script(script, vec![]).await?)?;
+            println!("attempt {attempt}: {median:.1} ms for {boxes} boxes");
+            ensure!(boxes >= 200, "{boxes} boxes");
+            best = best.min(median);
+            if best <= 16.0 {
+                break;
+            }
+        }
+        ensure!(best <= 16.0, "{best} ms");
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs the site and a browser: cargo xtask test"]
 fn a_long_task_would_be_seen() {
     browse(async |page| {
         page.script_at_start(WATCH).await?;
