@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::browser::browse;
 use crate::page::Page;
+use crate::photo::sample;
 
 /// A rule that the page breaks, as axe-core reports it.
 #[derive(Deserialize)]
@@ -59,6 +60,31 @@ async fn emulate(page: &Page, width: u32, scheme: &str) -> Result<()> {
     Ok(())
 }
 
+/// Brings the page into one of its states.
+async fn show(page: &Page, state: &str) -> Result<()> {
+    match state {
+        "compare" => {
+            page.open_at("#v=baseline-coco,baseline-voc&s=motorcycle&score=0.1").await?;
+            page.wait_for_times().await
+        }
+        "gallery and overlay" => {
+            page.upload(&[&sample("chelsea"), &sample("coffee")]).await?;
+            page.wait_for_boxes("chelsea.jpg").await?;
+            page.wait_for(
+                "return document.querySelector('[data-testid=gallery-done]')?.textContent === '2 / 2'",
+                vec![],
+            )
+            .await?;
+            page.click("overlay-toggle").await
+        }
+        view => {
+            page.click(&format!("view-{view}")).await?;
+            let shown = "return document.querySelector('main').dataset.view === arguments[0]";
+            page.wait_for(shown, vec![json!(view)]).await
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
 fn axe_finds_nothing_on_any_screen_in_light_and_dark() {
@@ -67,14 +93,15 @@ fn axe_finds_nothing_on_any_screen_in_light_and_dark() {
         for width in [360, 1280] {
             for scheme in ["light", "dark"] {
                 emulate(page, width, scheme).await?;
-                page.open().await?;
-                page.wait_for_times().await?;
-                // What is folded away is on the page too.
-                page.script("for (const details of document.querySelectorAll('details')) details.open = true", vec![])
-                    .await?;
-                let violations = violations(page).await?;
-                if !violations.is_empty() {
-                    let _ = writeln!(found, "{width} pixels, {scheme}:\n{}", report(&violations));
+                for state in ["compare", "gallery and overlay", "benchmark", "variants"] {
+                    show(page, state).await?;
+                    // What is folded away is on the page too.
+                    let unfold = "for (const details of document.querySelectorAll('details')) details.open = true";
+                    page.script(unfold, vec![]).await?;
+                    let violations = violations(page).await?;
+                    if !violations.is_empty() {
+                        let _ = writeln!(found, "{state}, {width} pixels, {scheme}:\n{}", report(&violations));
+                    }
                 }
             }
         }

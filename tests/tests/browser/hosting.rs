@@ -37,10 +37,10 @@ fn every_byte_comes_from_the_pages_own_server() {
 #[ignore = "needs the site and a browser: cargo xtask test"]
 fn it_fits_phones_and_wide_screens() {
     browse(async |page| {
-        for width in [360, 768, 1600] {
+        for width in [360, 768, 1600, 2560] {
             let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 2, "mobile": width < 500 });
             page.devtools("Emulation.setDeviceMetricsOverride", metrics).await?;
-            page.open().await?;
+            page.open_at("#v=baseline-coco,baseline-voc,final-voc").await?;
             let script = "const canvas = document.querySelector('[data-testid=boxes]');
                 const picture = document.querySelector('[data-testid=picture]').getBoundingClientRect();
                 const boxes = canvas.getBoundingClientRect();
@@ -51,6 +51,12 @@ fn it_fits_phones_and_wide_screens() {
                 };";
             let layout = page.script(script, vec![]).await?;
             ensure!(layout == json!({ "overflow": 0, "offset": 0, "sharp": true }), "{width} pixels: {layout}");
+            for view in ["benchmark", "variants"] {
+                page.click(&format!("view-{view}")).await?;
+                let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+                let overflow = page.script(script, vec![]).await?;
+                ensure!(overflow == json!(0), "{view} is {overflow} pixels too wide for {width}");
+            }
         }
         Ok(())
     });

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use image::imageops::{FilterType, resize};
 use image::{RgbImage, open};
+use integration_tests::repository;
 
 use crate::browser::browse;
 use crate::page::Page;
@@ -30,9 +31,13 @@ fn picture(index: u32) -> Result<RgbImage> {
 
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
-fn memory_stays_flat_after_the_third_picture() {
+fn memory_of_four_models_stays_flat_after_the_third_picture() {
     browse(async |page| {
-        page.open().await?;
+        page.open_at("#v=baseline-coco,baseline-voc,final-voc").await?;
+        // A fourth model, of which one need not be published.
+        page.upload(&[&repository().join("models/yolox_nano_coco.safetensors")]).await?;
+        page.wait_for("return document.querySelectorAll('[data-testid=viewer]').length === 4", vec![]).await?;
+        page.wait_for_boxes("").await?;
         page.wait_for_times().await?;
         let folder = tempfile::tempdir()?;
         // The largest picture of all is the second, and the worker may keep the room that it has needed.

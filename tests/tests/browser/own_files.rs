@@ -39,6 +39,36 @@ fn several_pictures_become_a_gallery() {
 
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
+fn a_dropped_folder_becomes_a_gallery() {
+    browse(async |page| {
+        page.open().await?;
+        // Folders cannot be put into an event by a script; this is how one looks to the page.
+        let script = "const file = (name, path) => ({ isFile: true, isDirectory: false, fullPath: path + name,
+                file: done => done(new File([new Uint8Array(bytes)], name, { type: 'image/jpeg' })) });
+            const folder = (path, entries) => ({ isFile: false, isDirectory: true, fullPath: path, createReader: () => {
+                const parts = [entries, []];
+                return { readEntries: done => done(parts.shift()) };
+            } });
+            const bytes = arguments[0];
+            const inner = folder('/pictures/inner', [file('b.jpg', '/pictures/inner/')]);
+            const outer = folder('/pictures', [file('c.jpg', '/pictures/'), inner, file('.hidden', '/pictures/')]);
+            const event = new DragEvent('drop', { bubbles: true, cancelable: true });
+            Object.defineProperty(event, 'dataTransfer', { value: {
+                types: ['Files'], items: { length: 1, 0: { webkitGetAsEntry: () => outer } }, files: [],
+            } });
+            document.querySelector('[data-testid=page]').dispatchEvent(event);";
+        page.script(script, vec![fs::read(sample("chelsea"))?.into()]).await?;
+        page.wait_for("return document.querySelector('[data-testid=gallery-done]')?.textContent === '2 / 2'", vec![])
+            .await?;
+        let names =
+            "return Array.from(document.querySelectorAll('[data-testid=gallery-item]'), i => i.dataset.picture)";
+        ensure!(page.script(names, vec![]).await? == json!(["c.jpg", "b.jpg"]));
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs the site and a browser: cargo xtask test"]
 fn a_gallery_goes_on_past_a_damaged_picture() {
     browse(async |page| {
         page.open().await?;

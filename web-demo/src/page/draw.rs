@@ -45,7 +45,7 @@ impl Meaning {
             Self::All => line((90, 200, 250), 2.0, &[]),
             Self::Some => line((255, 220, 60), 2.0, &[12.0, 5.0]),
             Self::Only => line((255, 150, 40), 4.0, &[]),
-            Self::Missed | Self::Overlooked => line((255, 130, 200), 2.0, &[2.0, 5.0]),
+            Self::Missed | Self::Overlooked => line((255, 130, 200), 3.0, &[3.0, 5.0]),
             Self::Hit => line((90, 220, 120), 3.0, &[]),
             Self::FalseAlarm => line((255, 115, 90), 3.0, &[8.0, 5.0]),
             Self::Ignored => line((200, 200, 205), 1.5, &[]),

@@ -6,8 +6,9 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, File, FileList, Response};
+use web_sys::{Blob, DataTransfer, File, FileList, Response};
 
+use super::dropped;
 use super::language::text;
 use super::own_weights;
 use super::picture::Picture;
@@ -22,6 +23,9 @@ const BEGINNING: f64 = 256.0 * 1024.0;
 
 /// The most pictures of one gallery.
 const MAX_PICTURES: usize = 500;
+
+/// The most files of a folder: pictures, and an annotation each.
+pub const MAX_FILES: usize = 2 * MAX_PICTURES;
 
 /// The most bytes of an annotation file: COCO's whole validation set has 20 MB.
 const MAX_TRUTH_BYTES: f64 = 64e6;
@@ -38,6 +42,15 @@ pub fn open_files(state: State, files: Option<FileList>) {
     if !files.is_empty() {
         spawn_local(take(state, files));
     }
+}
+
+/// Takes what was dropped; of folders, the files in them.
+pub fn open_drop(state: State, data: &DataTransfer) {
+    let entries = dropped::entries(data);
+    if entries.is_empty() {
+        return open_files(state, data.files());
+    }
+    spawn_local(async move { take(state, dropped::files(entries).await).await });
 }
 
 async fn take(state: State, files: Vec<File>) {

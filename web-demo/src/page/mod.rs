@@ -7,6 +7,7 @@ mod colour;
 mod compare;
 mod connection;
 mod draw;
+mod dropped;
 mod encode;
 mod export;
 mod intake;

@@ -35,7 +35,9 @@ pub fn DropTarget(children: Children) -> impl IntoView {
     let drop = move |event: ev::DragEvent| {
         event.prevent_default();
         depth.set(0);
-        intake::open_files(state, event.data_transfer().and_then(|data| data.files()));
+        if let Some(data) = event.data_transfer() {
+            intake::open_drop(state, &data);
+        }
     };
     view! {
         <div

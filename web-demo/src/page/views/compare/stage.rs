@@ -82,7 +82,16 @@ pub fn Stage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option<RwSign
             <div
                 class="hands"
                 data-testid="hands"
-                on:pointermove=move |event| if !gestures.moved(&event) { point(&event) }
+                on:pointermove=move |event| {
+                    // Fingers that are down move the picture if it is enlarged; otherwise, the line between two panels.
+                    if gestures.moved(&event) {
+                        return;
+                    }
+                    match split.filter(|_| event.buttons() == 1) {
+                        Some(split) => split.set(Gestures::position(&event).0.clamp(0.0, 1.0)),
+                        None => point(&event),
+                    }
+                }
                 on:pointerdown=move |event| gestures.down(&event)
                 on:pointerup=move |event| gestures.up(&event)
                 on:pointercancel=move |event| gestures.up(&event)
