@@ -62,6 +62,8 @@ async fn emulate(page: &Page, width: u32, scheme: &str) -> Result<()> {
 
 /// Brings the page into one of its states.
 async fn show(page: &Page, state: &str) -> Result<()> {
+    // What was unfolded lies over buttons.
+    page.script("for (const details of document.querySelectorAll('details')) details.open = false", vec![]).await?;
     match state {
         "compare" => {
             page.open_at("#v=baseline-coco,baseline-voc&s=motorcycle&score=0.1").await?;

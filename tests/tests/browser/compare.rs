@@ -95,6 +95,18 @@ fn differences_alone_leave_out_what_both_find() {
 fn zoom_and_highlight_are_shared() {
     browse(async |page| {
         page.open_at(BOTH).await?;
+        // What the pointer is on in one panel stands out in both.
+        let picture =
+            "return Array.from(document.querySelectorAll('[data-testid=boxes]'), canvas => canvas.toDataURL())";
+        let plain = page.script(picture, vec![]).await?;
+        let point = "const hands = document.querySelector('[data-testid=hands]');
+            const area = hands.getBoundingClientRect();
+            hands.dispatchEvent(new PointerEvent('pointermove', { bubbles: true,
+                clientX: area.x + area.width / 2, clientY: area.y + area.height / 2 }));";
+        page.script(point, vec![]).await?;
+        let pointed = page.script(picture, vec![]).await?;
+        ensure!(pointed[0] != plain[0] && pointed[1] != plain[1], "the other panel does not follow");
+
         let pinch = "const hands = document.querySelector('[data-testid=hands]');
             const area = hands.getBoundingClientRect();
             hands.dispatchEvent(new WheelEvent('wheel', { bubbles: true, cancelable: true, ctrlKey: true, deltaY: -200,
@@ -107,18 +119,6 @@ fn zoom_and_highlight_are_shared() {
             transforms.len() == 2 && transforms[0] == transforms[1] && transforms[0].contains("scale(2.7"),
             "{transforms:?}"
         );
-
-        // What the pointer is on in one panel stands out in both.
-        let picture =
-            "return Array.from(document.querySelectorAll('[data-testid=boxes]'), canvas => canvas.toDataURL())";
-        let plain = page.script(picture, vec![]).await?;
-        let point = "const hands = document.querySelector('[data-testid=hands]');
-            const area = hands.getBoundingClientRect();
-            hands.dispatchEvent(new PointerEvent('pointermove', { bubbles: true,
-                clientX: area.x + area.width / 2, clientY: area.y + area.height / 2 }));";
-        page.script(point, vec![]).await?;
-        let pointed = page.script(picture, vec![]).await?;
-        ensure!(pointed[0] != plain[0] && pointed[1] != plain[1], "the other panel does not follow");
 
         // Two fingers apart, then the whole again by the keyboard.
         let fingers = "const hands = document.querySelectorAll('[data-testid=hands]')[1];
@@ -170,10 +170,11 @@ fn two_panels_lie_over_each_other_with_a_slider_between() {
         let dragged = "const hands = document.querySelector('[data-testid=overlay] [data-testid=hands]');
             const area = hands.getBoundingClientRect();
             hands.dispatchEvent(new PointerEvent('pointermove', { bubbles: true, buttons: 1,
-                clientX: area.x + area.width * 0.75, clientY: area.y + area.height / 2 }));
-            return Number(document.querySelector('[data-testid=swipe]').value)";
+                clientX: area.x + area.width * 0.75, clientY: area.y + area.height / 2 }));";
         let clips = page.script(clips, vec![]).await?;
-        ensure!((page.script(dragged, vec![]).await?.as_f64().unwrap_or_default() - 0.75).abs() < 0.01);
+        page.script(dragged, vec![]).await?;
+        let follows = "return Math.abs(Number(document.querySelector('[data-testid=swipe]').value) - 0.75) < 0.01";
+        page.wait_for(follows, vec![]).await?;
         ensure!(clips == json!(["inset(0px 75% 0px 0px)", "inset(0px 0px 0px 25%)"]), "{clips}");
         Ok(())
     });

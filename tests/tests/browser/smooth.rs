@@ -1,6 +1,6 @@
 //! While networks run, the page's own thread is free: scrolling, sliders and buttons answer at once.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::browser::browse;
 use crate::page::Page;
@@ -29,33 +29,30 @@ async fn now(page: &Page) -> Result<f64> {
 fn no_task_is_long_while_networks_run() {
     browse(async |page| {
         page.script_at_start(WATCH).await?;
-        // Another program that takes the processor away makes any task long: the best of a few attempts tells of the page.
-        let mut best: Option<Vec<(f64, f64)>> = None;
-        for attempt in 1..=3 {
-            page.open_at("#v=baseline-coco,baseline-voc,final-voc").await?;
-            let first_boxes = now(page).await?;
-            let before = long_tasks(page, 0.0).await?;
-            page.wait_for_times().await?;
-            let runs = page.runs().await?;
-            for sample in ["motorcycle", "chelsea", "astronaut", "china", "coffee"] {
+        page.open_at("#v=baseline-coco,baseline-voc,final-voc").await?;
+        println!("until the first boxes: {:?}", long_tasks(page, 0.0).await?);
+        page.wait_for_times().await?;
+        for sample in ["motorcycle", "chelsea", "astronaut", "china", "coffee"] {
+            // Another program that takes the processor away makes any task long: the best of a few attempts tells of the page.
+            let mut best: Option<Vec<(f64, f64)>> = None;
+            for attempt in 1..=4 {
+                let (start, runs) = (now(page).await?, page.runs().await?);
                 page.pick_sample(sample).await?;
                 page.wait_for_boxes(&format!("{sample}.jpg")).await?;
                 page.wait_for_times().await?;
+                let tasks = long_tasks(page, start).await?;
+                println!("{sample}, attempt {attempt}: long tasks [start, duration] in ms {tasks:?}");
+                let has_run = page.runs().await? > runs;
+                if has_run && best.as_ref().is_none_or(|best| longest(&tasks) < longest(best)) {
+                    best = Some(tasks);
+                }
+                if best.as_ref().is_some_and(Vec::is_empty) {
+                    break;
+                }
             }
-            ensure!(page.runs().await? >= runs + 5, "no networks have run");
-            let after = long_tasks(page, first_boxes).await?;
-            println!(
-                "attempt {attempt}: long tasks [start, duration] in ms: until the first boxes {before:?}, then {after:?}"
-            );
-            if best.as_ref().is_none_or(|best| longest(&after) < longest(best)) {
-                best = Some(after);
-            }
-            if longest(best.as_deref().unwrap_or_default()) == 0.0 {
-                break;
-            }
+            let best = best.context("no networks have run")?;
+            ensure!(best.is_empty(), "{sample}: tasks above 50 ms, [start, duration]: {best:?}");
         }
-        let best = best.unwrap_or_default();
-        ensure!(best.is_empty(), "tasks above 50 ms, [start, duration]: {best:?}");
         Ok(())
     });
 }

@@ -23,7 +23,7 @@ pub fn Classes(manifest: Arc<Manifest>) -> impl IntoView {
                     first = first
                 )}
             </p>
-            <div class="wide" tabindex="0" role="region" aria-labelledby="classes-title">
+            <div class="wide" tabindex="0" role="group" aria-labelledby="classes-title">
                 <table class="classes" data-testid="classes">
                     <thead>
                         <tr>

@@ -44,7 +44,8 @@ pub fn Drawing(
         };
         event.prevent_default();
         layer.set(next);
-        let cell = cells_group.get_untracked().and_then(|group| group.children().item(next as u32));
+        let cell =
+            cells_group.get_untracked().and_then(|group| group.children().item(next as u32)?.first_element_child());
         if let Some(cell) = cell.and_then(|cell| cell.dyn_into::<SvgElement>().ok()) {
             let _ = cell.focus();
         }
@@ -146,23 +147,24 @@ fn cell(network: &Network, i: usize, layer: RwSignal<usize>, shares: Memo<Option
     let part =
         move || shares.read().as_ref().map_or(String::new(), |shares| (shares[i] / FULL_SHARE).min(1.0).to_string());
     view! {
-        <g
-            class=format!("cell {} {state}", kind.class())
-            style:--part=part
-            role="button"
-            tabindex=move || if layer.get() == i { "0" } else { "-1" }
-            aria-label=label
-            aria-pressed=move || (layer.get() == i).to_string()
-            data-testid="layer"
-            data-layer=here.name.clone()
-            data-difference=state
-            on:pointerenter=move |_| layer.set(i)
-            on:click=move |_| layer.set(i)
-            on:focus=move |_| layer.set(i)
-        >
-            // The pointer finds more than is seen.
-            <rect class="target" x=x - 2.0 y=y - 2.0 width=CELL + 4.0 height=CELL + 4.0></rect>
-            <rect class="face" x=x y=y width=CELL height=CELL rx=rounded></rect>
+        <g class=format!("cell {} {state}", kind.class()) style:--part=part>
+            <g
+                role="button"
+                tabindex=move || if layer.get() == i { "0" } else { "-1" }
+                aria-label=label
+                aria-pressed=move || (layer.get() == i).to_string()
+                data-testid="layer"
+                data-layer=here.name.clone()
+                data-difference=state
+                on:pointerenter=move |_| layer.set(i)
+                on:click=move |_| layer.set(i)
+                on:focus=move |_| layer.set(i)
+            >
+                // The pointer finds more than is seen.
+                <rect class="target" x=x - 2.0 y=y - 2.0 width=CELL + 4.0 height=CELL + 4.0></rect>
+                <rect class="face" x=x y=y width=CELL height=CELL rx=rounded></rect>
+            </g>
+            // Beside the button: signs for the eye are no part of its name.
             <text x=at.x y=at.y aria-hidden="true">{symbol(&here.op)}</text>
             {mark.map(|mark| view! {
                 <circle class="mark" cx=x + CELL cy=y r=if mark.is_empty() { "3" } else { "5" }></circle>

@@ -23,7 +23,7 @@ pub fn Layers(network: Arc<Network>, times: Memo<Option<Arc<[f64]>>>) -> impl In
         <details class="all-layers" node_ref=details on:toggle=toggle>
             <summary data-testid="all-layers">{text!("All %{count} layers as a table", count = count)}</summary>
             <Show when=move || is_open.get()>
-                <div class="wide" tabindex="0" role="region" aria-label=text!("Layers")>
+                <div class="wide" tabindex="0" role="group" aria-label=text!("Layers")>
                     <table data-testid="layers">
                         <thead>
                             <tr>

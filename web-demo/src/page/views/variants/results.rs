@@ -38,7 +38,7 @@ pub fn Results(manifest: Arc<Manifest>) -> impl IntoView {
                 )}
                 " "<a href=PUBLISHED_SOURCE>{text!("The original report")}</a>
             </p>
-            <div class="wide" tabindex="0" role="region" aria-labelledby="results-title">
+            <div class="wide" tabindex="0" role="group" aria-labelledby="results-title">
                 <table class="results" data-testid="results">
                     <thead>
                         <tr>
