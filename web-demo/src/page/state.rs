@@ -273,11 +273,6 @@ impl State {
     pub fn url(self, asset: &str) -> String {
         self.assets.with_value(|assets| assets.url(asset).to_owned())
     }
-
-    /// What chooses among the boxes.
-    pub fn with_filter<T>(self, with: impl FnOnce(&Filter) -> T) -> T {
-        with(&Filter { score: self.score.get(), max_iou: self.max_iou.get(), hidden: &self.hidden.read() })
-    }
 }
 
 /// What chooses among the boxes that a network has found.

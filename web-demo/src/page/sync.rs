@@ -290,7 +290,9 @@ impl Sync {
                 self.done(&Job::Run { picture, model });
             }
             Reply::RunFailed { picture, model, message } => {
-                let candidates = Err(text!("The network failed on this picture: %{message}", message = message));
+                let message = text!("The network failed on this picture: %{message}", message = message);
+                self.end_benchmark(&model, &message);
+                let candidates = Err(message);
                 let panel = state.panel_of(&model);
                 self.put(picture, panel, |size| Run { size, candidates, first: None, warm: vec![] });
                 self.done(&Job::Run { picture, model });
@@ -388,13 +390,22 @@ impl Sync {
             super::own_weights::refuse(state, model, &message);
             return;
         }
-        if state.benchmark_queue.read().iter().any(|queued| queued == model) {
-            state.benchmark_queue.update(|queue| queue.retain(|queued| queued != model));
-            state.benchmark.update(|all| all.entry(model.into()).or_default().failed = Some(message.clone()));
+        if self.end_benchmark(model, &message) {
             self.link().borrow_mut().loads.remove(model);
         }
         state.profile_queue.update(|queue| queue.retain(|queued| queued != model));
         state.panel_of(model).weights.set(WeightsState::Failed(message));
+    }
+
+    /// Takes a model that cannot be measured out of the benchmark; whether it was in there.
+    fn end_benchmark(self, model: &str, why: &str) -> bool {
+        let state = self.state;
+        let is_queued = state.benchmark_queue.read().iter().any(|queued| queued == model);
+        if is_queued {
+            state.benchmark_queue.update(|queue| queue.retain(|queued| queued != model));
+            state.benchmark.update(|all| all.entry(model.into()).or_default().failed = Some(why.into()));
+        }
+        is_queued
     }
 
     /// Puts a picture that has proved good on show, if it is the one that the visitor waits for.

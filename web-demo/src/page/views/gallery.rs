@@ -1,18 +1,74 @@
 //! Several pictures at once: what every model finds in each, and where they disagree.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use leptos::prelude::*;
+use leptos_use_signal_debounce_throttle::signal_debounced;
 
 use super::words;
+use crate::page::compare::Seen;
 use crate::page::intake;
 use crate::page::language::text;
 use crate::page::panel::Panel;
 use crate::page::picture::Picture;
-use crate::page::state::{Comparison, State};
+use crate::page::state::{Comparison, Filter, State};
+
+/// The thresholds follow the sliders with this delay, in milliseconds: a hundred pictures are not compared anew at every step.
+const PAUSE: f64 = 200.0;
+
+/// What the models make of one picture, and what that was made of: as long as this stays, so does the comparison.
+#[derive(Clone)]
+struct Compared {
+    filter: (f32, f32, BTreeSet<String>),
+    /// Per panel: its name, and the address of what its run found, which tells runs apart.
+    runs: Vec<(String, Option<usize>)>,
+    comparison: Arc<Comparison>,
+}
+
+impl PartialEq for Compared {
+    fn eq(&self, other: &Self) -> bool {
+        self.filter == other.filter && self.runs == other.runs
+    }
+}
+
+/// Comparisons by the pictures' numbers.
+type All = BTreeMap<u32, Compared>;
+
+/// The comparisons of all pictures. Each is made anew only when it has to be: results come one by one, by the hundred.
+fn comparisons(state: State) -> Memo<All> {
+    let filter = Memo::new(move |_| (state.score.get(), state.max_iou.get(), state.hidden.get()));
+    let filter: Signal<_> = signal_debounced(filter, PAUSE);
+    Memo::new(move |old: Option<&All>| {
+        let (panels, filter) = (state.panels.get(), filter.get());
+        let compare = |picture: &Picture| {
+            let run = |panel: &Panel| {
+                let runs = panel.runs.read();
+                (
+                    panel.name(),
+                    runs.get(&picture.id).and_then(|run| Some(run.candidates.as_ref().ok()?.as_ptr().addr())),
+                )
+            };
+            let runs: Vec<_> = panels.iter().map(run).collect();
+            let kept =
+                old.and_then(|old| old.get(&picture.id)).filter(|kept| kept.filter == filter && kept.runs == runs);
+            let compared = kept.cloned().unwrap_or_else(|| {
+                let (score, max_iou, hidden) = &filter;
+                let chosen = Filter { score: *score, max_iou: *max_iou, hidden };
+                let comparison = Comparison::new(&panels, Some(picture.id), None, &chosen);
+                Compared { filter: filter.clone(), runs, comparison: Arc::new(comparison) }
+            });
+            (picture.id, compared)
+        };
+        state.gallery.read().iter().map(compare).collect()
+    })
+}
 
 /// The pictures that were given together; a click opens one.
 #[component]
 pub fn Gallery() -> impl IntoView {
     let state = State::get();
+    let comparisons = comparisons(state);
     let done = move || {
         let (panels, refused) = (state.panels.get(), state.refused.read());
         let is_done = |picture: &&Picture| {
@@ -35,10 +91,10 @@ pub fn Gallery() -> impl IntoView {
                         on:click=move |_| intake::close_gallery(state)
                     >{move || text!("Close")}</button>
                 </header>
-                <Totals/>
+                <Totals comparisons/>
                 <ul>
                     <For each=move || state.gallery.get() key=|picture| picture.id let(picture)>
-                        <Item picture/>
+                        <Item picture comparisons/>
                     </For>
                 </ul>
             </section>
@@ -48,18 +104,11 @@ pub fn Gallery() -> impl IntoView {
 
 /// Objects and mean time of each model over all pictures, and how far the models agree.
 #[component]
-fn Totals() -> impl IntoView {
+fn Totals(comparisons: Memo<All>) -> impl IntoView {
     let state = State::get();
-    let comparisons = Memo::new(move |_| {
-        let panels = state.panels.get();
-        let ids: Vec<u32> = state.gallery.read().iter().map(|picture| picture.id).collect();
-        state.with_filter(|filter| {
-            ids.iter().map(|id| Comparison::new(&panels, Some(*id), None, filter)).collect::<Vec<_>>()
-        })
-    });
     let objects = move |panel: usize| {
         comparisons.with(|all| {
-            let seen = all.iter().filter_map(|comparison| comparison.seen.get(panel)?.as_ref());
+            let seen = all.values().filter_map(|compared| compared.comparison.seen.get(panel)?.as_ref());
             seen.map(|seen| seen.detections.len()).sum::<usize>()
         })
     };
@@ -72,7 +121,7 @@ fn Totals() -> impl IntoView {
     };
     let agreement = move || {
         comparisons.with(|all| {
-            let shares: Vec<f64> = all.iter().filter_map(Comparison::agreement).collect();
+            let shares: Vec<f64> = all.values().filter_map(|compared| compared.comparison.agreement()).collect();
             (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
         })
     };
@@ -90,11 +139,18 @@ fn Totals() -> impl IntoView {
 }
 
 #[component]
-fn Item(picture: Picture) -> impl IntoView {
+fn Item(picture: Picture, comparisons: Memo<All>) -> impl IntoView {
     let state = State::get();
     let id = picture.id;
-    let comparison =
-        Memo::new(move |_| state.with_filter(|filter| Comparison::new(&state.panels.read(), Some(id), None, filter)));
+    // Objects that each panel finds, and how many of them not all do.
+    let figures = Memo::new(move |_| {
+        comparisons.with(|all| {
+            let comparison = &all.get(&id)?.comparison;
+            let found = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.detections.len());
+            let differences = comparison.groups.iter().filter(|group| !group.is_agreed()).count();
+            Some((comparison.seen.iter().map(found).collect::<Vec<_>>(), differences))
+        })
+    });
     let refused = move || state.refused.read().get(&id).cloned();
     let name = picture.name.clone();
     let opened = picture.clone();
@@ -118,12 +174,9 @@ fn Item(picture: Picture) -> impl IntoView {
                 {move || match refused() {
                     Some(why) => view! { <span class="error">{why}</span> }.into_any(),
                     None => {
-                        let comparison = comparison.get();
-                        let count = |seen: &Option<_>| {
-                            seen.as_ref().map_or("\u{2026}".into(), |seen: &crate::page::compare::Seen| seen.detections.len().to_string())
-                        };
-                        let counts: Vec<String> = comparison.seen.iter().map(count).collect();
-                        let differs = comparison.groups.iter().filter(|group| !group.is_agreed()).count();
+                        let (found, differs) = figures.get().unwrap_or_default();
+                        let count = |found: Option<usize>| found.map_or("\u{2026}".into(), |count| count.to_string());
+                        let counts: Vec<String> = found.into_iter().map(count).collect();
                         view! {
                             <span class="counts" data-testid="gallery-counts">{counts.join(" \u{b7} ")}</span>
                             {(differs > 0).then(|| view! {
