@@ -133,14 +133,14 @@ impl Sync {
         }
     }
 
-    /// Gives the worker what it lacks: models at once, and the next job as soon as it is free for it.
+    /// Gives the worker what it lacks: the next model, and the next job as soon as it is free for it.
     fn drive(self) {
         if *self.state.worker.read() != WorkerState::Ready {
             return;
         }
         let link = self.link();
         let mut link = link.borrow_mut();
-        let mut requests = self.loads(&mut link);
+        let mut requests: Vec<_> = self.load(&mut link).into_iter().collect();
         let next = self.situation(&link).next();
         let is_free = |next: &Job| link.busy.as_ref().is_none_or(|busy| busy.gives_way() && !next.gives_way());
         if let Some(job) = next.filter(is_free) {
@@ -155,22 +155,25 @@ impl Sync {
         }
     }
 
-    /// Requests for models that are called for and that this worker has not been asked for.
-    fn loads(self, link: &mut Link) -> Vec<Request> {
+    /// The request for the next model that is called for, if none is on its way: one after another, so that the first model's
+    /// boxes do not wait for the others' weights on a slow connection.
+    fn load(self, link: &mut Link) -> Option<Request> {
         let state = self.state;
         let mut wanted: Vec<String> = state.panels.read().iter().map(|panel| panel.name()).collect();
         wanted.extend(state.benchmark_queue.read().first().cloned());
         wanted.extend(state.profile_queue.read().first().cloned());
-        let mut requests = Vec::new();
         for model in wanted {
-            if !link.loads.contains(&model)
-                && let Some(source) = self.source(&model)
-            {
-                link.loads.insert(model.clone());
-                requests.push(Request::Load { model, source });
+            if link.loads.contains(&model) {
+                if matches!(&*state.panel_of(&model).weights.read(), WeightsState::Loading(_)) {
+                    return None;
+                }
+                continue;
             }
+            let source = self.source(&model)?;
+            link.loads.insert(model.clone());
+            return Some(Request::Load { model, source });
         }
-        requests
+        None
     }
 
     /// Where a model's weights come from, once that is known.
