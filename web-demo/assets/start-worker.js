@@ -19,18 +19,16 @@ const hasRelaxed = WebAssembly.validate(RELAXED_MADD);
 // The best build without threads.
 const single = hasRelaxed && asked.get("build") !== "plain" ? "relaxed" : "plain";
 
-// Why there is only one thread; nothing if there can be more.
+// Why there is only one thread, in a word that the page has a sentence for (page/views/build.rs); nothing if there can be more.
 function obstacle() {
   if (["plain", "relaxed"].includes(asked.get("build")) || asked.get("threads") === "1" && asked.get("build") !== "threads")
-    return "The page's address asks for it.";
-  if (!isSecureContext) return "Browsers allow threads only to pages that come by https.";
-  if (!crossOriginIsolated)
-    return "Browsers allow threads only to pages that are isolated from other sites, for which this server would have to send "
-      + "the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.";
-  if (!assets["worker-threads.wasm"]) return "This site was built without threads.";
+    return "asked";
+  if (!isSecureContext) return "insecure";
+  if (!crossOriginIsolated) return "not-isolated";
+  if (!assets["worker-threads.wasm"]) return "not-built";
   // Without waitAsync, Rust's promises would need workers that the page's security policy forbids.
-  if (!hasRelaxed || !Atomics.waitAsync) return "This browser lacks relaxed SIMD or Atomics.waitAsync, which the build with threads needs.";
-  if (cores < 2 && !asked.has("build")) return "The browser reports one processor core.";
+  if (!hasRelaxed || !Atomics.waitAsync) return "old-browser";
+  if (cores < 2 && !asked.has("build")) return "one-core";
 }
 
 const why = obstacle();
@@ -40,7 +38,7 @@ const threads = Math.max(1, Math.trunc(asked.get("threads")) || Math.min(cores, 
 globalThis.workerStart = {
   build: why ? single : "threads",
   threads: why ? 1 : threads,
-  why: why ?? (threads > 1 ? "" : "The page's address asks for it."),
+  why: why ?? (threads > 1 ? "" : "asked"),
   events: [],
   start() {
     const file = name => assets[name] && new URL(assets[name], document.baseURI);
@@ -56,7 +54,7 @@ globalThis.workerStart = {
   // Turns to the build without threads; false if it was that already.
   retreat(reason) {
     if (this.build !== "threads") return false;
-    Object.assign(this, { build: single, threads: 1, why: `The build with threads failed (${reason}).` });
+    Object.assign(this, { build: single, threads: 1, why: `failed: ${reason}` });
     return true;
   },
 };

@@ -82,6 +82,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let cost = cost(&weights.graph()?, size, size);
     let hundredths = |figure: f64| (figure * 100.0).round() / 100.0;
     let curves = curves(&args.weights)?;
+    let curves_file = format!("{}.curves.svg", args.name);
     let entry = ManifestEntry {
         name: args.name.clone(),
         file: format!("{}.safetensors", args.name),
@@ -104,15 +105,20 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
             .map(|row| (row.class.clone(), hundredths(row.figures.ap50_11)))
             .collect(),
         voc2007_images: Some(report.images),
-        curves: curves.as_ref().map(|_| format!("{}.curves.svg", args.name)),
+        curves: curves.as_ref().map(|_| curves_file.clone()),
     };
     writeln!(out, "{}", report.table())?;
     // The files first: a manifest never names one that is not there.
     write_whole(&published.folder().join(&entry.file), &bytes)?;
-    if let (Some(name), Some(svg)) = (&entry.curves, &curves) {
-        write_whole(&published.folder().join(name), svg)?;
+    let curves_path = published.folder().join(&curves_file);
+    if let Some(svg) = &curves {
+        write_whole(&curves_path, svg)?;
     }
     published.put(entry)?;
+    // Those of an earlier training under this name.
+    if curves.is_none() && curves_path.is_file() {
+        std::fs::remove_file(&curves_path).with_context(|| curves_path.display().to_string())?;
+    }
     writeln!(out, "{} is in {}", args.name, published.folder().display())?;
     Ok(Outcome::Complete)
 }

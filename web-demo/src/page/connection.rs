@@ -89,7 +89,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn threads(this: &WorkerStart) -> usize;
 
-    /// Why there is one thread only; empty if there are more.
+    /// Why there is one thread only, in a word; empty if there are more.
     #[wasm_bindgen(method, getter)]
     pub fn why(this: &WorkerStart) -> String;
 

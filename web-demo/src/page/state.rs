@@ -127,7 +127,7 @@ pub struct Build {
     pub threads: usize,
     /// Whether it multiplies and adds in one instruction.
     pub relaxed_simd: bool,
-    /// Why there is one thread only; empty if there are more.
+    /// Why there is one thread only, in `assets/start-worker.js`'s words; empty if there are more.
     pub why: String,
 }
 

@@ -255,7 +255,7 @@ impl Sync {
             Reply::Ready { threads, relaxed_simd } => {
                 self.link().borrow_mut().failed_starts = 0;
                 let why = WorkerStart::get().map(|start| match threads < start.threads() {
-                    true => "The browser has not started the others.".into(),
+                    true => "not-started".into(),
                     false => start.why(),
                 });
                 state.build.set(Some(Build { threads, relaxed_simd, why: why.unwrap_or_default() }));
