@@ -175,9 +175,9 @@ mod tests {
     #[test]
     fn a_box_is_where_the_window_shows_it() {
         let bbox = BBox { x1: 50.0, y1: 25.0, x2: 100.0, y2: 50.0 };
-        let zoom = Zoom { scale: 2.0, x: 0.25, y: 0.0 };
+        let zoom = Zoom { scale: 2.0, x: 0.125, y: 0.0 };
         let scene = Scene { marks: &[], highlighted: None, picture: (200, 100), zoom };
-        assert_eq!(on_screen(bbox, (400.0, 200.0), &scene), (0.0, 100.0, 200.0, 100.0));
+        assert_eq!(on_screen(bbox, (400.0, 200.0), &scene), (100.0, 100.0, 200.0, 100.0));
     }
 
     #[test]

@@ -186,6 +186,10 @@ mod tests {
         assert_eq!(speed(ten, ten.map(|time| time + 0.25)).unwrap(), chance);
         // Times of one network on a busy machine.
         assert_eq!(speed([12.9, 13.0, 13.6, 20.0, 47.5], [15.0, 16.1, 24.1, 25.0, 27.4]).unwrap(), chance);
+        // Two pairs of runs the other way round are no chance yet; three are.
+        let fast = [10.0, 10.0, 10.0, 10.0, 11.5];
+        assert_eq!(speed(fast, [11.2, 11.3, 12.0, 12.0, 12.0]).unwrap(), "final is 20 % slower here.");
+        assert_eq!(speed(fast, [11.2, 11.3, 11.4, 12.0, 12.0]).unwrap(), chance);
         assert_eq!(super::speed(&names, &[ten.to_vec(), vec![10.0]]), None, "not measured yet");
     }
 
