@@ -9,6 +9,7 @@ pub mod data;
 pub mod draw;
 pub mod eval;
 pub mod files;
+pub mod gpu;
 pub mod models;
 pub mod onnx;
 pub mod photo;

@@ -18,7 +18,7 @@ mod memory;
 mod neck;
 mod picture;
 mod runtime;
-mod training;
+pub mod training;
 mod variant;
 pub mod voc;
 mod weights;

@@ -122,6 +122,15 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 #[test]
+fn a_step_does_not_change_what_inference_says() {
+    let Case { mut training, parameters, pixels, .. } = case(&VARIANTS[0]);
+    training.load(&parameters).unwrap();
+    let before = training.infer(&pixels, SIDES.0, SIDES.1).unwrap();
+    training.forward(&pixels, SIDES.0, SIDES.1).unwrap();
+    assert!(before == training.infer(&pixels, SIDES.0, SIDES.1).unwrap());
+}
+
+#[test]
 fn wrong_sizes_are_refused() {
     let Case { mut training, parameters, pixels, .. } = case(&VARIANTS[0]);
     assert!(training.load(&parameters[1..]).is_err());

@@ -1,6 +1,8 @@
 //! Helpers for the tests that cross crates.
 
 pub mod browser;
+#[cfg(emulator)]
+pub mod emulator;
 
 use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};

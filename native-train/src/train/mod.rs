@@ -4,6 +4,7 @@ mod anchor;
 mod assign;
 pub mod checkpoint;
 pub mod console;
+mod device;
 mod dry_run;
 mod ema;
 mod engine;
@@ -34,6 +35,7 @@ pub mod warnings;
 
 pub use anchor::{Anchor, anchors};
 pub use assign::{CenterRadius, Match, assign};
+pub use device::Precision;
 pub use dry_run::dry_run;
 pub use ema::Ema;
 pub use engine::{Batch, Engine, HeadOutput};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Result, bail};
 
-use super::plan::Plan;
+use super::plan::TrainingPlan;
 use super::statistics::{Moments, Norm};
 use crate::graph::{Activation, Graph, Kernel, Node, Op};
 use crate::kernels::block::Plus;
@@ -47,7 +47,7 @@ enum Kind {
 pub(super) struct On<'a> {
     pub(super) team: &'a Team,
     pub(super) graph: &'a Graph,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a TrainingPlan,
     /// pictures x 3 x height x width.
     pub(super) pixels: &'a [f32],
 }
@@ -164,6 +164,10 @@ impl ConvLayer {
         let plane = places.sums.len() / self.channels;
         let pictures = arena.len() / plan.len;
         let observes = mode != Mode::Running && self.norm.is_batch();
+        if mode != Mode::Batch {
+            // A batch may have been normalised by its own statistics since they were loaded.
+            self.norm.normalise_by_running();
+        }
         let mut parts = vec![Moments::default(); if observes { pictures * self.channels } else { 0 }];
 
         let alone = &Team::alone();

@@ -20,7 +20,7 @@ use crate::graph::{Graph, Node, SIZE_MULTIPLE};
 use crate::kernels::parallel::Team;
 use crate::layout::ParameterLayout;
 use conv::{ConvLayer, Mode, On};
-use plan::{Plan, has_gradient, shortcuts};
+pub use plan::{Places, TrainingPlan, has_gradient, shortcuts};
 
 /// A network in training, on the CPU, with the threads of rayon's pool.
 ///
@@ -30,7 +30,7 @@ pub struct Training {
     layout: ParameterLayout,
     shortcuts: Vec<Option<Node>>,
     convs: Vec<Option<ConvLayer>>,
-    plan: Option<Plan>,
+    plan: Option<TrainingPlan>,
     /// Each picture's numbers, one picture after another.
     arena: Vec<f32>,
     /// The pictures of the last forward pass in training mode, which backward takes up.
@@ -118,7 +118,7 @@ impl Training {
         let pictures = pixels.len() / (3 * height * width);
         let plan = match self.plan.take() {
             Some(plan) if (plan.height, plan.width) == (height, width) => plan,
-            _ => Plan::new(&self.graph, &self.shortcuts, height, width),
+            _ => TrainingPlan::new(&self.graph, &self.shortcuts, height, width),
         };
         // Kept for smaller batches and pictures, so that memory does not come and go with every size.
         let needed = pictures * plan.len;

@@ -6,28 +6,33 @@ use std::ops::Range;
 use crate::graph::{Graph, Node, Op};
 use crate::memory::Values;
 
-/// The layout for pictures of one size.
-pub(super) struct Plan {
-    pub(super) height: usize,
-    pub(super) width: usize,
+/// The layout for pictures of one size. An engine of another device can scale it: with `n` times the places there is room for
+/// `n` pictures in any order of their numbers.
+pub struct TrainingPlan {
+    /// Of the pictures, in pixels.
+    pub height: usize,
+    /// Of the pictures, in pixels.
+    pub width: usize,
     /// Numbers for a picture.
-    pub(super) len: usize,
-    pub(super) places: Vec<Places>,
+    pub len: usize,
+    /// Of every layer, in the order of [`Graph::layers`].
+    pub places: Vec<Places>,
 }
 
-/// A layer's places; empty where there is no need of one.
+/// A layer's places among a picture's numbers; empty where there is no need of one.
 #[derive(Clone, Default)]
-pub(super) struct Places {
-    pub(super) out: Range<usize>,
+pub struct Places {
+    /// The layer's output.
+    pub out: Range<usize>,
     /// What a convolution yields before normalisation and activation.
-    pub(super) sums: Range<usize>,
+    pub sums: Range<usize>,
     /// Of the loss with respect to the output; in a convolution's backward pass it becomes that with respect to the sums.
-    pub(super) gradient: Range<usize>,
+    pub gradient: Range<usize>,
 }
 
 /// For every layer that is a convolution and whose only reader is a sum in the next place: what it is added to. The sum is
 /// then computed with the convolution.
-pub(super) fn shortcuts(graph: &Graph) -> Vec<Option<Node>> {
+pub fn shortcuts(graph: &Graph) -> Vec<Option<Node>> {
     let shortcut = |i: usize| {
         let next = graph.layers.get(i + 1).filter(|next| next.op == Op::Add)?;
         let readers = graph.layers.iter().filter(|layer| layer.inputs.contains(&Node(i))).count();
@@ -38,13 +43,13 @@ pub(super) fn shortcuts(graph: &Graph) -> Vec<Option<Node>> {
 }
 
 /// Whether gradients flow through the layer: not to the picture.
-pub(super) fn has_gradient(op: &Op) -> bool {
+pub fn has_gradient(op: &Op) -> bool {
     !matches!(op, Op::Input | Op::SpaceToDepth)
 }
 
-impl Plan {
-    /// Plans for pictures of `height` x `width` pixels; `shortcuts` are the graph's.
-    pub(super) fn new(graph: &Graph, shortcuts: &[Option<Node>], height: usize, width: usize) -> Self {
+impl TrainingPlan {
+    /// Plans for pictures of `height` x `width` pixels; `shortcuts` are the graph's ([`shortcuts`]).
+    pub fn new(graph: &Graph, shortcuts: &[Option<Node>], height: usize, width: usize) -> Self {
         let layers = &graph.layers;
         let count = layers.len();
         let sizes: Vec<usize> = layers

@@ -40,6 +40,8 @@ pub(super) struct Norm {
     batch: Vec<Moments>,
     weight: Vec<f32>,
     bias: Vec<f32>,
+    /// Running mean and variance.
+    running: Vec<(f32, f32)>,
 }
 
 /// Where things lie among the parameters.
@@ -69,6 +71,7 @@ impl Norm {
             batch: vec![Moments::default(); channels],
             weight: vec![1.0; channels],
             bias: vec![0.0; channels],
+            running: Vec::new(),
         }
     }
 
@@ -89,10 +92,17 @@ impl Norm {
                 self.weight.copy_from_slice(&parameters[weight.clone()]);
                 self.bias.copy_from_slice(&parameters[bias.clone()]);
                 let (mean, variance) = (mean.clone(), variance.clone());
-                for (channel, (mean, variance)) in mean.zip(variance).enumerate() {
-                    self.normalise_by(channel, parameters[mean].into(), parameters[variance].into());
-                }
+                self.running = mean.zip(variance).map(|(mean, var)| (parameters[mean], parameters[var])).collect();
+                self.normalise_by_running();
             }
+        }
+    }
+
+    /// Forgets a batch's statistics.
+    pub(super) fn normalise_by_running(&mut self) {
+        for channel in 0..self.running.len() {
+            let (mean, variance) = self.running[channel];
+            self.normalise_by(channel, mean.into(), variance.into());
         }
     }
 

@@ -1,0 +1,25 @@
+//! Training and inference on a GPU by this project's own kernels.
+//!
+//! The plan of the CPU's engine ([`shared_model::training`]) is a list of kernels on one array; here the kernels are in CUDA C
+//! (`kernels/`), and the list is written down once for every size of batch: `layers` is what the kernels must know of each
+//! convolution, `memory` where everything lies, `programs` and `conv` write the commands, `engine` runs them. What runs a command is a
+//! [`device::Device`]: `cuda` on a GPU; in tests an emulator, so that everything but `cuda` is tested on any machine.
+
+#[cfg(feature = "cuda")]
+mod blas;
+mod conv;
+#[cfg(feature = "cuda")]
+mod cuda;
+pub mod device;
+mod engine;
+#[cfg(feature = "cuda")]
+mod kernels;
+mod layers;
+mod memory;
+mod programs;
+
+#[cfg(feature = "cuda")]
+pub use cuda::{Cuda, Properties};
+pub use engine::GpuEngine;
+#[cfg(feature = "cuda")]
+pub use kernels::compile;

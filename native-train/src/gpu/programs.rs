@@ -1,0 +1,343 @@
+//! The commands that compute a network's passes for batches of one size.
+
+use anyhow::{Result, ensure};
+use shared_model::Graph;
+use shared_model::graph::{Node, Op};
+use shared_model::training::{TrainingPlan, has_gradient};
+
+use super::device::{Argument, Command, Launch, Place, Product, Program, THREADS};
+use super::layers::ConvLayer;
+use super::memory::{CHANNEL, Memory};
+use Argument::{At, Int};
+
+/// What a forward pass normalises by; numbers as in `kernels/norm.cu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The running statistics.
+    Running = 0,
+    /// The batch's statistics.
+    Batch = 1,
+    /// As `Running`, but the batch's statistics are taken, too.
+    Observe = 2,
+}
+
+/// Numbers that a block of a kernel deals with at least, where one number is little work.
+pub(super) const LITTLE: usize = 4 * THREADS;
+/// Numbers that a block adds up at least.
+const SUMMED: usize = 16 * THREADS;
+/// Blocks that keep every GPU busy.
+const MANY_BLOCKS: usize = 4096;
+/// Shared memory that every GPU has for a block, in bytes.
+const SHARED: usize = 48 << 10;
+/// Numbers of a value's channel: indices have 32 bits, and loops go beyond the last number.
+const MOST_NUMBERS: usize = 1 << 29;
+
+/// Writes the commands of one pass.
+pub(super) struct Builder<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) convolutions: &'a [Option<ConvLayer>],
+    pub(super) plan: &'a TrainingPlan,
+    pub(super) memory: &'a Memory,
+    pub(super) pictures: usize,
+    pub(super) commands: Vec<Command>,
+    /// Numbers that the kernels' parts take at most.
+    pub(super) most_parts: usize,
+}
+
+/// The programs of a size, and what memory they take in all.
+pub(super) struct Programs {
+    pub(super) forward: [Program; 3],
+    pub(super) backward: Program,
+    /// Numbers.
+    pub(super) memory: usize,
+}
+
+impl Programs {
+    /// # Errors
+    /// Fails for batches too large to be counted with 32 bits.
+    pub(super) fn new(
+        graph: &Graph,
+        convolutions: &[Option<ConvLayer>],
+        plan: &TrainingPlan,
+        memory: &Memory,
+        pictures: usize,
+    ) -> Result<Self> {
+        let numbers = pictures * plan.height * plan.width;
+        ensure!(
+            numbers <= MOST_NUMBERS,
+            "{pictures} pictures of {} x {} pixels are too many for one batch: give a smaller --batch",
+            plan.width,
+            plan.height
+        );
+        for (i, layer) in graph.layers.iter().enumerate() {
+            let (h, w) = layer.extent.size(plan.height, plan.width);
+            let pools = matches!(layer.op, Op::MaxPool { stride: 1, .. });
+            ensure!(
+                !pools || 4 * h * w <= SHARED,
+                "{}: the GPU has no room for {h} x {w} numbers of layer {i}: give a smaller --size",
+                layer.name
+            );
+        }
+        let mut most_parts = 0;
+        let mut write = |pass: &dyn Fn(&mut Builder)| {
+            let (commands, most) = (Vec::new(), 0);
+            let mut builder = Builder { graph, convolutions, plan, memory, pictures, commands, most_parts: most };
+            pass(&mut builder);
+            most_parts = most_parts.max(builder.most_parts);
+            Program::new(builder.commands)
+        };
+        let forward = [Mode::Running, Mode::Batch, Mode::Observe].map(|mode| write(&|builder| builder.forward(mode)));
+        let backward = write(&|builder| builder.backward());
+        Ok(Self { forward, backward, memory: memory.parts + most_parts })
+    }
+}
+
+impl Builder<'_> {
+    fn forward(&mut self, mode: Mode) {
+        let channels: usize = self.convolutions.iter().flatten().map(|conv| conv.channels).sum();
+        let Memory { channel_places, parameters, channels: states, .. } = *self.memory;
+        let arguments = vec![At(channel_places), At(parameters), At(states), Int(channels as i32)];
+        self.launch("prepare_channels", (channels.div_ceil(THREADS), 1), arguments);
+        for (i, conv) in self.convolutions.iter().enumerate() {
+            match conv {
+                Some(conv) => {
+                    self.conv_forward(Node(i), conv, mode);
+                    self.prediction("gather_predictions", Node(i));
+                }
+                None => self.simple_forward(Node(i)),
+            }
+        }
+    }
+
+    fn backward(&mut self) {
+        // Whose gradient has been begun, so that the next share is added.
+        let mut begun = vec![false; self.graph.layers.len()];
+        for (i, conv) in self.convolutions.iter().enumerate().rev() {
+            let layer = self.graph.layer(Node(i));
+            match conv {
+                Some(conv) => {
+                    let Node(input) = layer.inputs[0];
+                    self.prediction("scatter_predictions", Node(i));
+                    self.conv_backward(Node(i), conv, begun[input]);
+                    begun[input] = true;
+                }
+                None if has_gradient(&layer.op) => self.simple_backward(Node(i), &mut begun),
+                None => {}
+            }
+        }
+    }
+
+    /// If `node` is a prediction, moves it into its columns of the raw head output; with the kernel `scatter_predictions`, from
+    /// its columns of the raw output's gradient into its own.
+    fn prediction(&mut self, kernel: &str, node: Node) {
+        let anchors = self.graph.anchors(self.plan.height, self.plan.width);
+        let mut first = 0;
+        for level in &self.graph.head {
+            let plane = self.plane(level.reg);
+            let columns = [(level.reg, 0), (level.obj, 4), (level.cls, 5)];
+            if let Some((_, column)) = columns.into_iter().find(|(prediction, _)| *prediction == node) {
+                let channels = self.graph.channels(node);
+                let (from, to) = match kernel {
+                    "gather_predictions" => (self.out(node), self.memory.raw),
+                    _ => (self.memory.raw, self.gradient(node)),
+                };
+                let counts = [self.pictures, plane, anchors, first, 5 + self.graph.classes, column];
+                let counts = counts.map(|n| Int(n as i32));
+                let grid = self.grid(self.pictures * plane, channels, LITTLE);
+                self.launch(kernel, grid, [At(from), At(to)].into_iter().chain(counts).collect());
+            }
+            first += plane;
+        }
+    }
+
+    fn simple_forward(&mut self, node: Node) {
+        let layer = self.graph.layer(node);
+        let place = |node: Node| self.plan.places[node.0].out.clone();
+        let to = place(node);
+        // Nothing is left to do for a sum that was computed with a convolution.
+        let done = layer.op == Op::Add && layer.inputs.iter().any(|&input| place(input) == to);
+        if done || !has_gradient(&layer.op) {
+            return;
+        }
+        let input = layer.inputs[0];
+        let (x, y) = (At(self.out(input)), At(self.out(node)));
+        let (height, width) = self.size(input);
+        let plane = Int(self.plane(input) as i32);
+        let each_plane = (self.pictures, layer.channels);
+        match layer.op {
+            Op::Concat => {
+                let mut at = to.start;
+                for &input in &layer.inputs {
+                    let from = place(input);
+                    // Most inputs were written here in the first place.
+                    if from.start != at {
+                        self.copy(from.start, at, from.len(), false);
+                    }
+                    at += from.len();
+                }
+            }
+            Op::Add => {
+                let count = to.len() * self.pictures;
+                let arguments = vec![x, At(self.out(layer.inputs[1])), y, Int(count as i32)];
+                self.launch("add", self.grid(count, 1, LITTLE), arguments);
+            }
+            Op::MaxPool { kernel, stride: 1 } => {
+                let arguments = vec![x, y, Int(kernel as i32), Int(height as i32), Int(width as i32)];
+                self.launch("max_pool_same", each_plane, arguments);
+            }
+            Op::MaxPool { .. } => {
+                let count = self.count(node);
+                let arguments = vec![x, y, Int(count as i32), Int(width as i32 / 2)];
+                self.launch("max_pool_halving", self.grid(count, layer.channels, LITTLE), arguments);
+            }
+            Op::Upsample => {
+                let count = self.count(input);
+                let arguments = vec![x, y, Int(count as i32), Int(width as i32)];
+                self.launch("upsample", self.grid(4 * count, layer.channels, LITTLE), arguments);
+            }
+            Op::GlobalAvgPool => self.launch("global_mean", each_plane, vec![x, y, plane]),
+            Op::Scale => self.launch("scale", each_plane, vec![x, At(self.out(layer.inputs[1])), y, plane]),
+            Op::Input | Op::SpaceToDepth | Op::Conv(_) => unreachable!("dealt with elsewhere"),
+        }
+    }
+
+    /// Adds the shares of layer `node`'s inputs in its gradient to theirs; `begun` says whose gradients have been begun.
+    fn simple_backward(&mut self, node: Node, begun: &mut [bool]) {
+        let layer = self.graph.layer(node);
+        let input = layer.inputs[0];
+        let (height, width) = self.size(input);
+        let plane = Int(self.plane(input) as i32);
+        let (x, gradient, of_x) = (At(self.out(input)), At(self.gradient(node)), At(self.gradient(input)));
+        let accumulates = |begun: &[bool], Node(input): Node| Int(begun[input].into());
+        let adds = accumulates(begun, input);
+        let each_plane = (self.pictures, self.graph.channels(input));
+        match layer.op {
+            Op::Concat | Op::Add => {
+                let mut at = self.plan.places[node.0].gradient.start;
+                for &Node(input) in &layer.inputs {
+                    let to = self.plan.places[input].gradient.clone();
+                    // Where the input's gradient lies in this one's place, it is there.
+                    if to.start != at {
+                        self.copy(at, to.start, to.len(), begun[input]);
+                    }
+                    begun[input] = true;
+                    if layer.op == Op::Concat {
+                        at += to.len();
+                    }
+                }
+            }
+            Op::MaxPool { kernel, stride: 1 } => {
+                let sizes = [kernel, height, width].map(|n| Int(n as i32));
+                let arguments = [x, gradient, of_x].into_iter().chain(sizes).chain([adds]).collect();
+                let launch = self.command("max_pool_same_gradient", each_plane, arguments);
+                // A number's place for each square.
+                let shared_bytes = (4 * height * width) as u32;
+                self.commands.push(Command::Launch(Launch { shared_bytes, ..launch }));
+            }
+            Op::MaxPool { .. } => {
+                let count = self.count(node);
+                let arguments = vec![x, gradient, of_x, Int(count as i32), Int(width as i32 / 2), adds];
+                self.launch("max_pool_halving_gradient", self.grid(count, layer.channels, LITTLE), arguments);
+            }
+            Op::Upsample => {
+                let count = self.count(input);
+                let arguments = vec![gradient, of_x, Int(count as i32), Int(width as i32), adds];
+                self.launch("upsample_gradient", self.grid(count, layer.channels, LITTLE), arguments);
+            }
+            Op::GlobalAvgPool => self.launch("global_mean_gradient", each_plane, vec![gradient, of_x, plane, adds]),
+            Op::Scale => {
+                let factors = layer.inputs[1];
+                let arguments = vec![
+                    x,
+                    At(self.out(factors)),
+                    gradient,
+                    of_x,
+                    At(self.gradient(factors)),
+                    plane,
+                    adds,
+                    accumulates(begun, factors),
+                ];
+                self.launch("scale_gradient", each_plane, arguments);
+            }
+            Op::Input | Op::SpaceToDepth | Op::Conv(_) => unreachable!("dealt with elsewhere"),
+        }
+        for input in &layer.inputs {
+            begun[input.0] = true;
+        }
+    }
+
+    /// Copies or adds values: places and length are those of the plan.
+    fn copy(&mut self, from: usize, to: usize, len: usize, accumulates: bool) {
+        let count = len * self.pictures;
+        let arguments = vec![At(self.value(from)), At(self.value(to)), Int(count as i32), Int(accumulates.into())];
+        self.launch("copy", self.grid(count, 1, LITTLE), arguments);
+    }
+
+    /// Height and width of a layer's output.
+    pub(super) fn size(&self, node: Node) -> (usize, usize) {
+        self.graph.layer(node).extent.size(self.plan.height, self.plan.width)
+    }
+
+    /// Pixels of a layer's output.
+    pub(super) fn plane(&self, node: Node) -> usize {
+        let (height, width) = self.size(node);
+        height * width
+    }
+
+    /// Numbers of a channel of a layer's output, in all pictures.
+    pub(super) fn count(&self, node: Node) -> usize {
+        self.pictures * self.plane(node)
+    }
+
+    /// Where the value lies that begins here in the plan.
+    fn value(&self, start: usize) -> Place {
+        self.memory.arena + self.pictures * start
+    }
+
+    pub(super) fn out(&self, node: Node) -> Place {
+        self.value(self.plan.places[node.0].out.start)
+    }
+
+    pub(super) fn sums(&self, node: Node) -> Place {
+        self.value(self.plan.places[node.0].sums.start)
+    }
+
+    pub(super) fn gradient(&self, node: Node) -> Place {
+        self.value(self.plan.places[node.0].gradient.start)
+    }
+
+    /// The state of a channel of a convolution.
+    pub(super) fn channel(&self, conv: &ConvLayer, channel: usize) -> Argument {
+        At(self.memory.channels + CHANNEL * (conv.first_channel + channel))
+    }
+
+    /// A grid for `count` numbers of each of `channels`, of which a block takes at least `least`.
+    pub(super) fn grid(&self, count: usize, channels: usize, least: usize) -> (usize, usize) {
+        (count.div_ceil(least).min((MANY_BLOCKS / channels).max(1)).max(1), channels)
+    }
+
+    /// As [`Builder::grid`], for kernels whose blocks' sums are put together.
+    pub(super) fn sums_grid(&self, count: usize, channels: usize) -> (usize, usize) {
+        self.grid(count, channels, SUMMED)
+    }
+
+    /// The place for what the blocks of `grid` leave: so many numbers each.
+    pub(super) fn parts(&mut self, grid: (usize, usize), numbers: usize) -> Argument {
+        self.most_parts = self.most_parts.max(grid.0 * grid.1 * numbers);
+        At(self.memory.parts)
+    }
+
+    pub(super) fn launch(&mut self, kernel: &str, grid: (usize, usize), arguments: Vec<Argument>) {
+        let launch = self.command(kernel, grid, arguments);
+        self.commands.push(Command::Launch(launch));
+    }
+
+    fn command(&self, kernel: &str, grid: (usize, usize), arguments: Vec<Argument>) -> Launch {
+        let grid = (grid.0 as u32, grid.1 as u32);
+        Launch { kernel: kernel.into(), grid, shared_bytes: 0, arguments }
+    }
+
+    pub(super) fn product(&mut self, product: Product) {
+        self.commands.push(Command::Product(product));
+    }
+}
