@@ -9,11 +9,10 @@ use anyhow::{Context, Result, bail};
 use shared_model::Graph;
 
 use crate::Outcome;
+use crate::train::Engine;
 use crate::train::flags::Flags;
 use crate::train::interrupt::Interrupt;
 use crate::train::loader::LoaderSettings;
-use crate::train::{Engine, NativeEngine};
-
 use crate::train::settings::Settings;
 use crate::train::start::{self, Run};
 use crate::train::timeline::Timeline;
@@ -30,6 +29,8 @@ use crate::train::trainer::{Ending, Trainer};
       from other weights, whatever their classes; --variant final takes over what fits
   yolox-nano train --train VOC2007:train --val VOC2007:val --time-budget 150m --size 320
       as well as 150 minutes allow
+  yolox-nano train --train VOC2007:train --val VOC2007:val --batch 64 --device cuda
+      on an NVIDIA GPU; yolox-nano gpu-check says whether it works, and how fast
   yolox-nano train --resume runs/baseline
       go on after Ctrl-C or a crash; with --epochs 400, until there are 400 in all
   yolox-nano train --config runs/baseline/config.toml --seed 1 --out runs/second
@@ -45,8 +46,8 @@ pub struct Args {
     /// The folder of the run, which must be new [default: runs/VARIANT].
     #[arg(long, value_name = "FOLDER", help_heading = "Run")]
     out: Option<PathBuf>,
-    /// Go on with a run. Its settings stay; only --epochs, --time-budget, --eval-every, --checkpoint-every, --threads
-    /// and --cache can be given anew.
+    /// Go on with a run. Its settings stay; only --epochs, --time-budget, --eval-every, --checkpoint-every, --device,
+    /// --engine, --precision, --threads and --cache can be given anew.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["config", "out"], help_heading = "Run")]
     resume: Option<PathBuf>,
     /// Train nothing: write the first batches as the network would see them, with their boxes, to this folder.
@@ -59,7 +60,17 @@ pub struct Args {
 /// Batches that `--dry-run-augment` writes.
 const DRY_RUN_BATCHES: usize = 3;
 /// Settings that may change when a run goes on: the others would make it another run.
-const RESUMABLE: [&str; 6] = ["epochs", "time-budget", "eval-every", "checkpoint-every", "threads", "cache"];
+const RESUMABLE: [&str; 9] = [
+    "epochs",
+    "time-budget",
+    "eval-every",
+    "checkpoint-every",
+    "device",
+    "engine",
+    "precision",
+    "threads",
+    "cache",
+];
 
 /// # Errors
 /// Fails where settings, data or weights do not fit, the run's folder cannot be written, or training diverges.
@@ -72,7 +83,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
             if let Some(folder) = &args.dry_run_augment {
                 return dry_run(settings, folder, out);
             }
-            start::new_run(settings, args.out.as_deref(), &native)?
+            start::new_run(settings, args.out.as_deref(), &engine)?
         }
     };
     let interrupt = Interrupt::listen()?;
@@ -119,9 +130,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     }
 }
 
-/// The engine of this machine's CPU.
-fn native(graph: &Graph) -> Result<Box<dyn Engine>> {
-    Ok(Box::new(NativeEngine::new(graph)?))
+fn engine(graph: &Graph, settings: &Settings) -> Result<Box<dyn Engine>> {
+    settings.engine_choice().engine(graph)
 }
 
 /// The settings of a new run.
@@ -141,7 +151,7 @@ fn resumed(folder: &Path, flags: &Flags) -> Result<Run> {
             folder.join("weights/last-raw.safetensors").display()
         );
     }
-    start::resumed_run(folder, given, &native, |settings| super::use_threads(settings.threads).map(|_| ()))
+    start::resumed_run(folder, given, &engine, |settings| super::use_threads(settings.threads).map(|_| ()))
 }
 
 fn dry_run(settings: Settings, folder: &Path, out: &mut dyn Write) -> Result<Outcome> {

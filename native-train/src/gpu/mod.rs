@@ -7,6 +7,7 @@
 
 #[cfg(feature = "cuda")]
 mod blas;
+pub mod check;
 mod conv;
 #[cfg(feature = "cuda")]
 mod cuda;

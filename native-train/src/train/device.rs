@@ -1,13 +1,134 @@
-//! Where a network is computed, by what and how exactly.
+//! Where a network is computed, by what, and how exactly.
 
-/// How exactly products are computed. Everything is kept in single precision in any case.
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use shared_model::Graph;
+
+use super::{Engine, NativeEngine};
+
+/// A processor or a GPU; on the command line `cpu`, `cuda` or `cuda:1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceName {
+    /// This machine's processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU, counted from 0.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let index = text.strip_prefix("cuda:").map_or(Ok(0), str::parse);
+        match (text, index) {
+            ("cpu", _) => Ok(Self::Cpu),
+            (_, Ok(index)) if text.starts_with("cuda:") || text == "cuda" => Ok(Self::Cuda(index)),
+            _ => Err("the device is cpu, cuda, or one of several GPUs, as in cuda:1".into()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => write!(f, "cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+/// Whose kernels compute the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineName {
+    /// This project's.
+    #[default]
+    Native,
+    /// libtorch's, PyTorch's library.
+    Torch,
+}
+
+/// How exactly a GPU computes matrix products and convolutions. Parameters and what is added up have single precision in any
+/// case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// In single precision.
     F32,
-    /// By tensor cores, from numbers with 11 bits.
+    /// By tensor cores, from numbers of which 10 bits behind the point are left.
     #[default]
     Tf32,
-    /// By tensor cores, from numbers with 8 bits.
+    /// As `tf32` from 7 bits; --engine torch keeps what lies between layers so, too.
     Bf16,
+}
+
+/// What computes networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineChoice {
+    /// Where.
+    pub device: DeviceName,
+    /// By what.
+    pub engine: EngineName,
+    /// How exactly, on a GPU.
+    pub precision: Precision,
+}
+
+impl fmt::Display for EngineChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let engine = match self.engine {
+            EngineName::Native => "",
+            EngineName::Torch => " with libtorch",
+        };
+        let precision = match (self.device, self.precision) {
+            (DeviceName::Cpu, _) => "",
+            (_, Precision::F32) => " in f32",
+            (_, Precision::Tf32) => " in tf32",
+            (_, Precision::Bf16) => " in bf16",
+        };
+        write!(f, "{}{engine}{precision}", self.device)
+    }
+}
+
+impl EngineChoice {
+    /// An engine for `graph`.
+    ///
+    /// # Errors
+    /// Fails where the program was built without this engine, or the device is not to be had, saying what to do.
+    pub fn engine(self, graph: &Graph) -> Result<Box<dyn Engine>> {
+        match (self.engine, self.device) {
+            (EngineName::Native, DeviceName::Cpu) => Ok(Box::new(NativeEngine::new(graph)?)),
+            #[cfg(feature = "cuda")]
+            (EngineName::Native, DeviceName::Cuda(index)) => {
+                let device = crate::gpu::Cuda::open(index, self.precision)?;
+                Ok(Box::new(crate::gpu::GpuEngine::new(graph, device)?))
+            }
+            #[cfg(not(feature = "cuda"))]
+            (EngineName::Native, DeviceName::Cuda(_)) => {
+                bail!("this program was built without support of GPUs: build it with --features cuda, or use --device cpu")
+            }
+            (EngineName::Torch, _) => {
+                bail!("this program was built without libtorch: build it with --features torch (docs/cuda.md)")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_what_they_are_called() {
+        assert_eq!("cpu".parse(), Ok(DeviceName::Cpu));
+        assert_eq!("cuda".parse(), Ok(DeviceName::Cuda(0)));
+        assert_eq!("cuda:3".parse(), Ok(DeviceName::Cuda(3)));
+        assert_eq!(DeviceName::Cuda(3).to_string().parse(), Ok(DeviceName::Cuda(3)));
+        for text in ["gpu", "cuda:", "cuda:x", "cuda3", ""] {
+            assert!(text.parse::<DeviceName>().unwrap_err().contains("cuda:1"), "{text}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 
-use super::CenterRadius;
+use super::{CenterRadius, DeviceName, EngineName, Precision};
 use super::text::{SizeRange, TimeSpan};
 use crate::data::Source;
 
@@ -100,6 +100,16 @@ pub struct Flags {
     /// Minutes between two checkpoints [default: 10].
     #[arg(long, value_name = "MINUTES", help_heading = "Run")]
     checkpoint_every: Option<f64>,
+    /// Where the network is computed: cpu, cuda (NVIDIA's GPUs), or one of several GPUs, as cuda:1 [default: cpu].
+    #[arg(long, value_name = "DEVICE", help_heading = "Run")]
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    device: Option<DeviceName>,
+    /// Whose kernels compute it: this project's, or libtorch's if the program was built with it [default: native].
+    #[arg(long, value_enum, help_heading = "Run")]
+    engine: Option<EngineName>,
+    /// How exactly a GPU multiplies [default: tf32].
+    #[arg(long, value_enum, help_heading = "Run")]
+    precision: Option<Precision>,
     /// Number of threads [default: all cores].
     #[arg(long, value_name = "N", help_heading = "Run")]
     threads: Option<usize>,
@@ -138,7 +148,7 @@ mod tests {
     const ALL: &str = "--train a:train --train b/c:val --val a:val --classes cat,dog --skip-difficult --variant final \
         --init w.safetensors --freeze backbone --size 320 --multi-scale 256:384 --epochs 7 --batch 8 --accumulate 2 \
         --lr 0.02 --weight-decay 0.1 --warmup-epochs 1.5 --no-mosaic-epochs 2 --ema-decay 0.99 --center-radius 2.5 \
-        --seed 5 --overfit 16 --eval-every 2 --checkpoint-every 3 --threads 2 --cache 100";
+        --seed 5 --overfit 16 --eval-every 2 --checkpoint-every 3 --device cuda:1 --engine torch --precision bf16 --threads 2 --cache 100";
 
     const FILE: &str = r#"
         train = ["a:train", "b/c:val"]
@@ -163,6 +173,9 @@ mod tests {
         overfit = 16
         eval-every = 2
         checkpoint-every = 3
+        device = "cuda:1"
+        engine = "torch"
+        precision = "bf16"
         threads = 2
         cache = 100
     "#;

@@ -59,7 +59,7 @@ pub fn initial(
         from = unfolded(&from).with_context(|| format!("--init {name}"))?;
         let mut parameters = layout.flatten(&from);
         let batches = calibration(set, settings.size)?;
-        recreate_norm(make_engine(&graph)?.as_mut(), &graph, &mut parameters, &batches)?;
+        recreate_norm(make_engine(&graph, settings)?.as_mut(), &graph, &mut parameters, &batches)?;
         from = layout.weights(&parameters, from.metadata);
         notes += &format!("\n  batch normalisation re-created from {} training pictures", pictures(&batches));
     }

@@ -35,7 +35,7 @@ pub mod warnings;
 
 pub use anchor::{Anchor, anchors};
 pub use assign::{CenterRadius, Match, assign};
-pub use device::Precision;
+pub use device::{DeviceName, EngineChoice, EngineName, Precision};
 pub use dry_run::dry_run;
 pub use ema::Ema;
 pub use engine::{Batch, Engine, HeadOutput};

@@ -6,7 +6,7 @@ use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 use shared_model::Variant;
 use shared_model::graph::SIZE_MULTIPLE;
 
-use super::CenterRadius;
+use super::{CenterRadius, DeviceName, EngineChoice, EngineName, Precision};
 use super::plan::Plan;
 use super::text::{SizeRange, TimeSpan};
 use super::timeline::{StageLengths, Timeline};
@@ -81,6 +81,13 @@ pub struct Settings {
     pub eval_every: Option<f64>,
     /// Minutes between two checkpoints.
     pub checkpoint_every: f64,
+    /// Where the network is computed.
+    #[serde_as(as = "DisplayFromStr")]
+    pub device: DeviceName,
+    /// Whose kernels compute it.
+    pub engine: EngineName,
+    /// How exactly a GPU multiplies.
+    pub precision: Precision,
     /// Number of threads; all cores where there is none.
     pub threads: Option<usize>,
     /// Memory for decoded pictures in MiB.
@@ -115,6 +122,9 @@ impl Default for Settings {
             overfit: None,
             eval_every: None,
             checkpoint_every: 10.0,
+            device: DeviceName::default(),
+            engine: EngineName::default(),
+            precision: Precision::default(),
             threads: None,
             cache: 2048,
             augmentation: Augmentation::default(),
@@ -215,6 +225,11 @@ impl Settings {
             bail!("there is nothing to learn from: name a data set with --train FOLDER:SPLIT");
         }
         Ok(())
+    }
+
+    /// What computes the network.
+    pub fn engine_choice(&self) -> EngineChoice {
+        EngineChoice { device: self.device, engine: self.engine, precision: self.precision }
     }
 
     /// Pictures of a step.

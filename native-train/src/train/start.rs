@@ -23,8 +23,8 @@ use crate::table::grouped;
 /// Flaws of the data that do no harm and are shown one by one.
 const FLAWS_SHOWN: usize = 5;
 
-/// Makes the engine that computes a network.
-pub type MakeEngine = dyn Fn(&Graph) -> Result<Box<dyn Engine>>;
+/// Makes the engine that computes a network, as the settings want it.
+pub type MakeEngine = dyn Fn(&Graph, &Settings) -> Result<Box<dyn Engine>>;
 
 /// A training that is ready to go.
 pub struct Run {
@@ -121,7 +121,7 @@ impl Prepared {
 /// Fails where data or weights cannot be read, do not fit each other, or the folder is used already.
 pub fn new_run(settings: Settings, out: Option<&Path>, make_engine: &MakeEngine) -> Result<Run> {
     let prepared = Prepared::new(&settings, None)?;
-    let mut engine = make_engine(&prepared.graph())?;
+    let mut engine = make_engine(&prepared.graph(), &settings)?;
     let initial = init::initial(&settings, prepared.variant, &prepared.set, make_engine, engine.as_mut())?;
     let Initial { parameters, origin, transferred } = initial;
     // Refuses names to freeze that there are not.
@@ -157,7 +157,7 @@ pub fn new_run(settings: Settings, out: Option<&Path>, make_engine: &MakeEngine)
 pub fn resumed_run(
     root: &Path,
     given: toml::Table,
-    engine: &MakeEngine,
+    make_engine: &MakeEngine,
     use_threads: impl FnOnce(&Settings) -> Result<()>,
 ) -> Result<Run> {
     let folder = RunFolder::existing(root);
@@ -199,7 +199,7 @@ pub fn resumed_run(
     );
     remove_unfinished(root)?;
     folder.write_config(&progress.settings, &prepared.facts)?;
-    let engine = engine(&prepared.graph())?;
+    let engine = make_engine(&prepared.graph(), &progress.settings)?;
     let parts = prepared.parts(&progress.settings, engine, folder, progress.origin.clone())?;
     Ok(Run { parts, checkpoint, transferred: None })
 }
@@ -242,7 +242,7 @@ impl Run {
             ),
             format!(
                 "step: {} pictures (batch {} x {}), learning rate {}, decay {}, mean of the weights {:.5}, seed {}, {} \
-                 threads",
+                 threads, computed by {}",
                 facts.effective_batch,
                 settings.batch,
                 settings.accumulate,
@@ -250,7 +250,8 @@ impl Run {
                 settings.weight_decay,
                 settings.ema_decay(timeline),
                 settings.seed,
-                facts.threads
+                facts.threads,
+                settings.engine_choice()
             ),
         ];
         lines.push(match settings.time_budget {

@@ -25,12 +25,12 @@ use super::run_folder::{Facts, Kept, RunFolder};
 use super::tensorboard::EventFile;
 use super::timeline::{Stage, Timeline};
 use super::validation::Validation;
-use super::{Ema, Engine, HeadOutput, LossSettings, Losses, Schedule, Sgd, loss};
+use super::{DeviceName, Ema, Engine, HeadOutput, LossSettings, Losses, Schedule, Sgd, loss};
 use crate::data::TrainingSet;
 
-/// Batches that are prepared ahead.
+/// Batches that are ready before they are needed.
 const PREFETCH: usize = 4;
-/// A thread prepares the batches for so many that compute the network, which takes at least ten times as long.
+/// On a processor a thread prepares the batches for so many that compute the network, which takes at least ten times as long.
 const COMPUTING_PER_LOADING: usize = 4;
 /// A loss that has not fallen below this part of its first value has hardly fallen.
 const STUCK: f64 = 0.7;
@@ -264,10 +264,16 @@ impl Trainer {
         let (plan, timeline) = (self.parts.plan.clone(), Arc::clone(&self.timeline));
         let batch = move |i| Some(plan.batch(i, &timeline.lock().unwrap_or_else(PoisonError::into_inner)));
         let settings = &self.progress.settings;
+        let threads = match settings.device {
+            DeviceName::Cpu => self.parts.facts.threads.div_ceil(COMPUTING_PER_LOADING),
+            // The GPU computes.
+            DeviceName::Cuda(_) => self.parts.facts.threads,
+        };
         let loader = LoaderSettings {
             seed: settings.seed,
-            threads: self.parts.facts.threads.div_ceil(COMPUTING_PER_LOADING),
-            prefetch: PREFETCH,
+            threads,
+            // Each thread has one on its way.
+            prefetch: threads + PREFETCH,
             cache_bytes: settings.cache << 20,
         };
         let first = self.progress.iteration * settings.accumulate;

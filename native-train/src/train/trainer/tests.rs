@@ -19,7 +19,7 @@ struct Line {
 }
 
 impl Line {
-    fn make(graph: &Graph) -> Result<Box<dyn Engine>> {
+    fn make(graph: &Graph, _: &Settings) -> Result<Box<dyn Engine>> {
         Ok(Box::new(Self { layout: ParameterLayout::new(graph), row: 5 + graph.classes, parameters: Vec::new() }))
     }
 

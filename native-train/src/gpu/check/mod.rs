@@ -1,0 +1,29 @@
+//! Whether a device computes what it should: every operation against a plain reference, whole networks against the CPU's engine. The
+//! tests run this on the emulator, `yolox-nano gpu-check` on a GPU.
+
+mod bench;
+mod networks;
+mod operations;
+
+use serde::Serialize;
+
+pub use networks::{check_variant, settled_parameters};
+pub use operations::check_operations;
+
+/// What was compared.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Checked {
+    /// What was computed.
+    pub what: String,
+    /// The greatest error; infinite where something is not a number.
+    pub error: f64,
+    /// The error that rounding explains.
+    pub tolerance: f64,
+}
+
+impl Checked {
+    /// Whether the error is within the tolerance.
+    pub fn is_passed(&self) -> bool {
+        self.error <= self.tolerance
+    }
+}
