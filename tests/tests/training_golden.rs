@@ -43,7 +43,8 @@ impl Start {
             layout.entries.iter().flat_map(|(p, _)| golden[&format!("param.{}", p.name)].1.clone()).collect();
         break_tie(&layout, &mut parameters);
         let (shape, pixels) = &golden["input_bgr"];
-        let batch = Batch { pixels: pixels.clone(), pictures: shape[0], height: shape[2], width: shape[3] };
+        let pixels = pixels.iter().map(|&level| level as u8).collect();
+        let batch = Batch { pixels, pictures: shape[0], height: shape[2], width: shape[3] };
         let (shape, targets) = &golden["targets_cls_cxcywh"];
         let object = |row: &[f32]| {
             // Rows of zeros fill up the array.

@@ -24,15 +24,15 @@ impl ColourShift {
         Self { hue: hue / 30.0, saturation: saturation / 255.0, value }
     }
 
-    /// Shifts the colours of a row of pixels, given as blue, green and red levels 0-255; the results are whole numbers.
+    /// Shifts the colours of a row of pixels, given as blue, green and red levels.
     /// Grey pixels stay grey, as they have no hue.
-    pub(crate) fn apply(&self, [blue, green, red]: [&mut [f32]; 3]) {
+    pub(crate) fn apply(&self, [blue, green, red]: [&mut [u8]; 3]) {
         if *self == (Self { hue: 0.0, saturation: 0.0, value: 0.0 }) {
             return;
         }
         // Arithmetic and selections only, so that the compiler makes vectors of them.
         for ((blue, green), red) in blue.iter_mut().zip(green).zip(red) {
-            let (b, g, r) = (*blue, *green, *red);
+            let [b, g, r] = [*blue, *green, *red].map(f32::from);
             let most = b.max(g).max(r);
             let chroma = most - b.min(g).min(r);
             // Levels are whole numbers: where the divisor would be 0, so is the dividend.
@@ -46,7 +46,7 @@ impl ColourShift {
             // https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative
             let level = |offset: f32| {
                 let k = wrap(hue + offset);
-                round(value - chroma * k.min(4.0 - k).clamp(0.0, 1.0))
+                round(value - chroma * k.min(4.0 - k).clamp(0.0, 1.0)) as u8
             };
             *red = level(5.0);
             *green = level(3.0);
@@ -114,18 +114,15 @@ mod tests {
         for limits in [[5.0, 30.0, 30.0], [90.0, 255.0, 255.0], [0.0, 0.0, 0.0]] {
             for _ in 0..20 {
                 let shift = ColourShift::draw(&mut rng, limits);
-                let mut planes: [Vec<f32>; 3] =
-                    std::array::from_fn(|_| (0..300).map(|_| f32::from(rng.random_range(0..=255u8) & 0xfc)).collect());
+                let mut planes: [Vec<u8>; 3] =
+                    std::array::from_fn(|_| (0..300).map(|_| rng.random_range(0..=255u8) & 0xfc).collect());
                 let before = planes.clone();
                 shift.apply(planes.each_mut().map(Vec::as_mut_slice));
                 for i in 0..300 {
                     let expected = naive(&shift, [0, 1, 2].map(|c| f64::from(before[c][i])));
                     for c in 0..3 {
                         let (found, expected) = (f64::from(planes[c][i]), expected[c]);
-                        assert!(
-                            (found - expected).abs() < 0.502 && found.fract() == 0.0,
-                            "{shift:?}: {found} {expected}"
-                        );
+                        assert!((found - expected).abs() < 0.502, "{shift:?}: {found} {expected}");
                     }
                 }
             }

@@ -69,7 +69,7 @@ impl Mosaic {
     }
 
     /// Paints the mosaic on `planes` (3 x size x size: blue, green, red), which are grey; returns what is in it.
-    pub(crate) fn paint(&self, pictures: &Pictures, planes: &mut [f32]) -> Result<Vec<Object>> {
+    pub(crate) fn paint(&self, pictures: &Pictures, planes: &mut [u8]) -> Result<Vec<Object>> {
         let mut canvas = Canvas::new(planes, self.size);
         let mut objects = Vec::new();
         for (corner, index) in self.pictures.into_iter().enumerate() {
@@ -183,7 +183,7 @@ mod tests {
             if mosaic.pictures.iter().collect::<BTreeSet<_>>().len() < 4 {
                 continue;
             }
-            let mut planes = vec![f32::from(PAD); 3 * size * size];
+            let mut planes = vec![PAD; 3 * size * size];
             for Object { class, cx, cy, w, h } in mosaic.paint(&pictures, &mut planes).unwrap() {
                 let found = coloured(&planes, size, class).unwrap();
                 let b = BBox { x1: cx - w / 2.0, y1: cy - h / 2.0, x2: cx + w / 2.0, y2: cy + h / 2.0 };

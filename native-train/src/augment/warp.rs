@@ -15,27 +15,27 @@ const WEIGHT_BITS: u32 = 8;
 
 /// A canvas of `side` x `side` pixels: blue, green and red planes of levels 0-255.
 pub(crate) struct Canvas<'a> {
-    planes: [&'a mut [f32]; 3],
+    planes: [&'a mut [u8]; 3],
     side: usize,
 }
 
 impl<'a> Canvas<'a> {
     /// The canvas on `planes`, 3 * side * side numbers.
-    pub(crate) fn new(planes: &'a mut [f32], side: usize) -> Self {
+    pub(crate) fn new(planes: &'a mut [u8], side: usize) -> Self {
         let (blue, others) = planes.split_at_mut(side * side);
         let (green, red) = others.split_at_mut(side * side);
         Self { planes: [blue, green, red], side }
     }
 
     /// The blue, green and red levels of a part of a row.
-    pub(crate) fn span(&mut self, y: usize, columns: Range<usize>) -> [&mut [f32]; 3] {
+    pub(crate) fn span(&mut self, y: usize, columns: Range<usize>) -> [&mut [u8]; 3] {
         let start = y * self.side;
         self.planes.each_mut().map(|plane| &mut plane[start + columns.start..start + columns.end])
     }
 
     /// Paints the part `part` of `source`, which `map` takes to the canvas, by bilinear interpolation; calls
     /// `painted` on what was painted of each row. At the source's border its last pixels go on.
-    pub(crate) fn warp(&mut self, source: &RgbImage, part: BBox, map: &Affine, painted: impl Fn([&mut [f32]; 3])) {
+    pub(crate) fn warp(&mut self, source: &RgbImage, part: BBox, map: &Affine, painted: impl Fn([&mut [u8]; 3])) {
         let Affine([[ux, uy, u0], [vx, vy, v0]]) = map.inverse();
         let [u1, v1, u2, v2] = [part.x1, part.y1, part.x2, part.y2].map(|edge| fixed(f64::from(edge)));
         let (du, dv) = (fixed(ux), fixed(vx));
@@ -88,7 +88,7 @@ struct Line {
 }
 
 impl Line {
-    fn sample(&self, source: &RgbImage, [blue, green, red]: [&mut [f32]; 3]) {
+    fn sample(&self, source: &RgbImage, [blue, green, red]: [&mut [u8]; 3]) {
         let pixels = source.as_raw().as_slice();
         let (width, height) = (source.width() as usize, source.height() as usize);
         let (right, bottom) = (width as i64 - 1, height as i64 - 1);
@@ -108,7 +108,7 @@ impl Line {
                 };
                 let (a, b) = (blend(top), blend(under));
                 let sum = (a << WEIGHT_BITS) + (b - a) * down;
-                ((sum + (1 << (2 * WEIGHT_BITS - 1))) >> (2 * WEIGHT_BITS)) as f32
+                ((sum + (1 << (2 * WEIGHT_BITS - 1))) >> (2 * WEIGHT_BITS)) as u8
             };
             (*red, *green, *blue) = (level(0), level(1), level(2));
             u += self.du;
@@ -158,20 +158,26 @@ mod tests {
                 .then(&Affine::shear(random(-0.2..0.2), if case < 2 { 0.0 } else { random(-0.2..0.2) }))
                 .then(&Affine::translation(random(0.0..30.0), random(0.0..30.0)));
             let part = BBox { x1: 0.0, y1: height as f32 / 3.0, x2: width as f32 / 1.5, y2: height as f32 };
-            let mut planes = vec![-1.0; 3 * side * side];
-            Canvas::new(&mut planes, side).warp(&source, part, &map, |_| {});
+            // Painted on two backgrounds: what is the same on both was painted.
+            let [planes, others] = [0, 255].map(|background| {
+                let mut planes = vec![background; 3 * side * side];
+                Canvas::new(&mut planes, side).warp(&source, part, &map, |_| {});
+                planes
+            });
             for i in 0..side * side {
-                let found = [2, 1, 0].map(|plane| planes[plane * side * side + i]);
+                let [found, other] =
+                    [&planes, &others].map(|planes| [2, 1, 0].map(|plane| planes[plane * side * side + i]));
                 match naive(&source, part, &map, i % side, i / side) {
                     Some(expected) => {
                         painted += 1;
+                        assert_eq!(found, other, "case {case}, pixel {i}");
                         for (found, expected) in found.iter().zip(expected) {
                             // Weights have 8 bits, in both directions.
                             let error = (f64::from(*found) - expected).abs();
                             assert!(error <= 2.5, "case {case}, pixel {i}: {found}, not {expected}");
                         }
                     }
-                    None => assert_eq!(found, [-1.0; 3], "case {case}, pixel {i}"),
+                    None => assert_eq!((found, other), ([0; 3], [255; 3]), "case {case}, pixel {i}"),
                 }
             }
         }

@@ -88,11 +88,11 @@ pub(crate) fn rectangles() -> (VocBuilder, TrainingSet) {
 }
 
 /// The box around the pixels of a class's colour (see [`rectangles`]) in planes of `size` x `size` pixels.
-pub(crate) fn coloured(planes: &[f32], size: usize, class: usize) -> Option<BBox> {
+pub(crate) fn coloured(planes: &[u8], size: usize, class: usize) -> Option<BBox> {
     let mut bounds: Option<BBox> = None;
     for i in 0..size * size {
         // Blue comes first; half of the colour is the rectangle's edge.
-        let bits = [2, 1, 0].map(|plane| planes[plane * size * size + i] > 110.0);
+        let bits = [2, 1, 0].map(|plane| planes[plane * size * size + i] > 110);
         if (0..3).any(|bit| bits[bit] != ((class + 1) >> bit & 1 == 1)) {
             continue;
         }

@@ -61,7 +61,7 @@ fn pictures<'a>(batch: &'a LabelledBatch, class_names: &'a [String]) -> impl Ite
     batch.batch.pixels.chunks_exact(3 * area).zip(&batch.objects).map(move |(planes, objects)| {
         let mut picture = RgbImage::from_fn(width as u32, height as u32, |x, y| {
             // Blue comes first.
-            Rgb([2, 1, 0].map(|plane| planes[plane * area + y as usize * width + x as usize] as u8))
+            Rgb([2, 1, 0].map(|plane| planes[plane * area + y as usize * width + x as usize]))
         });
         let mark = |&Object { class, cx, cy, w, h }: &Object| Mark {
             bbox: BBox { x1: cx - w / 2.0, y1: cy - h / 2.0, x2: cx + w / 2.0, y2: cy + h / 2.0 },

@@ -6,7 +6,7 @@ use anyhow::Result;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// pictures x 3 x height x width; blue, green, red; 0-255.
-    pub pixels: Vec<f32>,
+    pub pixels: Vec<u8>,
     /// Number of pictures.
     pub pictures: usize,
     /// In pixels: a multiple of 32.

@@ -197,10 +197,10 @@ pub fn plain_batch(set: &TrainingSet, pictures: &[usize], size: usize) -> Result
 fn batch<T>(
     pictures: &[T],
     size: usize,
-    mut paint: impl FnMut(&T, &mut [f32]) -> Result<Vec<Object>>,
+    mut paint: impl FnMut(&T, &mut [u8]) -> Result<Vec<Object>>,
 ) -> Result<LabelledBatch> {
     let area = 3 * size * size;
-    let mut pixels = vec![0.0; pictures.len() * area];
+    let mut pixels = vec![0; pictures.len() * area];
     let objects = pictures.iter().zip(pixels.chunks_exact_mut(area)).map(|(picture, planes)| paint(picture, planes));
     let objects = objects.collect::<Result<Vec<_>>>()?;
     Ok(LabelledBatch { batch: Batch { pixels, pictures: pictures.len(), height: size, width: size }, objects })

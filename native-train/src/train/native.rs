@@ -1,6 +1,7 @@
 //! The engine of this project's own kernels: [`shared_model::Training`] on the CPU.
 
 use anyhow::Result;
+use rayon::prelude::*;
 use shared_model::{Graph, Training};
 
 use super::{Batch, Engine, HeadOutput};
@@ -9,7 +10,12 @@ use super::{Batch, Engine, HeadOutput};
 pub struct NativeEngine {
     training: Training,
     classes: usize,
+    /// The last batch's pixels, as the kernels take them.
+    pixels: Vec<f32>,
 }
+
+/// Pixels that a thread converts at a time.
+const CHUNK: usize = 1 << 14;
 
 impl NativeEngine {
     /// An engine for `graph`; parameters are loaded later.
@@ -17,7 +23,13 @@ impl NativeEngine {
     /// # Errors
     /// Fails for a network with an operation that cannot be trained.
     pub fn new(graph: &Graph) -> Result<Self> {
-        Ok(Self { training: Training::new(graph)?, classes: graph.classes })
+        Ok(Self { training: Training::new(graph)?, classes: graph.classes, pixels: Vec::new() })
+    }
+
+    fn convert(&mut self, batch: &Batch) {
+        self.pixels.resize(batch.pixels.len(), 0.0);
+        let chunks = self.pixels.par_chunks_mut(CHUNK).zip(batch.pixels.par_chunks(CHUNK));
+        chunks.for_each(|(out, bytes)| out.iter_mut().zip(bytes).for_each(|(out, &byte)| *out = f32::from(byte)));
     }
 
     fn output(&self, batch: &Batch, values: Vec<f32>) -> HeadOutput {
@@ -37,17 +49,20 @@ impl Engine for NativeEngine {
         loss: &mut dyn FnMut(&HeadOutput) -> Result<Vec<f32>>,
         update: &mut [f32],
     ) -> Result<()> {
-        let values = self.training.forward(&batch.pixels, batch.height, batch.width)?;
+        self.convert(batch);
+        let values = self.training.forward(&self.pixels, batch.height, batch.width)?;
         let gradient = loss(&self.output(batch, values))?;
         Ok(self.training.backward(&gradient, update)?)
     }
 
     fn infer(&mut self, batch: &Batch) -> Result<HeadOutput> {
-        let values = self.training.infer(&batch.pixels, batch.height, batch.width)?;
+        self.convert(batch);
+        let values = self.training.infer(&self.pixels, batch.height, batch.width)?;
         Ok(self.output(batch, values))
     }
 
     fn observe(&mut self, batch: &Batch, statistics: &mut [f32]) -> Result<()> {
-        Ok(self.training.observe(&batch.pixels, batch.height, batch.width, statistics)?)
+        self.convert(batch);
+        Ok(self.training.observe(&self.pixels, batch.height, batch.width, statistics)?)
     }
 }

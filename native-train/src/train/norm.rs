@@ -269,7 +269,7 @@ mod tests {
         let pixel = |i: usize| {
             let (x, y, plane) = (i % side, i / side % side, i / side / side);
             let wave = (x as f32 * 0.07 * (1.0 + plane as f32 * 0.3) + plane as f32).sin() * (y as f32 * 0.11).cos();
-            127.0 + 120.0 * wave
+            (127.0 + 120.0 * wave) as u8
         };
         let pixels = (0..count * 3 * side * side).map(pixel).collect();
         Batch { pixels, pictures: count, height: side, width: side }

@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
     let mut sgd = Sgd::new(&layout, WEIGHT_DECAY, &[], vec![0.0; layout.len])?;
 
     let mut rng = Pcg64Mcg::seed_from_u64(SEED);
-    let pixels = (0..pictures * 3 * size * size).map(|_| rng.random_range(0.0..255.0)).collect();
+    let pixels = (0..pictures * 3 * size * size).map(|_| rng.random()).collect();
     let batch = Batch { pixels, pictures, height: size, width: size };
     let side = size as f32;
     let mut object = || Object {

@@ -25,7 +25,8 @@ impl Line {
 
     fn brightness(batch: &Batch) -> Vec<f32> {
         let size = 3 * batch.width * batch.height;
-        batch.pixels.chunks(size).map(|pixels| pixels.iter().sum::<f32>() / size as f32 / 255.0).collect()
+        let mean = |pixels: &[u8]| pixels.iter().map(|&level| f32::from(level)).sum::<f32>() / size as f32 / 255.0;
+        batch.pixels.chunks(size).map(mean).collect()
     }
 }
 
