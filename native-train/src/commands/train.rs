@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use shared_model::Graph;
 
 use crate::Outcome;
+use crate::data::pictures::Pictures;
 use crate::train::flags::Flags;
 use crate::train::interrupt::Interrupt;
 use crate::train::loader::LoaderSettings;
@@ -149,10 +150,10 @@ fn dry_run(settings: Settings, folder: &Path, out: &mut dyn Write) -> Result<Out
     let plan = settings.plan(set.items.len())?;
     let per_epoch = plan.iterations_per_epoch();
     let timeline = Timeline::new(per_epoch, settings.epochs * per_epoch, settings.stage_lengths());
-    let loader =
-        LoaderSettings { seed: settings.seed, threads: rayon::current_num_threads(), prefetch: 1, cache_bytes: 0 };
+    let loader = LoaderSettings { seed: settings.seed, threads: rayon::current_num_threads(), prefetch: 1 };
+    let pictures = Arc::new(Pictures::new(Arc::new(set), 0));
     let batch = move |i| Some(plan.batch(i, &timeline));
-    let files = crate::train::dry_run(Arc::new(set), settings.augmentation, loader, DRY_RUN_BATCHES, batch, folder)?;
+    let files = crate::train::dry_run(pictures, settings.augmentation, loader, DRY_RUN_BATCHES, batch, folder)?;
     for file in files {
         writeln!(out, "{}", file.display())?;
     }
