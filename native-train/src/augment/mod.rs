@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use shared_model::{BBox, ColourOrder, Letterbox, PAD, letterbox};
 
 use self::affine::clip;
-use self::hsv::ColourShift;
+use self::hsv::draw_shift;
 use self::mosaic::Mosaic;
 use self::warp::Canvas;
 use crate::data::LabelledBox;
@@ -108,7 +108,7 @@ impl Augmentation {
         let photo = pictures.get(picture)?;
         let (fit, mut objects) = paint_plain(&photo, &pictures.set().items[picture].boxes, size, planes)?;
         let mirror = rng.random_bool(f64::from(self.flip));
-        let colours = ColourShift::draw(&mut rng, self.hsv);
+        let colours = draw_shift(&mut rng, self.hsv);
         let mut canvas = Canvas::new(planes, size);
         for y in 0..fit.height {
             let mut row = canvas.span(y, 0..fit.width);
@@ -140,7 +140,8 @@ pub(crate) fn paint_plain(
 ) -> Result<(Letterbox, Vec<Object>)> {
     let (pixels, fit) = letterbox(photo.picture()?, size, ColourOrder::Bgr);
     // Whole levels already.
-    planes.iter_mut().zip(pixels).for_each(|(out, level)| *out = level as u8);
+    // By way of whole numbers of 32 bits, for which compilers have vectors.
+    planes.iter_mut().zip(pixels).for_each(|(out, level)| *out = level as i32 as u8);
     let frame = BBox { x1: 0.0, y1: 0.0, x2: fit.width as f32, y2: fit.height as f32 };
     let objects = boxes.iter().filter_map(|labelled| {
         let BBox { x1, y1, x2, y2 } = labelled.bbox.into();

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use shared_model::Graph;
 
 use crate::Outcome;
+use crate::data::pictures::Pictures;
 use crate::train::Engine;
 use crate::train::flags::Flags;
 use crate::train::interrupt::Interrupt;
@@ -31,6 +32,8 @@ use crate::train::trainer::{Ending, Trainer};
       as well as 150 minutes allow
   yolox-nano train --train VOC2007:train --val VOC2007:val --batch 64 --device cuda
       on an NVIDIA GPU; yolox-nano gpu-check says whether it works, and how fast
+  yolox-nano train --train VOC2007.tar:train --val VOC2007.tar:val
+      from an archive of the folder, as it is
   yolox-nano train --resume runs/baseline
       go on after Ctrl-C or a crash; with --epochs 400, until there are 400 in all
   yolox-nano train --config runs/baseline/config.toml --seed 1 --out runs/second
@@ -159,10 +162,10 @@ fn dry_run(settings: Settings, folder: &Path, out: &mut dyn Write) -> Result<Out
     let plan = settings.plan(set.items.len())?;
     let per_epoch = plan.iterations_per_epoch();
     let timeline = Timeline::new(per_epoch, settings.epochs * per_epoch, settings.stage_lengths());
-    let loader =
-        LoaderSettings { seed: settings.seed, threads: rayon::current_num_threads(), prefetch: 1, cache_bytes: 0 };
+    let loader = LoaderSettings { seed: settings.seed, threads: rayon::current_num_threads(), prefetch: 1 };
+    let pictures = Arc::new(Pictures::new(Arc::new(set), 0));
     let batch = move |i| Some(plan.batch(i, &timeline));
-    let files = crate::train::dry_run(Arc::new(set), settings.augmentation, loader, DRY_RUN_BATCHES, batch, folder)?;
+    let files = crate::train::dry_run(pictures, settings.augmentation, loader, DRY_RUN_BATCHES, batch, folder)?;
     for file in files {
         writeln!(out, "{}", file.display())?;
     }

@@ -11,7 +11,7 @@ use shared_model::BBox;
 use super::loader::{BatchPlan, Loader, LoaderSettings};
 use super::{LabelledBatch, Object};
 use crate::augment::Augmentation;
-use crate::data::TrainingSet;
+use crate::data::pictures::Pictures;
 use crate::draw::{Mark, draw_marks};
 use crate::files::write_whole;
 
@@ -30,20 +30,20 @@ const GAP: usize = 4;
 /// # Errors
 /// Fails, naming the file, where a picture cannot be decoded or a sheet cannot be written.
 pub fn dry_run(
-    set: Arc<TrainingSet>,
+    pictures: Arc<Pictures>,
     augmentation: Augmentation,
     settings: LoaderSettings,
     batches: usize,
     plan: impl Fn(usize) -> Option<BatchPlan> + Send + Sync + 'static,
     dir: &Path,
 ) -> Result<Vec<PathBuf>> {
-    let class_names = set.class_names.clone();
+    let class_names = pictures.set().class_names.clone();
     let plan = move |index| if index < batches { plan(index) } else { None };
-    let loader = Loader::start(set, augmentation, settings, 0, plan);
+    let loader = Loader::start(pictures, augmentation, settings, 0, plan);
     let mut files = Vec::new();
     for (index, batch) in loader.enumerate() {
-        let pictures: Vec<_> = pictures(&batch?, &class_names).collect();
-        for (part, pictures) in pictures.chunks(SHEET).enumerate() {
+        let painted: Vec<_> = painted(&batch?, &class_names).collect();
+        for (part, pictures) in painted.chunks(SHEET).enumerate() {
             let path = dir.join(format!("batch-{index:03}-{part}.png"));
             let mut bytes = Cursor::new(Vec::new());
             tiles(pictures).write_to(&mut bytes, ImageFormat::Png)?;
@@ -55,7 +55,7 @@ pub fn dry_run(
 }
 
 /// A batch's pictures, with what is in them drawn on.
-fn pictures<'a>(batch: &'a LabelledBatch, class_names: &'a [String]) -> impl Iterator<Item = RgbImage> + 'a {
+fn painted<'a>(batch: &'a LabelledBatch, class_names: &'a [String]) -> impl Iterator<Item = RgbImage> + 'a {
     let (width, height) = (batch.batch.width, batch.batch.height);
     let area = width * height;
     batch.batch.pixels.chunks_exact(3 * area).zip(&batch.objects).map(move |(planes, objects)| {
@@ -96,12 +96,13 @@ mod tests {
         let (_voc, set) = rectangles();
         let dir = tempfile::tempdir().unwrap();
         let augmentation = Augmentation { flip: 0.0, hsv: [0.0; 3], ..Augmentation::default() };
-        let settings = LoaderSettings { seed: 0, threads: 2, prefetch: 2, cache_bytes: 0 };
+        let settings = LoaderSettings { seed: 0, threads: 2, prefetch: 2 };
+        let pictures = Arc::new(Pictures::new(Arc::new(set), 0));
         let plan = |_| {
             let pictures = (0..18).map(|i| (i, i % 6)).collect();
             Some(BatchPlan { epoch: 0, pictures, size: 128, mosaic: false })
         };
-        let files = dry_run(Arc::new(set), augmentation, settings, 2, plan, &dir.path().join("new")).unwrap();
+        let files = dry_run(pictures, augmentation, settings, 2, plan, &dir.path().join("new")).unwrap();
         let names: Vec<_> = files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["batch-000-0.png", "batch-000-1.png", "batch-001-0.png", "batch-001-1.png"]);
         let full = image::open(&files[0]).unwrap().into_rgb8();

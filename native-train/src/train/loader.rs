@@ -35,8 +35,6 @@ pub struct LoaderSettings {
     pub threads: usize,
     /// Number of batches, at least one, that may be ready or on their way before they are asked for.
     pub prefetch: usize,
-    /// Bytes of decoded pictures to keep.
-    pub cache_bytes: usize,
 }
 
 /// Delivers the batches of a training in order. Dropping it stops its threads.
@@ -50,13 +48,13 @@ impl Loader {
     /// Starts to prepare batches: `plan(i)` is the `i`-th of the whole training, `None` after the last one; the first
     /// one delivered is `first`. `plan` is asked by several threads, ahead of time and in any order.
     pub fn start(
-        set: Arc<TrainingSet>,
+        pictures: Arc<Pictures>,
         augmentation: Augmentation,
         settings: LoaderSettings,
         first: usize,
         plan: impl Fn(usize) -> Option<BatchPlan> + Send + Sync + 'static,
     ) -> Self {
-        let recipe = Recipe { pictures: Pictures::new(set, settings.cache_bytes), augmentation, seed: settings.seed };
+        let recipe = Recipe { pictures, augmentation, seed: settings.seed };
         let queue = Queue { claimed: first, delivered: first, end: usize::MAX, ready: BTreeMap::new(), stopped: false };
         let work =
             Arc::new(Work { queue: Mutex::new(queue), changed: Condvar::new(), prefetch: settings.prefetch.max(1) });
@@ -168,7 +166,7 @@ impl Work {
 /// All that a batch depends on, but for its plan.
 #[derive(Debug)]
 struct Recipe {
-    pictures: Pictures,
+    pictures: Arc<Pictures>,
     augmentation: Augmentation,
     seed: u64,
 }
@@ -209,6 +207,7 @@ fn batch<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Source;
     use crate::data::testing::rectangles;
 
     fn plan(index: usize) -> Option<BatchPlan> {
@@ -217,8 +216,13 @@ mod tests {
     }
 
     fn start(set: &Arc<TrainingSet>, threads: usize, prefetch: usize, first: usize) -> Loader {
-        let settings = LoaderSettings { seed: 5, threads, prefetch, cache_bytes: 100_000 };
-        Loader::start(Arc::clone(set), Augmentation::default(), settings, first, plan)
+        let settings = LoaderSettings { seed: 5, threads, prefetch };
+        let pictures = Arc::new(Pictures::new(Arc::clone(set), 100_000));
+        Loader::start(pictures, Augmentation::default(), settings, first, plan)
+    }
+
+    fn without_cache(set: TrainingSet) -> Arc<Pictures> {
+        Arc::new(Pictures::new(Arc::new(set), 0))
     }
 
     fn rest(loader: Loader) -> Vec<LabelledBatch> {
@@ -238,12 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_gives_the_batches_of_its_folder() {
+        let (voc, set) = rectangles();
+        let archive = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(archive.path(), voc.archive(&["VOC2007"])).unwrap();
+        let source = Source { folder: archive.path().into(), split: "train".into() };
+        let archived = TrainingSet::open(&[source], None, false).unwrap();
+        assert!(rest(start(&Arc::new(archived), 3, 2, 0)) == rest(start(&Arc::new(set), 1, 1, 0)));
+    }
+
+    #[test]
     fn no_more_than_asked_for_is_prepared_ahead() {
         let (_voc, set) = rectangles();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&asked);
-        let settings = LoaderSettings { seed: 0, threads: 3, prefetch: 2, cache_bytes: 0 };
-        let mut loader = Loader::start(Arc::new(set), Augmentation::default(), settings, 0, move |index| {
+        let settings = LoaderSettings { seed: 0, threads: 3, prefetch: 2 };
+        let mut loader = Loader::start(without_cache(set), Augmentation::default(), settings, 0, move |index| {
             record.lock().unwrap().push(index);
             plan(index)
         });
@@ -257,11 +271,10 @@ mod tests {
     fn a_picture_that_broke_meanwhile_is_named_in_its_turn() {
         let (voc, set) = rectangles();
         voc.cut("colour4");
-        let set = Arc::new(set);
         let mut loader = Loader::start(
-            Arc::clone(&set),
+            without_cache(set.clone()),
             Augmentation { mosaic: 0.0, ..Augmentation::default() },
-            LoaderSettings { seed: 0, threads: 2, prefetch: 3, cache_bytes: 0 },
+            LoaderSettings { seed: 0, threads: 2, prefetch: 3 },
             0,
             |index| (index < 6).then(|| BatchPlan { epoch: 0, pictures: vec![(index, index)], size: 32, mosaic: true }),
         );
@@ -286,8 +299,9 @@ mod tests {
         loader.next().unwrap().unwrap();
         drop(loader);
         drop(start(&set, 2, 1, 0));
-        let settings = LoaderSettings { seed: 0, threads: 1, prefetch: 1, cache_bytes: 0 };
-        let mut loader = Loader::start(set, Augmentation::default(), settings, 0, |_| panic!("on purpose"));
+        let settings = LoaderSettings { seed: 0, threads: 1, prefetch: 1 };
+        let pictures = Arc::new(Pictures::new(set, 0));
+        let mut loader = Loader::start(pictures, Augmentation::default(), settings, 0, |_| panic!("on purpose"));
         assert!(loader.next().unwrap().unwrap_err().to_string().contains("a bug"));
     }
 

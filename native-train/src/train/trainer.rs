@@ -27,6 +27,7 @@ use super::timeline::{Stage, Timeline};
 use super::validation::Validation;
 use super::{DeviceName, Ema, Engine, HeadOutput, LossSettings, Losses, Schedule, Sgd, loss};
 use crate::data::TrainingSet;
+use crate::data::pictures::Pictures;
 
 /// Batches that are ready before they are needed.
 const PREFETCH: usize = 4;
@@ -274,10 +275,10 @@ impl Trainer {
             threads,
             // Each thread has one on its way.
             prefetch: threads + PREFETCH,
-            cache_bytes: settings.cache << 20,
         };
         let first = self.progress.iteration * settings.accumulate;
-        Loader::start(Arc::clone(&self.parts.set), settings.augmentation.clone(), loader, first, batch)
+        let pictures = Pictures::new(Arc::clone(&self.parts.set), settings.cache << 20);
+        Loader::start(Arc::new(pictures), settings.augmentation.clone(), loader, first, batch)
     }
 }
 

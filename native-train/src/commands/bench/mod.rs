@@ -1,6 +1,8 @@
 //! `yolox-nano bench`: how long a picture takes.
 
+mod host;
 mod layers;
+mod loader;
 mod train;
 mod variants;
 
@@ -12,6 +14,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use shared_model::{Detector, Picture, Variant, Weights, nms};
 
+use crate::data::Source;
 use crate::table::{grouped, table};
 use crate::{Outcome, models};
 use layers::{Group, LayerTime};
@@ -23,11 +26,16 @@ use layers::{Group, LayerTime};
   yolox-nano bench --variant final --threads 2 --json
   yolox-nano bench --all
   yolox-nano bench --train --variant final --batch 8 --threads 2
+  yolox-nano bench --train --host-only --batch 16
+  yolox-nano bench --loader --data VOC2007:trainval
 
 All times are of warm runs, but for those called cold. The picture has 12 megapixels; postprocessing looks
 at all anchors, whatever their scores. The times of layers come from runs of their own. GFLOP/s count two
 operations for each multiply-add, GB/s the bytes of a layer's inputs, output and parameters. With --variant
-and --all the weights are random, which costs the same time as trained ones.")]
+and --all the weights are random, which costs the same time as trained ones. --loader prepares the same
+pictures three times, --batch of them for each of --runs: in a first pass that decodes each once, again with all of
+them decoded, and without keeping any.")]
+#[command(group = clap::ArgGroup::new("batched").args(["train", "loader"]))]
 pub struct Args {
     /// A weight file, or a name in models/manifest.json [default: the manifest's default].
     #[arg(long, value_name = "FILE|NAME", conflicts_with = "variant")]
@@ -41,9 +49,19 @@ pub struct Args {
     /// A whole step of training instead, on random pictures: {images_per_second, step_ms, peak_memory_mb ...}.
     #[arg(long, conflicts_with_all = ["weights", "all"])]
     train: bool,
-    /// Pictures in a step of training.
-    #[arg(long, value_name = "N", default_value = "8", requires = "train", value_parser = batch)]
-    batch: usize,
+    /// Of a step of training only what is not the network: assignment, losses and their gradient, optimizer, mean of
+    /// the weights.
+    #[arg(long, requires = "train")]
+    host_only: bool,
+    /// The preparation of training pictures instead, changed by chance as in training: images/s.
+    #[arg(long, conflicts_with_all = ["weights", "variant", "all"])]
+    loader: bool,
+    /// A data set in Pascal VOC's layout and its split, for --loader.
+    #[arg(long, value_name = "FOLDER:SPLIT", requires = "loader")]
+    data: Option<Source>,
+    /// Pictures in a step of training [default: 8], or in a batch of the loader [default: 16].
+    #[arg(long, value_name = "N", requires = "batched", value_parser = batch)]
+    batch: Option<usize>,
     /// Number of threads.
     #[arg(long, value_name = "N", default_value = "1", value_parser = super::thread_count)]
     threads: usize,
@@ -109,17 +127,27 @@ struct Spread {
     interquartile: f64,
 }
 
+impl Spread {
+    /// A row of a table: what it is of, then median, least, greatest, interquartile range.
+    fn row(&self, name: &str) -> Vec<String> {
+        let times = [self.median, self.min, self.max, self.interquartile].map(|ms| format!("{ms:.2}"));
+        [name.to_string()].into_iter().chain(times).collect()
+    }
+}
+
 /// # Errors
-/// Fails where the weights cannot be read, or the output cannot be written.
+/// Fails where weights or pictures cannot be read, or the output cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let threads = super::use_threads(Some(args.threads))?;
-    if args.train {
-        train::run(args, threads, out)?;
-        return Ok(Outcome::Complete);
-    }
-    if args.all {
-        variants::run(args, threads, out)?;
-        return Ok(Outcome::Complete);
+    let other = match args {
+        Args { host_only: true, .. } => Some(host::run(args, threads, out)),
+        Args { train: true, .. } => Some(train::run(args, threads, out)),
+        Args { loader: true, .. } => Some(loader::run(args, threads, out)),
+        Args { all: true, .. } => Some(variants::run(args, threads, out)),
+        _ => None,
+    };
+    if let Some(result) = other {
+        return result.map(|()| Outcome::Complete);
     }
     let (model, weights) = match args.variant {
         Some(variant) => ("random weights".into(), Weights::random(variant, CLASSES, SEED)),
@@ -227,8 +255,7 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
     let mut steps = table(&["step", "median ms", "min", "max", "interquartile"], 1);
     let Spreads { preprocess, network, postprocess } = report.spread;
     for (name, s) in [("preprocess", preprocess), ("network", network), ("postprocess", postprocess)] {
-        let times = [s.median, s.min, s.max, s.interquartile].map(|ms| format!("{ms:.2}"));
-        steps.add_row([name.to_string()].into_iter().chain(times));
+        steps.add_row(s.row(name));
     }
     writeln!(out, "{steps}")?;
     let Report { model, variant, input_size, threads, runs, .. } = report;

@@ -13,13 +13,15 @@ use super::{Args, CLASSES, SEED, Spread, spread};
 use crate::table::table;
 use crate::train::{Batch, Engine, LossSettings, NativeEngine, Object, Sgd, loss};
 
+/// Pictures in a step, where nobody says otherwise.
+pub(super) const BATCH: usize = 8;
 /// Steps before the measured ones.
 const WARM_UP: u32 = 2;
-/// Objects in each picture: about as many as mosaics of Pascal VOC have.
+/// Objects in each picture.
 const OBJECTS: usize = 6;
 /// So small that random pictures do not lead anywhere.
-const LEARNING_RATE: f32 = 1e-4;
-const WEIGHT_DECAY: f32 = 5e-4;
+pub(super) const LEARNING_RATE: f32 = 1e-4;
+pub(super) const WEIGHT_DECAY: f32 = 5e-4;
 
 #[derive(Serialize)]
 struct Report {
@@ -54,7 +56,7 @@ struct Parts {
 /// Fails where the network cannot be trained, or the output cannot be written.
 pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()> {
     let variant = args.variant.unwrap_or(&VARIANTS[0]);
-    let (pictures, size) = (args.batch, args.size);
+    let (pictures, size) = (args.batch.unwrap_or(BATCH), args.size);
     let graph = variant.graph(CLASSES);
     let layout = ParameterLayout::new(&graph);
     let mut parameters = layout.flatten(&Weights::random(variant, CLASSES, SEED));
@@ -64,15 +66,7 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
     let mut rng = Pcg64Mcg::seed_from_u64(SEED);
     let pixels = (0..pictures * 3 * size * size).map(|_| rng.random()).collect();
     let batch = Batch { pixels, pictures, height: size, width: size };
-    let side = size as f32;
-    let mut object = || Object {
-        class: rng.random_range(0..CLASSES),
-        cx: side * rng.random_range(0.2..0.8),
-        cy: side * rng.random_range(0.2..0.8),
-        w: side * rng.random_range(0.1..0.4),
-        h: side * rng.random_range(0.1..0.4),
-    };
-    let objects: Vec<Vec<Object>> = (0..pictures).map(|_| (0..OBJECTS).map(|_| object()).collect()).collect();
+    let objects = random_objects(&mut rng, pictures, size);
 
     let mut times: [Vec<f64>; 5] = Default::default();
     let mut update = vec![0.0; layout.len];
@@ -114,6 +108,19 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
     if args.json { super::super::print_json(out, &report) } else { print(&report, out) }
 }
 
+/// So many objects in each picture as mosaics of Pascal VOC have.
+pub(super) fn random_objects(rng: &mut impl Rng, pictures: usize, size: usize) -> Vec<Vec<Object>> {
+    let side = size as f32;
+    let mut object = || Object {
+        class: rng.random_range(0..CLASSES),
+        cx: side * rng.random_range(0.2..0.8),
+        cy: side * rng.random_range(0.2..0.8),
+        w: side * rng.random_range(0.1..0.4),
+        h: side * rng.random_range(0.1..0.4),
+    };
+    (0..pictures).map(|_| (0..OBJECTS).map(|_| object()).collect()).collect()
+}
+
 /// Greatest memory that this process has had, in millions of bytes.
 fn peak_memory_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -126,9 +133,8 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
     let mut rows = table(&["part", "median ms", "min", "max", "interquartile"], 1);
     let Parts { step, forward, loss, backward, optimizer } = &report.parts;
     let parts = [("forward", forward), ("loss", loss), ("backward", backward), ("optimizer", optimizer)];
-    for (name, s) in parts.into_iter().chain([("whole step", step)]) {
-        let times = [s.median, s.min, s.max, s.interquartile].map(|ms| format!("{ms:.2}"));
-        rows.add_row([name.to_string()].into_iter().chain(times));
+    for (name, spread) in parts.into_iter().chain([("whole step", step)]) {
+        rows.add_row(spread.row(name));
     }
     writeln!(out, "{rows}")?;
     let Report { variant, input_size, batch, threads, images_per_second, .. } = report;
