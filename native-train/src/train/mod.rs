@@ -27,6 +27,8 @@ pub mod start;
 pub mod tensorboard;
 pub mod text;
 pub mod timeline;
+#[cfg(feature = "torch")]
+mod torch;
 pub mod trainer;
 mod transfer;
 pub mod validation;
@@ -43,4 +45,6 @@ pub use norm::{observe_norm, recreate_norm, unfolded};
 pub use optimizer::Sgd;
 pub use sample::{LabelledBatch, Object};
 pub use schedule::Schedule;
+#[cfg(feature = "torch")]
+pub use torch::{Precision, TorchDevice, TorchEngine};
 pub use transfer::{Fate, TransferReport, transfer};
