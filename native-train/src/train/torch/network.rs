@@ -193,29 +193,27 @@ impl Network {
 
 /// Batch normalisation of `sums`; of each slice the first tensors count: weight and bias, mean and variance.
 fn normalise(sums: &Tensor, affine: &[Tensor], running: &[Tensor], mode: Mode) -> Result<Tensor, TchError> {
-    let by = |statistics: &[Tensor], is_training: bool, momentum: f64| {
-        let [weight, bias, mean, variance] = [&affine[0], &affine[1], &statistics[0], &statistics[1]];
+    let by = |mean: &Tensor, variance: &Tensor, is_training: bool, momentum: f64| {
+        let (weight, bias) = (&affine[0], &affine[1]);
         let eps = f64::from(BN_EPS);
         sums.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), is_training, momentum, eps, true)
     };
     match mode {
         // With a momentum of 1 the batch's statistics take the running ones' place, at no cost.
         Mode::Batch(statistics) => {
-            let normalised = by(statistics, true, 1.0)?;
             let (pictures, _, height, width) = sums.size4()?;
-            if pictures * height * width == 1 {
-                // libtorch divides by 0 here.
-                let _same = statistics[1].shallow_clone().f_zero_()?;
-            }
-            Ok(normalised)
+            // A single number's unbiased variance is 0 by 0 in libtorch, and goes where nobody reads it.
+            let is_single = pictures * height * width == 1;
+            let variance = if is_single { statistics[1].f_zeros_like()? } else { statistics[1].shallow_clone() };
+            by(&statistics[0], &variance, true, 1.0)
         }
-        Mode::Running => by(running, false, 0.0),
+        Mode::Running => by(&running[0], &running[1], false, 0.0),
         Mode::Observe(statistics) => {
             let (variance, mean) =
                 sums.f_to_kind(Kind::Float)?.f_var_mean_correction([0_i64, 2, 3].as_slice(), 0, false)?;
             statistics[0].shallow_clone().f_copy_(&mean)?;
             statistics[1].shallow_clone().f_copy_(&variance)?;
-            by(running, false, 0.0)
+            by(&running[0], &running[1], false, 0.0)
         }
     }
 }
