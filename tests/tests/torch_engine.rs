@@ -1,5 +1,5 @@
 //! The engine of libtorch computes what the project's own does: for every variant one step, inference and observed
-//! statistics; and ten steps of training on real photographs.
+//! statistics; and training on real photographs.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use rand_pcg::Pcg64Mcg;
 use shared_model::{Graph, ParameterLayout, VARIANTS, Variant, Weights};
 
 const CLASSES: usize = 3;
+const VOC_CLASSES: usize = 20;
 
 struct Case {
     native: NativeEngine,
@@ -40,7 +41,7 @@ fn random_batch(rng: &mut Pcg64Mcg, pictures: usize, height: usize, width: usize
 
 impl Case {
     /// Both engines, with the same random parameters.
-    fn new(variant: &Variant, precision: Precision) -> Self {
+    fn new(variant: &Variant) -> Self {
         let graph = variant.graph(CLASSES);
         let layout = ParameterLayout::new(&graph);
         let mut rng = Pcg64Mcg::seed_from_u64(7);
@@ -53,7 +54,7 @@ impl Case {
                 parameters[place.clone()].copy_from_slice(&uniform(&mut rng, place.len(), low, 1.0));
             }
         }
-        let (mut native, mut torch) = (NativeEngine::new(&graph).unwrap(), torch(&graph, precision));
+        let (mut native, mut torch) = (NativeEngine::new(&graph).unwrap(), torch(&graph, Precision::F32));
         native.load(&parameters).unwrap();
         torch.load(&parameters).unwrap();
         Self { native, torch, layout, parameters, rng }
@@ -85,15 +86,22 @@ fn worst_output(found: &HeadOutput, expected: &HeadOutput) -> f32 {
     worst(&found.values, &expected.values)
 }
 
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+}
+
 /// The greatest relative error of a tensor, by Euclidean norms, and its name; of trainable tensors or of statistics.
+///
+/// Errors of tensors that are next to nothing are measured against 1e-4 of all together: a bias that the next layer's
+/// normalisation subtracts has a gradient of 0 but for rounding.
 fn worst_tensor(layout: &ParameterLayout, trainable: bool, found: &[f32], expected: &[f32]) -> (f64, String) {
-    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-    let tensors = layout.entries.iter().filter(|(parameter, _)| parameter.trainable == trainable);
-    let errors = tensors.map(|(parameter, place)| {
-        let (found, expected) = (&found[place.clone()], &expected[place.clone()]);
-        let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
-        let error = difference / norm(&mut expected.iter().copied()).max(1e-9);
-        (if error.is_nan() { f64::INFINITY } else { error }, parameter.name.clone())
+    let places = layout.entries.iter().filter(|(parameter, _)| parameter.trainable == trainable);
+    let tensors: Vec<_> = places.map(|(p, place)| (&p.name, &found[place.clone()], &expected[place.clone()])).collect();
+    let whole = tensors.iter().map(|(_, _, expected)| norm(expected).powi(2)).sum::<f64>().sqrt();
+    let errors = tensors.into_iter().map(|(name, found, expected)| {
+        let difference: Vec<f32> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
+        let error = norm(&difference) / norm(expected).max(1e-4 * whole);
+        (if error.is_nan() { f64::INFINITY } else { error }, name.clone())
     });
     errors.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
@@ -101,7 +109,7 @@ fn worst_tensor(layout: &ParameterLayout, trainable: bool, found: &[f32], expect
 #[test]
 fn every_variant_computes_what_the_native_engine_does() {
     for variant in &VARIANTS {
-        let Case { mut native, mut torch, layout, parameters, mut rng } = Case::new(variant, Precision::F32);
+        let Case { mut native, mut torch, layout, parameters, mut rng } = Case::new(variant);
         let batch = random_batch(&mut rng, 2, 64, 96);
         let (expected, expected_update) = step(&mut native, &batch, layout.len);
         let (found, update) = step(&mut torch, &batch, layout.len);
@@ -132,11 +140,12 @@ fn every_variant_computes_what_the_native_engine_does() {
 /// The smallest batch there is: where the stride is 32, normalisation sees one number a channel.
 #[test]
 fn a_single_pixel_has_no_variance() {
-    let Case { mut native, mut torch, layout, mut rng, .. } = Case::new(&VARIANTS[0], Precision::F32);
+    let Case { mut native, mut torch, layout, mut rng, .. } = Case::new(&VARIANTS[0]);
     let batch = random_batch(&mut rng, 1, 32, 32);
     let (expected, expected_update) = step(&mut native, &batch, layout.len);
     let (found, update) = step(&mut torch, &batch, layout.len);
-    assert!(worst_output(&found, &expected) < 1e-4);
+    // Differences from the mean of few numbers are little more than rounding, which normalisation makes 30 times larger.
+    assert!(worst_output(&found, &expected) < 1e-3);
     assert!(worst(&update, &expected_update).is_finite());
     let alone = |update: &[f32]| {
         let (_, place) = layout.entries.iter().find(|(p, _)| p.name == "backbone.C3_n4.conv3.bn.running_var").unwrap();
@@ -144,32 +153,6 @@ fn a_single_pixel_has_no_variance() {
     };
     assert!(alone(&update).iter().all(|&variance| variance == 0.0));
     assert_eq!(alone(&update), alone(&expected_update));
-}
-
-/// Half precision is no more than that: nothing but rounding differs, and gradients point the same way.
-#[test]
-fn bfloat16_differs_by_its_rounding() {
-    for name in ["baseline", "ghost", "final"] {
-        let Case { mut native, mut torch, layout, mut rng, .. } =
-            Case::new(Variant::named(name).unwrap(), Precision::Bf16);
-        let batch = random_batch(&mut rng, 2, 64, 96);
-        let (expected, expected_update) = step(&mut native, &batch, layout.len);
-        let (found, update) = step(&mut torch, &batch, layout.len);
-        let part = |update: &[f32], trainable: bool| -> Vec<f64> {
-            let entries = layout.entries.iter().filter(|(parameter, _)| parameter.trainable == trainable);
-            entries.flat_map(|(_, place)| &update[place.clone()]).map(|&value| value.into()).collect()
-        };
-        let cosine = |a: Vec<f64>, b: Vec<f64>| {
-            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-            dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()
-        };
-        let output = worst_output(&found, &expected);
-        let gradients = cosine(part(&update, true), part(&expected_update, true));
-        let statistics = cosine(part(&update, false), part(&expected_update, false));
-        let inference = worst_output(&torch.infer(&batch).unwrap(), &native.infer(&batch).unwrap());
-        println!("{name}: output {output}, inference {inference}, cosines: {gradients}, {statistics}");
-        assert!(output > 1e-4 && inference > 1e-4, "{name}: it is not computed in single precision");
-    }
 }
 
 #[test]
@@ -198,19 +181,20 @@ fn wrong_sizes_and_orders_are_refused() {
     engine.step(&batch, &mut |output| Ok(output.values.clone()), &mut update).unwrap();
 }
 
-/// Ten batches of four pictures: photographs as training sees them where there are some, else noise with random objects.
-fn training_batches(classes: usize) -> Vec<LabelledBatch> {
+/// Ten batches of four pictures: photographs as the end of training sees them where there are some, else noise with random
+/// objects. (Mosaics of this size have objects of a few pixels, whose anchors cost the same.)
+fn training_batches() -> Vec<LabelledBatch> {
     const STEPS: usize = 10;
     const PICTURES: usize = 4;
     const SIZE: usize = 128;
     if let Some(shared) = shared("training on photographs") {
         let source = Source { folder: shared.join("voc/VOC2008plus"), split: "val".into() };
         let set = Arc::new(TrainingSet::open(&[source], None, false).unwrap());
-        assert_eq!(set.class_names.len(), classes);
+        assert_eq!(set.class_names.len(), VOC_CLASSES);
         let settings = LoaderSettings { seed: 0, threads: 1, prefetch: 2, cache_bytes: 0 };
         let plan = |index: usize| {
             let pictures = (0..PICTURES).map(|i| (PICTURES * index + i, PICTURES * index + i)).collect();
-            (index < STEPS).then_some(BatchPlan { epoch: 0, pictures, size: SIZE, mosaic: true })
+            (index < STEPS).then_some(BatchPlan { epoch: 0, pictures, size: SIZE, mosaic: false })
         };
         return Loader::start(set, Augmentation::default(), settings, 0, plan).map(Result::unwrap).collect();
     }
@@ -219,7 +203,7 @@ fn training_batches(classes: usize) -> Vec<LabelledBatch> {
     let batch = |_| {
         let batch = random_batch(&mut rng, PICTURES, SIZE, SIZE);
         let mut object = || Object {
-            class: rng.random_range(0..classes),
+            class: rng.random_range(0..VOC_CLASSES),
             cx: side * rng.random_range(0.2..0.8),
             cy: side * rng.random_range(0.2..0.8),
             w: side * rng.random_range(0.1..0.4),
@@ -231,57 +215,88 @@ fn training_batches(classes: usize) -> Vec<LabelledBatch> {
     (0..STEPS).map(batch).collect()
 }
 
-/// The published weights for Pascal VOC, with normalisation re-created from the first batch by `engine`.
-fn published(engine: &mut dyn Engine, batch: &Batch) -> (Graph, Vec<f32>) {
+/// What training starts from: the published weights for Pascal VOC, with normalisation re-created from `batch`.
+fn published(engine: &mut dyn Engine, batch: &Batch) -> (ParameterLayout, Vec<f32>) {
     let file = std::fs::read(repository().join("models/baseline-voc.safetensors")).unwrap();
     let weights = unfolded(&Weights::from_bytes(&file).unwrap()).unwrap();
     let graph = weights.graph().unwrap();
-    let mut parameters = ParameterLayout::new(&graph).flatten(&weights);
+    let layout = ParameterLayout::new(&graph);
+    let mut parameters = layout.flatten(&weights);
     recreate_norm(engine, &graph, &mut parameters, std::slice::from_ref(batch)).unwrap();
-    (graph, parameters)
+    (layout, parameters)
 }
 
-/// The total losses of training on `batches`, and the first step's update.
-fn train(engine: &mut dyn Engine, batches: &[LabelledBatch], layout: &ParameterLayout, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let mut parameters = parameters.to_vec();
-    let mut sgd = Sgd::new(layout, 5e-4, &[], vec![0.0; layout.len]).unwrap();
-    let mut first = Vec::new();
-    let step = |LabelledBatch { batch, objects }: &LabelledBatch| {
-        engine.load(&parameters).unwrap();
-        let mut total = 0.0;
-        let mut update = vec![0.0; layout.len];
-        let mut head = |output: &_| {
-            let (losses, gradient) = loss(output, objects, &LossSettings::default());
-            total = losses.total;
-            println!("   {losses:?}");
-            Ok(gradient)
-        };
-        engine.step(batch, &mut head, &mut update).unwrap();
-        sgd.step(layout, &mut parameters, &update, 1e-3);
-        if first.is_empty() {
-            first = update;
-        }
-        total
+/// A step of training: the total loss, and the update.
+fn training_step(engine: &mut dyn Engine, parameters: &[f32], batch: &LabelledBatch) -> (f32, Vec<f32>) {
+    engine.load(parameters).unwrap();
+    let mut total = 0.0;
+    let mut update = vec![0.0; parameters.len()];
+    let mut head = |output: &_| {
+        let (losses, gradient) = loss(output, &batch.objects, &LossSettings::default());
+        total = losses.total;
+        Ok(gradient)
     };
-    (batches.iter().map(step).collect(), first)
+    engine.step(&batch.batch, &mut head, &mut update).unwrap();
+    (total, update)
+}
+
+/// With small steps: rounding grows with every one, and once two anchors' costs change places the losses are others.
+#[test]
+fn ten_steps_of_training_have_the_same_losses() {
+    let graph = VARIANTS[0].graph(VOC_CLASSES);
+    let batches = training_batches();
+    let losses = |engine: &mut dyn Engine| -> Vec<f32> {
+        let (layout, mut parameters) = published(engine, &batches[0].batch);
+        let mut sgd = Sgd::new(&layout, 5e-4, &[], vec![0.0; layout.len]).unwrap();
+        let step = |batch: &LabelledBatch| {
+            let (loss, update) = training_step(engine, &parameters, batch);
+            sgd.step(&layout, &mut parameters, &update, 3e-5);
+            loss
+        };
+        batches.iter().map(step).collect()
+    };
+    let expected = losses(&mut NativeEngine::new(&graph).unwrap());
+    let found = losses(&mut torch(&graph, Precision::F32));
+    assert_eq!(found.len(), 10);
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let error = (found - expected).abs() / expected;
+        println!("step {i}: {found} instead of {expected}: {error:.1e}");
+        assert!(error < 1e-3, "step {i}: {found} instead of {expected}");
+    }
+}
+
+/// bfloat16 rounds each number by up to 0.4 %; the gradient still points where it should, and statistics, which are not
+/// rounded, hardly move.
+#[test]
+fn bfloat16_trains_in_the_same_direction() {
+    let graph = VARIANTS[0].graph(VOC_CLASSES);
+    let batch = training_batches().remove(0);
+    let mut native = NativeEngine::new(&graph).unwrap();
+    let (layout, parameters) = published(&mut native, &batch.batch);
+    let (expected, expected_update) = training_step(&mut native, &parameters, &batch);
+    let mut torch = torch(&graph, Precision::Bf16);
+    let (found, update) = training_step(&mut torch, &parameters, &batch);
+    let cosine = |trainable: bool| {
+        let places = layout.entries.iter().filter(|(parameter, _)| parameter.trainable == trainable);
+        let pairs =
+            places.flat_map(|(_, place)| place.clone()).map(|i| (f64::from(update[i]), f64::from(expected_update[i])));
+        let [ab, aa, bb] = pairs.fold([0.0; 3], |[ab, aa, bb], (a, b)| [ab + a * b, aa + a * a, bb + b * b]);
+        ab / (aa * bb).sqrt()
+    };
+    native.load(&parameters).unwrap();
+    let [output, expected_output] = [torch.infer(&batch.batch), native.infer(&batch.batch)].map(Result::unwrap);
+    let difference: Vec<f32> = output.values.iter().zip(&expected_output.values).map(|(a, b)| a - b).collect();
+    let output = norm(&difference) / norm(&expected_output.values);
+    let (gradient, statistics) = (cosine(true), cosine(false));
+    println!("loss {found} instead of {expected}, output {output}, cosines {gradient} and {statistics}");
+    assert!((found - expected).abs() < 0.05 * expected);
+    assert!(gradient > 0.8 && statistics > 0.999);
+    assert!(output < 0.05 && output > 1e-4, "it is computed in half precision");
 }
 
 #[test]
-fn ten_steps_of_training_have_the_same_losses() {
-    let batches = training_batches(20);
-    let graph = VARIANTS[0].graph(20);
-    let layout = ParameterLayout::new(&graph);
-    for random in [false, true] {
-    let mut native = NativeEngine::new(&graph).unwrap();
-    let parameters = if random { layout.flatten(&Weights::random(&VARIANTS[0], 20, 0)) } else { published(&mut native, &batches[0].batch).1 };
-    let (expected, update) = train(&mut native, &batches, &layout, &parameters);
-    for precision in [Precision::F32, Precision::Bf16] {
-        let (found, u) = train(&mut torch(&graph, precision), &batches, &layout, &parameters);
-        println!("{:?}", worst_tensor(&layout, true, &u, &update));
-        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            let error = (found - expected).abs() / expected;
-            println!("{random} {precision:?} step {i}: {found} instead of {expected}: {error:.1e}");
-        }
-    }
-    }
+fn a_gpu_that_is_not_there_is_said_to_be() {
+    let error = TorchEngine::new(&VARIANTS[0].graph(CLASSES), TorchDevice::Cuda(99), Precision::F32).unwrap_err();
+    println!("{error:#}");
+    assert!(error.to_string().contains("GPU"), "{error:#}");
 }

@@ -1,6 +1,6 @@
 //! Devices that libtorch computes on, transfers to and from them, and what their errors mean.
 
-use anyhow::{Error, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use tch::kind::Element;
 use tch::{Cuda, Device, Kind, TchError, Tensor};
 
@@ -25,6 +25,7 @@ impl TorchDevice {
                 Ok(Device::Cpu)
             }
             Self::Cuda(index) => {
+                load_cuda()?;
                 check_gpu(index, tch::utils::has_cudart(), usize::try_from(Cuda::device_count())?)?;
                 // Tries out cuDNN's kernels on every new shape; training repeats few shapes thousands of times.
                 Cuda::cudnn_set_benchmark(true);
@@ -32,6 +33,25 @@ impl TorchDevice {
             }
         }
     }
+}
+
+/// Loads libtorch's CUDA part. No symbol of it is used by name, so linkers leave it out of programs; once it is loaded, it
+/// registers what it can do. That must be before libtorch is asked anything about CUDA, as it remembers its first answer.
+fn load_cuda() -> Result<()> {
+    let name = libloading::library_filename("torch_cuda");
+    #[expect(unsafe_code, reason = "shared libraries may do anything when they are loaded")]
+    // SAFETY: it is a part of the libtorch that this program is linked with, made to be loaded so.
+    let library = unsafe { libloading::Library::new(&name) };
+    let library = library.with_context(|| {
+        format!(
+            "libtorch's part for NVIDIA GPUs, {}, cannot be loaded: install a libtorch 2.11 for CUDA and let \
+             LD_LIBRARY_PATH name its folder, see docs/cuda.md",
+            name.display()
+        )
+    })?;
+    // For as long as the program runs: libtorch now refers to it.
+    std::mem::forget(library);
+    Ok(())
 }
 
 fn check_gpu(index: usize, has_cuda: bool, gpus: usize) -> Result<()> {
