@@ -1,5 +1,5 @@
-//! One training step equals the official PyTorch code's: losses, assignment, every parameter's gradient, and the
-//! statistics of batch normalisation.
+//! One training step equals the official PyTorch code's, with every engine that this build has: losses, assignment, every
+//! parameter's gradient, and the statistics of batch normalisation.
 //!
 //! The golden numbers (three pictures of 256 x 256, one of them without objects; parameters that half precision holds
 //! exactly) lie in the shared folder: Megvii's current code without and with the L1 loss, and its release of 2022.
@@ -11,8 +11,10 @@ use candle_core::safetensors::Load;
 use candle_core::{DType, Device};
 use integration_tests::shared;
 use native_train::train::{Batch, CenterRadius, Engine, LossSettings, Losses, NativeEngine, Object, Sgd, loss};
+#[cfg(feature = "torch")]
+use native_train::train::{DeviceName, Precision, TorchEngine};
 use safetensors::SafeTensors;
-use shared_model::{ParameterLayout, Variant};
+use shared_model::{Graph, ParameterLayout, Variant};
 
 const CLASSES: usize = 20;
 
@@ -132,10 +134,31 @@ fn current_release() {
     let Some(shared) = shared("the golden training steps") else { return };
     let golden = read(&shared.join("golden/baseline-radius1.5.safetensors"));
     let start = Start::new(&golden);
-    let mut engine = NativeEngine::new(&Variant::named("baseline").unwrap().graph(CLASSES)).unwrap();
+    for (name, mut engine) in engines(&Variant::named("baseline").unwrap().graph(CLASSES)) {
+        println!("engine: {name}");
+        check_step(&start, engine.as_mut(), &golden);
 
-    let (losses, update) = start.step(&mut engine, LossSettings::default());
-    check_losses(&losses, &golden);
+        let l1 = read(&shared.join("golden/baseline-radius1.5-l1.safetensors"));
+        check_summary(&start, engine.as_mut(), LossSettings { l1: true, ..LossSettings::default() }, &l1);
+        let release_2022 = read(&shared.join("golden/baseline-radius2.5.safetensors"));
+        let settings = LossSettings { center_radius: CenterRadius::R2_5, l1: false };
+        check_summary(&start, engine.as_mut(), settings, &release_2022);
+    }
+}
+
+/// The engines of this build, in single precision on the CPU.
+fn engines(graph: &Graph) -> Vec<(&'static str, Box<dyn Engine>)> {
+    vec![
+        ("native", Box::new(NativeEngine::new(graph).unwrap())),
+        #[cfg(feature = "torch")]
+        ("libtorch", Box::new(TorchEngine::new(graph, DeviceName::Cpu, Precision::F32).unwrap())),
+    ]
+}
+
+/// Losses, all gradients, and how the statistics move.
+fn check_step(start: &Start, engine: &mut dyn Engine, golden: &Arrays) {
+    let (losses, update) = start.step(engine, LossSettings::default());
+    check_losses(&losses, golden);
     let mut errors = Vec::new();
     for (parameter, place) in start.layout.entries.iter().filter(|(parameter, _)| parameter.trainable) {
         let expected = &golden[&format!("grad.{}", parameter.name)].1;
@@ -154,12 +177,6 @@ fn current_release() {
         errors.push((difference(&after[place.clone()], expected) / moved, parameter.name.as_str()));
     }
     check_errors("statistics", errors);
-
-    let l1 = read(&shared.join("golden/baseline-radius1.5-l1.safetensors"));
-    check_summary(&start, &mut engine, LossSettings { l1: true, ..LossSettings::default() }, &l1);
-    let release_2022 = read(&shared.join("golden/baseline-radius2.5.safetensors"));
-    let settings = LossSettings { center_radius: CenterRadius::R2_5, l1: false };
-    check_summary(&start, &mut engine, settings, &release_2022);
 }
 
 /// Losses, and of every gradient its sum and Euclidean norm. The norm's error is relative; the sum's is measured against the

@@ -6,6 +6,7 @@ mod builds;
 mod cargo;
 mod demo;
 mod html;
+mod libtorch;
 mod screenshots;
 mod site;
 mod sizes;

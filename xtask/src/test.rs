@@ -8,6 +8,7 @@ use xtask::chromium;
 
 use crate::builds::{THREADS, WORKER};
 use crate::cargo::{build, cargo, executable, root, run};
+use crate::libtorch;
 use crate::steps::Steps;
 use crate::toolchain::WasmToolchain;
 use crate::web::build_site;
@@ -17,7 +18,8 @@ const NO_CLIPPY: &str = "clippy is missing: rustup component add clippy, or Debi
 
 /// Check everything: format, lints, documentation, tests, and the page in a real browser.
 ///
-/// A step that cannot run on this machine is named with its remedy; with CI=true in the environment it is a failure.
+/// A step that cannot run on this machine is named with its remedy; with CI=true in the environment it is a failure. The
+/// engine of libtorch is checked only where there is a libtorch.
 ///
 /// To run one group of tests alone: `cargo test -p shared-model`, or any other package. Plain `cargo test --workspace`
 /// leaves out the tests in the browser, which need the site built.
@@ -68,6 +70,7 @@ impl Test {
 
         let tests = ["test", "--workspace", "--no-fail-fast"];
         steps.run("tests", || run(cargo().args(tests).env("YOLOX_BIN", &programs.yolox_nano)));
+        libtorch::check(&mut steps);
         browser_tests(&mut steps, site, &programs);
         steps.finish(is_ci)
     }

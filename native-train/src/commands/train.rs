@@ -63,17 +63,8 @@ pub struct Args {
 /// Batches that `--dry-run-augment` writes.
 const DRY_RUN_BATCHES: usize = 3;
 /// Settings that may change when a run goes on: the others would make it another run.
-const RESUMABLE: [&str; 9] = [
-    "epochs",
-    "time-budget",
-    "eval-every",
-    "checkpoint-every",
-    "device",
-    "engine",
-    "precision",
-    "threads",
-    "cache",
-];
+const RESUMABLE: [&str; 9] =
+    ["epochs", "time-budget", "eval-every", "checkpoint-every", "device", "engine", "precision", "threads", "cache"];
 
 /// # Errors
 /// Fails where settings, data or weights do not fit, the run's folder cannot be written, or training diverges.

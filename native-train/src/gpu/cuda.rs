@@ -84,7 +84,10 @@ impl Cuda {
             "this machine has no NVIDIA driver (libcuda.so is not found): install it, or use --device cpu"
         );
         let count = CudaContext::device_count().context("CUDA cannot be started")?;
-        ensure!(count > 0, "the NVIDIA driver finds no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu");
+        ensure!(
+            count > 0,
+            "the NVIDIA driver finds no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu"
+        );
         ensure!((index as i64) < i64::from(count), "there is no GPU {index}: this machine has {count}, counted from 0");
         let context = CudaContext::new(index).context("the GPU cannot be opened")?;
         // SAFETY: one stream does everything, in order.
@@ -197,7 +200,6 @@ impl Cuda {
                 &mut pointers,
             )
         }
-        
         .with_context(|| format!("the kernel {kernel} cannot be started"))
     }
 
@@ -226,7 +228,8 @@ impl Staging {
             self.memory = None;
             // SAFETY: it is written to before it is read.
             let memory = unsafe { context.alloc_pinned_with_flags(bytes, 0) };
-            self.memory = Some(memory.with_context(|| format!("{} MiB of pinned memory are not to be had", bytes >> 20))?);
+            self.memory =
+                Some(memory.with_context(|| format!("{} MiB of pinned memory are not to be had", bytes >> 20))?);
         }
         Ok(())
     }

@@ -156,7 +156,12 @@ impl<D: Device> Engine for GpuEngine<D> {
         loss: &mut dyn FnMut(&HeadOutput) -> Result<Vec<f32>>,
         update: &mut [f32],
     ) -> Result<()> {
-        ensure!(update.len() == self.layout.len, "an update of {} numbers is needed, not {}", self.layout.len, update.len());
+        ensure!(
+            update.len() == self.layout.len,
+            "an update of {} numbers is needed, not {}",
+            self.layout.len,
+            update.len()
+        );
         let output = self.forward(batch, Mode::Batch)?;
         let gradient = loss(&output)?;
         ensure!(gradient.len() == output.values.len(), "the gradient has another size than the output");

@@ -91,7 +91,8 @@ fn kernel_names(source: &str) -> Vec<String> {
             // Within the macro they are templates of names.
             names.extend(rest.split_once('(').map(|(name, _)| name.to_string()).filter(|name| !name.contains('#')));
         }
-        if let Some((k, stride)) = line.strip_prefix("DEPTHWISE(").and_then(|rest| rest.trim_end_matches(')').split_once(", "))
+        if let Some((k, stride)) =
+            line.strip_prefix("DEPTHWISE(").and_then(|rest| rest.trim_end_matches(')').split_once(", "))
         {
             let kernels = ["depthwise", "depthwise_input_gradient", "depthwise_weight_gradient"];
             names.extend(kernels.map(|kernel| format!("{kernel}_{k}_{stride}")));
@@ -122,7 +123,10 @@ mod tests {
         // SAFETY: the library is only opened.
         if !unsafe { sys::is_culib_present() } {
             use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "SKIPPED: compiling the GPU's kernels: libnvrtc.so is not in LD_LIBRARY_PATH");
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: compiling the GPU's kernels: libnvrtc.so is not in LD_LIBRARY_PATH"
+            );
             return;
         }
         for capability in [(7, 5), (8, 0), (9, 0)] {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+#[cfg(not(all(feature = "cuda", feature = "torch")))]
+use anyhow::bail;
 use serde::{Deserialize, Serialize};
 use shared_model::Graph;
 
@@ -108,8 +110,13 @@ impl EngineChoice {
             }
             #[cfg(not(feature = "cuda"))]
             (EngineName::Native, DeviceName::Cuda(_)) => {
-                bail!("this program was built without support of GPUs: build it with --features cuda, or use --device cpu")
+                bail!(
+                    "this program was built without support of GPUs: build it with --features cuda, or use --device cpu"
+                )
             }
+            #[cfg(feature = "torch")]
+            (EngineName::Torch, device) => Ok(Box::new(super::TorchEngine::new(graph, device, self.precision)?)),
+            #[cfg(not(feature = "torch"))]
             (EngineName::Torch, _) => {
                 bail!("this program was built without libtorch: build it with --features torch (docs/cuda.md)")
             }

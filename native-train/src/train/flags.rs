@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 
-use super::{CenterRadius, DeviceName, EngineName, Precision};
 use super::text::{SizeRange, TimeSpan};
+use super::{CenterRadius, DeviceName, EngineName, Precision};
 use crate::data::Source;
 
 /// What [`Settings`](super::settings::Settings) can be told on the command line: `None` and empty where it is not. Defaults, which

@@ -28,6 +28,8 @@ pub mod start;
 pub mod tensorboard;
 pub mod text;
 pub mod timeline;
+#[cfg(feature = "torch")]
+mod torch;
 pub mod trainer;
 mod transfer;
 pub mod validation;
@@ -45,4 +47,6 @@ pub use norm::{observe_norm, recreate_norm, unfolded};
 pub use optimizer::Sgd;
 pub use sample::{LabelledBatch, Object};
 pub use schedule::Schedule;
+#[cfg(feature = "torch")]
+pub use torch::TorchEngine;
 pub use transfer::{Fate, TransferReport, transfer};

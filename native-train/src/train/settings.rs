@@ -6,10 +6,10 @@ use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 use shared_model::Variant;
 use shared_model::graph::SIZE_MULTIPLE;
 
-use super::{CenterRadius, DeviceName, EngineChoice, EngineName, Precision};
 use super::plan::Plan;
 use super::text::{SizeRange, TimeSpan};
 use super::timeline::{StageLengths, Timeline};
+use super::{CenterRadius, DeviceName, EngineChoice, EngineName, Precision};
 use crate::augment::Augmentation;
 use crate::data::Source;
 

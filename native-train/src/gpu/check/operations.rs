@@ -103,7 +103,11 @@ fn products(bench: &mut Bench<impl Device>, looseness: f64) -> Result<Vec<Tried>
                 let (row, column) = (i / columns, i % columns);
                 let terms = (0..inner).map(|k| {
                     let l = if left_t == Transposed::Yes { left[k * rows + row] } else { left[row * inner + k] };
-                    let r = if right_t == Transposed::Yes { right[column * inner + k] } else { right[k * columns + column] };
+                    let r = if right_t == Transposed::Yes {
+                        right[column * inner + k]
+                    } else {
+                        right[k * columns + column]
+                    };
                     f64::from(l) * f64::from(r)
                 });
                 terms.sum::<f64>() + if accumulates { f64::from(before[i]) } else { 0.0 }

@@ -35,8 +35,7 @@ fn depthwise(bench: &mut Bench<impl Device>, kernel: usize, stride: usize) -> Re
     let sizes = ints([multiplier, pictures, x_shape.height, x_shape.width]);
     let name = format!("depthwise_{kernel}_{stride}");
     let last = if has_moments { moments.arguments } else { NO_MOMENTS };
-    let arguments: Vec<Argument> =
-        [At(x_at), At(weights_at), At(y_at)].into_iter().chain(sizes).chain(last).collect();
+    let arguments: Vec<Argument> = [At(x_at), At(weights_at), At(y_at)].into_iter().chain(sizes).chain(last).collect();
     bench.launch(&name, (blocks, y_shape.channels), &arguments)?;
 
     let half = (kernel / 2) as isize;

@@ -67,10 +67,7 @@ fn max_pool(bench: &mut Bench<impl Device>, kernel: usize, stride: usize) -> Res
         bench.get(y_at, y.len())?
     };
     let what = |pass: &str| format!("max pool {kernel}x{kernel} /{stride}, {pass}");
-    Ok(vec![
-        (what("forward"), error(&forward, &y), 0.0),
-        (what("gradient"), target.error(bench, &of_x)?, TOLERANCE),
-    ])
+    Ok(vec![(what("forward"), error(&forward, &y), 0.0), (what("gradient"), target.error(bench, &of_x)?, TOLERANCE)])
 }
 
 fn upsample(bench: &mut Bench<impl Device>) -> Result<Vec<Tried>> {

@@ -1,0 +1,112 @@
+//! The check of the engine that needs libtorch, where there is one.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cargo::{cargo, run};
+use crate::steps::Steps;
+
+const NAME: &str = "libtorch engine";
+
+/// The release that the crate `tch` is made for.
+const RELEASE: &str = "2.11";
+
+const REMEDY: &str = "docs/cuda.md tells how to install libtorch";
+
+/// What Python prints: the release, then the folder of libtorch's libraries.
+const ASK_PYTHON: &str =
+    "import os, torch; print(torch.__version__); print(os.path.join(os.path.dirname(torch.__file__), 'lib'))";
+
+/// Runs clippy and tests with the feature `torch`. A machine without libtorch does without; one whose environment names a
+/// libtorch that is of no use fails.
+pub fn check(steps: &mut Steps) {
+    let named = env::var_os("LIBTORCH_USE_PYTORCH").is_some() || env::var_os("LIBTORCH").is_some();
+    match find() {
+        Ok(libraries) => drop(steps.run(NAME, || run_all(&libraries))),
+        Err(error) if named => drop(steps.run(NAME, || Err::<(), _>(error))),
+        Err(error) => println!("\n==> {NAME}: left out, as there is no libtorch {RELEASE} ({error:#}; {REMEDY})"),
+    }
+}
+
+/// A libtorch, as the build of the crate `torch-sys` finds it.
+struct Libtorch {
+    libraries: PathBuf,
+    is_python_s: bool,
+}
+
+/// The libtorch that the environment names, else that of Python's torch.
+fn find() -> Result<Libtorch> {
+    match env::var_os("LIBTORCH").filter(|_| env::var_os("LIBTORCH_USE_PYTORCH").is_none()) {
+        Some(folder) => {
+            let folder = PathBuf::from(folder);
+            let libraries = env::var_os("LIBTORCH_LIB").map_or_else(|| folder.clone(), PathBuf::from).join("lib");
+            ensure!(libraries.is_dir(), "LIBTORCH: there is no folder {}", libraries.display());
+            // Archives of libtorch tell their release, installations by other ways do not.
+            if let Ok(release) = std::fs::read_to_string(folder.join("build-version")) {
+                check_release(&release).context("LIBTORCH")?;
+            }
+            Ok(Libtorch { libraries, is_python_s: false })
+        }
+        None => {
+            let found = Command::new("python3").args(["-c", ASK_PYTHON]).output().context("there is no python3")?;
+            ensure!(found.status.success(), "python3 has no package torch");
+            let text = String::from_utf8(found.stdout)?;
+            let mut lines = text.lines();
+            let (Some(release), Some(libraries)) = (lines.next(), lines.next()) else {
+                bail!("python3 printed {text:?} when it was asked for torch")
+            };
+            check_release(release).context("python3's torch")?;
+            Ok(Libtorch { libraries: libraries.into(), is_python_s: true })
+        }
+    }
+}
+
+fn check_release(release: &str) -> Result<()> {
+    let release = release.trim();
+    let fits = release.strip_prefix(RELEASE).is_some_and(|rest| rest.starts_with('.'));
+    ensure!(fits, "this is {release}, and {RELEASE} is needed");
+    Ok(())
+}
+
+/// The same selection of packages as in the other steps, so that cargo compiles anew only what the feature changes.
+fn run_all(libtorch: &Libtorch) -> Result<()> {
+    let with_feature = |subcommand: &str, more: &[&str]| {
+        let mut command = cargo();
+        command.args([subcommand, "--workspace", "--features", "integration-tests/torch"]).args(more);
+        command.env("LD_LIBRARY_PATH", with_folder(&libtorch.libraries));
+        if libtorch.is_python_s {
+            command.env("LIBTORCH_USE_PYTORCH", "1");
+        }
+        run(&mut command)
+    };
+    with_feature("clippy", &["--all-targets", "--", "--deny", "warnings"])?;
+    with_feature("test", &["--lib", "train::torch"])?;
+    with_feature("test", &["--no-fail-fast", "--test", "torch_engine", "--test", "training_golden"])
+}
+
+/// `LD_LIBRARY_PATH` with `folder` in front.
+fn with_folder(folder: &Path) -> OsString {
+    let others = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let all = std::iter::once(folder.to_path_buf())
+        .chain(env::split_paths(&others).filter(|path| !path.as_os_str().is_empty()));
+    env::join_paths(all).expect("a folder that libraries are found in has no colon in its name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_release_that_fits_will_do() {
+        for release in ["2.11.0", "2.11.0+cu130\n", "2.11.1+cpu"] {
+            check_release(release).unwrap();
+        }
+        for release in ["2.1.1", "2.12.0", "2.110.0", ""] {
+            assert!(check_release(release).is_err(), "{release}");
+        }
+    }
+}
