@@ -29,6 +29,8 @@ pub use detection::{BBox, Detection, clip, decode, nms, to_picture};
 pub use detector::{Detector, Input};
 pub use graph::{Graph, NormState};
 pub use head::STRIDES;
+pub use kernels::colour::ColourShift;
+pub use kernels::warp::Quads;
 pub use layout::ParameterLayout;
 pub use manifest::{MANIFEST_VERSION, Manifest, ManifestEntry, ManifestError};
 pub use picture::{Letterbox, PAD, Picture, PictureError, letterbox};

@@ -1,74 +1,16 @@
 //! Shifts of hue, saturation and brightness.
 
 use rand::Rng;
+use shared_model::ColourShift;
 
-/// A shift of a whole picture's colours in the space of hue, saturation and value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct ColourShift {
-    /// In sixths of the circle of hues.
-    hue: f32,
-    /// In parts of the full saturation.
-    saturation: f32,
-    /// In levels of 255.
-    value: f32,
-}
-
-impl ColourShift {
-    /// Draws a shift within `limits` (hue in half degrees, saturation and value in levels of 255: OpenCV's units for
-    /// bytes), each of the three with a probability of one half (YOLOX, `augment_hsv`).
-    pub(crate) fn draw(rng: &mut impl Rng, limits: [f32; 3]) -> Self {
-        let [hue, saturation, value] = limits.map(|limit| {
-            let shift = limit * rng.random_range(-1.0..=1.0f32);
-            if rng.random() { shift } else { 0.0 }
-        });
-        Self { hue: hue / 30.0, saturation: saturation / 255.0, value }
-    }
-
-    /// Shifts the colours of a row of pixels, given as blue, green and red levels.
-    /// Grey pixels stay grey, as they have no hue.
-    pub(crate) fn apply(&self, [blue, green, red]: [&mut [u8]; 3]) {
-        if *self == (Self { hue: 0.0, saturation: 0.0, value: 0.0 }) {
-            return;
-        }
-        // Arithmetic and selections only, so that the compiler makes vectors of them.
-        for ((blue, green), red) in blue.iter_mut().zip(green).zip(red) {
-            let [b, g, r] = [*blue, *green, *red].map(f32::from);
-            let most = b.max(g).max(r);
-            let chroma = most - b.min(g).min(r);
-            // Levels are whole numbers: where the divisor would be 0, so is the dividend.
-            let per_chroma = 1.0 / chroma.max(1.0);
-            let of_green_or_blue = if g == most { (b - r) * per_chroma + 2.0 } else { (r - g) * per_chroma + 4.0 };
-            let hue = if r == most { (g - b) * per_chroma } else { of_green_or_blue } + self.hue;
-            let saturation = (chroma / most.max(1.0) + self.saturation).clamp(0.0, 1.0);
-            let saturation = if chroma > 0.0 { saturation } else { 0.0 };
-            let value = (most + self.value).clamp(0.0, 255.0);
-            let chroma = value * saturation;
-            // https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative
-            let level = |offset: f32| {
-                let k = wrap(hue + offset);
-                round(value - chroma * k.min(4.0 - k).clamp(0.0, 1.0)) as u8
-            };
-            *red = level(5.0);
-            *green = level(3.0);
-            *blue = level(1.0);
-        }
-    }
-}
-
-/// Modulo 6, for -6..18.
-#[inline(always)]
-fn wrap(k: f32) -> f32 {
-    let k = if k < 0.0 { k + 6.0 } else { k };
-    let k = if k >= 12.0 { k - 12.0 } else { k };
-    if k >= 6.0 { k - 6.0 } else { k }
-}
-
-/// To the nearest whole number, for levels. `f32::round` is a call of a function on processors of the first generation
-/// with 64 bits, for which this is compiled; beside this number, there is no room for a fraction.
-#[inline(always)]
-fn round(level: f32) -> f32 {
-    const NO_FRACTION: f32 = 12_582_912.0; // 1.5 * 2^23
-    (level + NO_FRACTION) - NO_FRACTION
+/// Draws a shift within `limits` (hue in half degrees, saturation and value in levels of 255: OpenCV's units for bytes),
+/// each of the three with a probability of one half (YOLOX, `augment_hsv`).
+pub(crate) fn draw_shift(rng: &mut impl Rng, limits: [f32; 3]) -> ColourShift {
+    let [hue, saturation, value] = limits.map(|limit| {
+        let shift = limit * rng.random_range(-1.0..=1.0f32);
+        if rng.random() { shift } else { 0.0 }
+    });
+    ColourShift { hue: hue / 30.0, saturation: saturation / 255.0, value }
 }
 
 #[cfg(test)]
@@ -113,7 +55,7 @@ mod tests {
         let mut rng = Pcg64Mcg::seed_from_u64(1);
         for limits in [[5.0, 30.0, 30.0], [90.0, 255.0, 255.0], [0.0, 0.0, 0.0]] {
             for _ in 0..20 {
-                let shift = ColourShift::draw(&mut rng, limits);
+                let shift = draw_shift(&mut rng, limits);
                 let mut planes: [Vec<u8>; 3] =
                     std::array::from_fn(|_| (0..300).map(|_| rng.random_range(0..=255u8) & 0xfc).collect());
                 let before = planes.clone();
@@ -132,7 +74,7 @@ mod tests {
     #[test]
     fn shifts_keep_to_their_limits_and_are_left_out_by_halves() {
         let mut rng = Pcg64Mcg::seed_from_u64(2);
-        let shifts: Vec<_> = (0..1000).map(|_| ColourShift::draw(&mut rng, [5.0, 30.0, 30.0])).collect();
+        let shifts: Vec<_> = (0..1000).map(|_| draw_shift(&mut rng, [5.0, 30.0, 30.0])).collect();
         assert!(shifts.iter().all(|s| s.hue.abs() <= 5.0 / 30.0 && s.saturation.abs() <= 30.0 / 255.0));
         assert!(shifts.iter().all(|s| s.value.abs() <= 30.0) && shifts.iter().any(|s| s.value > 25.0));
         let without = shifts.iter().filter(|shift| shift.hue == 0.0).count();

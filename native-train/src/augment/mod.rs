@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use shared_model::{BBox, ColourOrder, Letterbox, PAD, letterbox};
 
 use self::affine::clip;
-use self::hsv::ColourShift;
+use self::hsv::draw_shift;
 use self::mosaic::Mosaic;
 use self::warp::Canvas;
 use crate::data::LabelledBox;
@@ -108,7 +108,7 @@ impl Augmentation {
         let photo = pictures.get(picture)?;
         let (fit, mut objects) = paint_plain(&photo, &pictures.set().items[picture].boxes, size, planes)?;
         let mirror = rng.random_bool(f64::from(self.flip));
-        let colours = ColourShift::draw(&mut rng, self.hsv);
+        let colours = draw_shift(&mut rng, self.hsv);
         let mut canvas = Canvas::new(planes, size);
         for y in 0..fit.height {
             let mut row = canvas.span(y, 0..fit.width);

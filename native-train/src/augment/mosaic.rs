@@ -6,10 +6,10 @@
 
 use anyhow::Result;
 use rand::Rng;
-use shared_model::{BBox, Letterbox};
+use shared_model::{BBox, ColourShift, Letterbox};
 
 use super::affine::{Affine, clip};
-use super::hsv::ColourShift;
+use super::hsv::draw_shift;
 use super::warp::Canvas;
 use super::{Augmentation, object};
 use crate::data::LabelledBox;
@@ -64,7 +64,7 @@ impl Mosaic {
             .then(&Affine::translation(shift[0], shift[1]));
         let map = if mirror { map.then(&Affine::mirror(side)) } else { map };
         let others = [(); 3].map(|()| rng.random_range(0..pictures));
-        let colours = ColourShift::draw(rng, augmentation.hsv);
+        let colours = draw_shift(rng, augmentation.hsv);
         Self { pictures: [picture, others[0], others[1], others[2]], centre, map, colours, size }
     }
 
@@ -145,7 +145,7 @@ mod tests {
     use crate::data::testing::{coloured, rectangles};
 
     fn plain(size: usize, centre: [f64; 2]) -> Mosaic {
-        let colours = ColourShift::draw(&mut rand_pcg::Pcg64Mcg::new(0), [0.0; 3]);
+        let colours = draw_shift(&mut rand_pcg::Pcg64Mcg::new(0), [0.0; 3]);
         let map = Affine::translation(-(size as f64) / 2.0, -(size as f64) / 2.0);
         Mosaic { pictures: [0; 4], centre, map, colours, size }
     }

@@ -3,15 +3,15 @@
 use std::ops::Range;
 
 use image::RgbImage;
-use shared_model::BBox;
+use shared_model::{BBox, Quads};
 
 use super::affine::Affine;
 
 /// Fraction bits of a position in the source picture.
 const BITS: u32 = 20;
 
-/// Fraction bits of a weight. OpenCV's `warpAffine` has 5.
-const WEIGHT_BITS: u32 = 8;
+/// Half of what the last bit of a weight is worth in a position. OpenCV's `warpAffine` has weights of 5 bits, not 8.
+const ROUNDING: i64 = 1 << (BITS - Quads::WEIGHT_BITS - 1);
 
 /// A canvas of `side` x `side` pixels: blue, green and red planes of levels 0-255.
 pub(crate) struct Canvas<'a> {
@@ -39,6 +39,7 @@ impl<'a> Canvas<'a> {
         let Affine([[ux, uy, u0], [vx, vy, v0]]) = map.inverse();
         let [u1, v1, u2, v2] = [part.x1, part.y1, part.x2, part.y2].map(|edge| fixed(f64::from(edge)));
         let (du, dv) = (fixed(ux), fixed(vx));
+        let mut quads = Quads::default();
         for y in 0..self.side {
             // The centre of the row's first pixel.
             let start = |x: f64, y_factor: f64, shift: f64| fixed(0.5 * x + (y as f64 + 0.5) * y_factor + shift);
@@ -49,11 +50,11 @@ impl<'a> Canvas<'a> {
             if columns.is_empty() {
                 continue;
             }
-            // From edges of pixels to their centres, between which values are interpolated.
-            let at = |start: i64, step: i64| start + step * columns.start as i64 - (1 << (BITS - 1));
-            let line = Line { u: at(u, du), v: at(v, dv), du, dv };
+            // From edges of pixels to their centres, between which values are interpolated; to the nearest weight.
+            let at = |start: i64, step: i64| start + step * columns.start as i64 - (1 << (BITS - 1)) + ROUNDING;
+            Line { u: at(u, du), v: at(v, dv), du, dv }.gather(source, columns.len(), &mut quads);
             let mut span = self.span(y, columns);
-            line.sample(source, span.each_mut().map(|plane| &mut **plane));
+            quads.blend(span.each_mut().map(|plane| &mut **plane));
             painted(span);
         }
     }
@@ -88,33 +89,56 @@ struct Line {
 }
 
 impl Line {
-    fn sample(&self, source: &RgbImage, [blue, green, red]: [&mut [u8]; 3]) {
-        let pixels = source.as_raw().as_slice();
+    /// The neighbours in `source` of the line's first `count` pixels.
+    fn gather(&self, source: &RgbImage, count: usize, quads: &mut Quads) {
+        quads.resize(count);
         let (width, height) = (source.width() as usize, source.height() as usize);
         let (right, bottom) = (width as i64 - 1, height as i64 - 1);
+        // Where all four neighbours are there, which is nearly everywhere.
+        let columns = inside(self.u, self.du, 0..right << BITS, count);
+        let rows = inside(self.v, self.dv, 0..bottom << BITS, count);
+        let interior = columns.start.max(rows.start)..columns.end.min(rows.end);
+
+        let pixels = source.as_raw().as_slice();
+        let weight = |at: i64| (at >> (BITS - Quads::WEIGHT_BITS)) as u16 & (Quads::ONE - 1);
+        let Quads { corners: [a, b, c, d], across, down } = quads;
+        let corners = a.iter_mut().zip(b).zip(c.iter_mut().zip(d));
         let (mut u, mut v) = (self.u, self.v);
-        let within = |at: i64, last: i64| at.clamp(0, last) as usize;
-        for ((blue, green), red) in blue.iter_mut().zip(green).zip(red) {
-            let (column, row) = (u >> BITS, v >> BITS);
-            let rows = [within(row, bottom) * width, within(row + 1, bottom) * width];
-            let columns = [within(column, right), within(column + 1, right)];
-            let [top, under] = rows.map(|row| columns.map(|column| &pixels[3 * (row + column)..][..3]));
-            let weight = |at: i64| (at >> (BITS - WEIGHT_BITS)) as i32 & ((1 << WEIGHT_BITS) - 1);
-            let (across, down) = (weight(u), weight(v));
-            let level = |c: usize| {
-                let blend = |pair: [&[u8]; 2]| {
-                    let [a, b] = pair.map(|pixel| i32::from(pixel[c]));
-                    (a << WEIGHT_BITS) + (b - a) * across
-                };
-                let (a, b) = (blend(top), blend(under));
-                let sum = (a << WEIGHT_BITS) + (b - a) * down;
-                ((sum + (1 << (2 * WEIGHT_BITS - 1))) >> (2 * WEIGHT_BITS)) as u8
-            };
-            (*red, *green, *blue) = (level(0), level(1), level(2));
+        for (i, (((a, b), (c, d)), (across, down))) in corners.zip(across.iter_mut().zip(down)).enumerate() {
+            if interior.contains(&i) {
+                let at = 3 * ((v >> BITS) as usize * width + (u >> BITS) as usize);
+                (*a, *b) = pair(pixels, at);
+                (*c, *d) = pair(pixels, at + 3 * width);
+            } else {
+                let within = |at: i64, last: i64| at.clamp(0, last) as usize;
+                let pixel = |column: i64, row: i64| pixel(pixels, within(row, bottom) * width + within(column, right));
+                let (column, row) = (u >> BITS, v >> BITS);
+                (*a, *b) = (pixel(column, row), pixel(column + 1, row));
+                (*c, *d) = (pixel(column, row + 1), pixel(column + 1, row + 1));
+            }
+            (*across, *down) = (weight(u), weight(v));
             u += self.du;
             v += self.dv;
         }
     }
+}
+
+/// Two neighbouring pixels from byte `at` on, in one load.
+#[inline(always)]
+fn pair(pixels: &[u8], at: usize) -> (u32, u32) {
+    match pixels[at..].first_chunk() {
+        Some(bytes) => {
+            let bytes = u64::from_le_bytes(*bytes);
+            (bytes as u32, (bytes >> 24) as u32)
+        }
+        // At the end of the picture.
+        None => (pixel(pixels, at / 3), pixel(pixels, at / 3 + 1)),
+    }
+}
+
+fn pixel(pixels: &[u8], index: usize) -> u32 {
+    let pixel = &pixels[3 * index..][..3];
+    u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0])
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod block;
+pub(crate) mod colour;
 pub(crate) mod depthwise;
 pub(crate) mod depthwise_gradient;
 pub(crate) mod elementwise;
@@ -22,6 +23,7 @@ pub(crate) mod resize;
 pub(crate) mod simd;
 pub(crate) mod stem;
 pub(crate) mod stem_gradient;
+pub(crate) mod warp;
 
 #[cfg(test)]
 pub(crate) mod testing;
