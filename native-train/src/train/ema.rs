@@ -1,9 +1,14 @@
 //! The exponential moving average of the weights (`ModelEMA` in `yolox/utils/ema.py`), which is what gets evaluated and
 //! published.
 
+use rayon::prelude::*;
+
 /// Iterations in which the decay comes to 63 % of its full value, as a part of the time constant `1 / (1 - decay)`:
 /// YOLOX's 2,000 of 5,000. Fixed at 2,000, short trainings, which need a small decay, would end with hardly any average.
 const RAMP: f64 = 0.4;
+
+/// Weights that a thread follows at a time.
+const CHUNK: usize = 1 << 15;
 
 /// The average and how often it was updated.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,10 +31,13 @@ impl Ema {
         self.updates += 1;
         let ramp = RAMP / (1.0 - decay);
         let weight = (1.0 - decay * (1.0 - (-(self.updates as f64) / ramp).exp())) as f32;
-        for (average, value) in self.values.iter_mut().zip(parameters) {
-            // In this form weights that stay (frozen ones) have exactly themselves as average.
-            *average += weight * (value - *average);
-        }
+        let chunks = self.values.par_chunks_mut(CHUNK).zip(parameters.par_chunks(CHUNK));
+        chunks.for_each(|(averages, values)| {
+            for (average, value) in averages.iter_mut().zip(values) {
+                // In this form weights that stay (frozen ones) have exactly themselves as average.
+                *average += weight * (value - *average);
+            }
+        });
     }
 }
 

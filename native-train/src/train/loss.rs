@@ -6,6 +6,7 @@
 //!
 //! Targets, the IoU in the classes' among them, are constants to the gradient.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use shared_model::BBox;
 
@@ -45,8 +46,9 @@ pub struct Losses {
 const IOU_WEIGHT: f32 = 5.0;
 
 /// The loss of a batch with these objects in its pictures, and its gradient (laid out as `output.values`). Where the
-/// output is not finite the total is NaN and the gradient zero. It runs on the calling thread alone: an engine's threads
-/// may be waiting for it.
+/// output is not finite the total is NaN and the gradient zero. Pictures are shared among the threads of rayon's pool,
+/// which an engine must not keep meanwhile; sums are taken in the order of pictures, so that their bits do not depend on
+/// the number of threads.
 ///
 /// # Panics
 /// Panics where `objects` are not those of as many pictures, a class is not among the output's, or the output has
@@ -62,17 +64,20 @@ pub fn loss(output: &HeadOutput, objects: &[Vec<Object>], settings: &LossSetting
         return (losses, gradient);
     }
 
-    let assigned: Vec<Vec<Match>> =
-        (0..output.pictures).map(|i| assign(output.picture(i), &grid, &objects[i], settings.center_radius)).collect();
+    let assigned: Vec<Vec<Match>> = (0..output.pictures)
+        .into_par_iter()
+        .map(|i| assign(output.picture(i), &grid, &objects[i], settings.center_radius))
+        .collect();
     losses.foreground = assigned.iter().map(Vec::len).sum();
     let scale = 1.0 / losses.foreground.max(1) as f32;
-    let mut sums = Sums::default();
     let size = (grid.len() * output.row()).max(1);
-    for (i, gradient) in gradient.chunks_exact_mut(size).enumerate() {
+    let of_picture = |(i, gradient): (usize, &mut [f32])| {
         let picture =
             PictureLoss { rows: output.picture(i), grid: &grid, objects: &objects[i], l1: settings.l1, scale };
-        picture.add(&assigned[i], &mut sums, gradient);
-    }
+        picture.sums(&assigned[i], gradient)
+    };
+    let sums: Vec<Sums> = gradient.par_chunks_exact_mut(size).enumerate().map(of_picture).collect();
+    let sums = sums.iter().fold(Sums::default(), |all, picture| all.plus(picture));
     let mean = |sum: f64| (sum * f64::from(scale)) as f32;
     (losses.iou, losses.obj) = (mean(f64::from(IOU_WEIGHT) * sums.iou), mean(sums.obj));
     (losses.cls, losses.l1) = (mean(sums.cls), mean(sums.l1));
@@ -82,16 +87,23 @@ pub fn loss(output: &HeadOutput, objects: &[Vec<Object>], settings: &LossSetting
 
 /// In chunks without an early end, so that it is vectorised.
 fn all_finite(values: &[f32]) -> bool {
-    values.chunks(256).all(|chunk| chunk.iter().fold(true, |finite, value| finite & value.is_finite()))
+    values.par_chunks(1 << 14).all(|chunk| chunk.iter().fold(true, |finite, value| finite & value.is_finite()))
 }
 
-/// Sums over the batch.
+/// Sums over a picture, or over the batch.
 #[derive(Default)]
 struct Sums {
     iou: f64,
     obj: f64,
     cls: f64,
     l1: f64,
+}
+
+impl Sums {
+    fn plus(&self, other: &Self) -> Self {
+        let Self { iou, obj, cls, l1 } = self;
+        Self { iou: iou + other.iou, obj: obj + other.obj, cls: cls + other.cls, l1: l1 + other.l1 }
+    }
 }
 
 /// One picture of a batch.
@@ -106,13 +118,15 @@ struct PictureLoss<'a> {
 }
 
 impl PictureLoss<'_> {
-    fn add(&self, matches: &[Match], sums: &mut Sums, gradient: &mut [f32]) {
+    /// The picture's part of the sums; fills its gradient.
+    fn sums(&self, matches: &[Match], gradient: &mut [f32]) -> Sums {
+        let mut sums = Sums::default();
         let row = self.rows.len() / self.grid.len();
         let mut is_foreground = vec![0.0; self.grid.len()];
         for found in matches {
             is_foreground[found.anchor] = 1.0;
             let place = found.anchor * row..(found.anchor + 1) * row;
-            self.add_foreground(found, &self.rows[place.clone()], sums, &mut gradient[place]);
+            self.add_foreground(found, &self.rows[place.clone()], &mut sums, &mut gradient[place]);
         }
         let objectness = self.rows[4..].iter().step_by(row);
         let gradients = gradient[4..].iter_mut().step_by(row);
@@ -121,6 +135,7 @@ impl PictureLoss<'_> {
             sums.obj += f64::from(loss);
             *gradient = slope * self.scale;
         }
+        sums
     }
 
     fn add_foreground(&self, found: &Match, row: &[f32], sums: &mut Sums, gradient: &mut [f32]) {

@@ -2,6 +2,7 @@
 //! parameters (`get_optimizer` in `yolox/exp/yolox_base.py`), on the flat array of all of them.
 
 use anyhow::{Result, ensure};
+use rayon::prelude::*;
 use shared_model::ParameterLayout;
 
 /// How much of the last step's velocity goes on.
@@ -9,6 +10,9 @@ const MOMENTUM: f32 = 0.9;
 
 /// How far running statistics follow a batch's: PyTorch's momentum of batch normalisation, as YOLOX sets it.
 const STATISTICS_MOMENTUM: f32 = 0.03;
+
+/// Tensors that a thread takes at a time, at least: most are a few numbers.
+const TENSORS: usize = 16;
 
 /// The optimizer and its state.
 #[derive(Clone, Debug)]
@@ -46,22 +50,41 @@ impl Sgd {
     /// One step. All arrays are laid out as `layout`; `update` is what [`super::Engine::step`] fills: gradients, and the
     /// batch's statistics in the places of running ones.
     pub fn step(&mut self, layout: &ParameterLayout, parameters: &mut [f32], update: &[f32], lr: f32) {
-        for ((parameter, place), _) in layout.entries.iter().zip(&self.frozen).filter(|(_, frozen)| !**frozen) {
-            let values = parameters[place.clone()].iter_mut().zip(&update[place.clone()]);
-            if !parameter.trainable {
-                for (value, batch) in values {
-                    *value = (1.0 - STATISTICS_MOMENTUM) * *value + STATISTICS_MOMENTUM * batch;
-                }
-                continue;
-            }
-            let is_kernel = parameter.shape.len() == 4;
-            let decay = if is_kernel { self.weight_decay } else { 0.0 };
-            for ((value, gradient), velocity) in values.zip(&mut self.velocity[place.clone()]) {
-                let gradient = gradient + decay * *value;
-                *velocity = MOMENTUM * *velocity + gradient;
-                *value -= lr * (gradient + MOMENTUM * *velocity);
+        let mut tensors = Vec::with_capacity(layout.entries.len());
+        let (mut parameters, mut velocity, mut begun) = (parameters, self.velocity.as_mut_slice(), 0);
+        for ((parameter, place), frozen) in layout.entries.iter().zip(&self.frozen) {
+            // Of all that is left, this tensor's part; entries are in order.
+            let (values, velocities);
+            (values, parameters) = parameters[place.start - begun..].split_at_mut(place.len());
+            (velocities, velocity) = velocity[place.start - begun..].split_at_mut(place.len());
+            begun = place.end;
+            if !frozen {
+                tensors.push((parameter, values, &update[place.clone()], velocities));
             }
         }
+        let weight_decay = self.weight_decay;
+        tensors.into_par_iter().with_min_len(TENSORS).for_each(|(parameter, values, update, velocity)| {
+            if !parameter.trainable {
+                return follow(values, update);
+            }
+            let is_kernel = parameter.shape.len() == 4;
+            descend(values, update, velocity, if is_kernel { weight_decay } else { 0.0 }, lr);
+        });
+    }
+}
+
+/// Running statistics follow a batch's.
+fn follow(values: &mut [f32], batch: &[f32]) {
+    for (value, batch) in values.iter_mut().zip(batch) {
+        *value = (1.0 - STATISTICS_MOMENTUM) * *value + STATISTICS_MOMENTUM * batch;
+    }
+}
+
+fn descend(values: &mut [f32], gradients: &[f32], velocity: &mut [f32], decay: f32, lr: f32) {
+    for ((value, gradient), velocity) in values.iter_mut().zip(gradients).zip(velocity) {
+        let gradient = gradient + decay * *value;
+        *velocity = MOMENTUM * *velocity + gradient;
+        *value -= lr * (gradient + MOMENTUM * *velocity);
     }
 }
 

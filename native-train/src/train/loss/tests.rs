@@ -192,3 +192,17 @@ fn an_output_that_is_not_finite_gives_a_total_of_nan_and_no_gradient() {
         assert!(gradient.iter().all(|&slope| slope == 0.0));
     }
 }
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let mut rng = Pcg64Mcg::seed_from_u64(8);
+    let (output, objects) = random_batch(&mut rng, (128, 96), &[3, 0, 7, 1, 12], 20);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let (losses, gradient) = pool.install(|| loss(&output, &objects, &LossSettings::default()));
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        (bits(&[losses.total, losses.iou, losses.obj, losses.cls]), bits(&gradient))
+    };
+    let one = on(1);
+    assert!(one == on(2) && one == on(5));
+}
