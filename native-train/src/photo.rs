@@ -64,7 +64,7 @@ impl Photo {
     /// Decodes the bytes of a picture file.
     ///
     /// # Errors
-    /// As for [`Photo::open`].
+    /// [`PhotoError`] says what is wrong with them.
     pub fn decode(bytes: &[u8]) -> Result<Self, PhotoError> {
         let Header { format, decoder, orientation } = header(bytes)?;
         let jpeg = if format == ImageFormat::Jpeg { jpeg::decode(bytes)? } else { None };
@@ -76,13 +76,13 @@ impl Photo {
         Ok(Self { pixels: picture.into_rgb8() })
     }
 
-    /// Width and height in pixels of the upright picture, by the file's header alone: what follows may be damaged.
+    /// Width and height in pixels of the upright picture in a file of these bytes, by its header alone: what follows may
+    /// be damaged.
     ///
     /// # Errors
-    /// As for [`Photo::open`].
-    pub fn size(path: &Path) -> Result<[usize; 2], PhotoError> {
-        let bytes = std::fs::read(path)?;
-        let Header { decoder, orientation, .. } = header(&bytes)?;
+    /// As for [`Photo::decode`].
+    pub fn size(bytes: &[u8]) -> Result<[usize; 2], PhotoError> {
+        let Header { decoder, orientation, .. } = header(bytes)?;
         let (width, height) = decoder.dimensions();
         // The orientations from 5 on lay the picture on its side.
         let size = if orientation.to_exif() >= 5 { [height, width] } else { [width, height] };
@@ -184,12 +184,6 @@ mod tests {
         bytes
     }
 
-    fn size(bytes: &[u8]) -> [usize; 2] {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
-        Photo::size(file.path()).unwrap()
-    }
-
     fn assert_looks_like(photo: &Photo, expected: &RgbImage, what: &str) {
         assert_eq!(photo.pixels.dimensions(), expected.dimensions(), "{what}");
         let distance =
@@ -214,7 +208,11 @@ mod tests {
             stored.apply_orientation(back);
             let photo = Photo::decode(&oriented(&stored.to_rgb8(), orientation)).unwrap();
             assert_looks_like(&photo, &upright, &format!("orientation {orientation}"));
-            assert_eq!(size(&oriented(&stored.into_rgb8(), orientation)), [48, 32], "orientation {orientation}");
+            assert_eq!(
+                Photo::size(&oriented(&stored.into_rgb8(), orientation)).unwrap(),
+                [48, 32],
+                "orientation {orientation}"
+            );
         }
     }
 

@@ -169,6 +169,9 @@ fn wrong_arguments_are_usage_errors() {
         (&["bench", "--size", "400"], "multiple of 32"),
         (&["bench", "--variant", "dw3", "--weights", "x"], "cannot be used with"),
         (&["bench", "--all", "--variant", "dw3"], "cannot be used with"),
+        (&["bench", "--batch", "4"], "--train|--loader"),
+        (&["bench", "--data", "VOC2007:train"], "--loader"),
+        (&["bench", "--loader", "--train"], "cannot be used with"),
         (&["detect", "x.jpg", "--score", "2"], "from 0 to 1"),
         (&["eval", "--data", ".", "--threads", "0"], "from 1 to 1024"),
         (&["detect"], "IMAGE|FOLDER"),
@@ -271,6 +274,29 @@ fn bench_compares_all_variants() {
     }
     assert_eq!(rows.len(), 8);
     command().args(bench).assert().success().stdout(contains("mdconv")).stdout(contains("cold ms"));
+}
+
+#[test]
+fn bench_measures_what_feeds_a_device() {
+    let host = ["bench", "--train", "--host-only", "--size", "96", "--batch", "3", "--runs", "2", "--threads", "2"];
+    let report = json(command().args(host).arg("--json"));
+    assert_eq!((&report["batch"], &report["threads"]), (&3.into(), &2.into()));
+    let step = report["parts"]["step"]["median"].as_f64().unwrap();
+    let ms = report["ms_per_image_per_core"].as_f64().unwrap();
+    assert!(step > 0.0 && (ms - step * 2.0 / 3.0).abs() < 1e-9, "{report}");
+    command().args(host).assert().success().stdout(contains("mean of weights"));
+
+    let folder = tempfile::tempdir().unwrap();
+    voc(folder.path());
+    let loader = ["bench", "--loader", "--size", "96", "--batch", "2", "--runs", "3"];
+    let data = format!("{}:val", folder.path().display());
+    let report = json(command().args(loader).args(["--json", "--data", &data]));
+    assert_eq!(report["pictures"], 2);
+    for pass in ["first_pass", "cached", "uncached"] {
+        assert!(report[pass]["images_per_second"].as_f64().unwrap() > 0.0, "{pass}");
+    }
+    command().args(loader).args(["--data", &data]).assert().success().stdout(contains("never kept"));
+    command().args(loader).assert().code(1).stderr(contains("--data VOC2007:trainval"));
 }
 
 #[test]

@@ -140,7 +140,8 @@ pub(crate) fn paint_plain(
 ) -> Result<(Letterbox, Vec<Object>)> {
     let (pixels, fit) = letterbox(photo.picture()?, size, ColourOrder::Bgr);
     // Whole levels already.
-    planes.iter_mut().zip(pixels).for_each(|(out, level)| *out = level as u8);
+    // By way of whole numbers of 32 bits, for which compilers have vectors.
+    planes.iter_mut().zip(pixels).for_each(|(out, level)| *out = level as i32 as u8);
     let frame = BBox { x1: 0.0, y1: 0.0, x2: fit.width as f32, y2: fit.height as f32 };
     let objects = boxes.iter().filter_map(|labelled| {
         let BBox { x1, y1, x2, y2 } = labelled.bbox.into();

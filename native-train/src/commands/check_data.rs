@@ -22,7 +22,7 @@ const LISTED: usize = 20;
   yolox-nano check-data VOCdevkit/VOC2007:trainval
   yolox-nano check-data mine:train mine:val --classes cat,dog --out report/
 
-FOLDER holds JPEGImages, Annotations and ImageSets/Main/SPLIT.txt. Several splits are also compared with each other: a
+FOLDER holds JPEGImages, Annotations and ImageSets/Main/SPLIT.txt, or is a .tar archive that does. Several splits are also compared with each other: a
 picture that is in two of them is learned and then asked for. Exit code 1: there are problems.")]
 pub struct Args {
     /// Data sets in the layout of Pascal VOC, and their splits.

@@ -18,15 +18,15 @@ use crate::{Outcome, models};
   yolox-nano eval --data VOCdevkit/VOC2007 --split test
   yolox-nano eval --weights mine.safetensors --data VOC2007 --split test --limit 100 --json
 
-DIR holds JPEGImages, Annotations and ImageSets/Main/SPLIT.txt. Difficult objects neither count nor hurt. Weights trained
+The data set holds JPEGImages, Annotations and ImageSets/Main/SPLIT.txt; a .tar archive need not be unpacked. Difficult objects neither count nor hurt. Weights trained
 on COCO are scored by the names of classes (airplane = aeroplane, tv = tvmonitor ...); a class that the weights do not
 know is reported and left out of the means. All figures are per cent.")]
 pub struct Args {
     /// A weight file, or a name in models/manifest.json [default: the manifest's default].
     #[arg(long, value_name = "FILE|NAME")]
     weights: Option<String>,
-    /// The data set: a folder in the layout of Pascal VOC.
-    #[arg(long, value_name = "DIR")]
+    /// The data set: a folder in the layout of Pascal VOC, or a .tar archive of one.
+    #[arg(long, value_name = "FOLDER|TAR")]
     data: PathBuf,
     /// The list of pictures: ImageSets/Main/SPLIT.txt.
     #[arg(long, default_value = "test")]
@@ -68,7 +68,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     // Annotations first: a damaged one is told at once, not when half of the pictures have been looked at.
     let truth = names.iter().map(|name| folder.objects(name)).collect::<Result<Vec<_>>>()?;
 
-    let pictures: Vec<PathBuf> = names.iter().map(|name| folder.picture(name)).collect();
+    let pictures: Vec<_> = names.iter().map(|name| folder.picture(name)).collect();
     let progress = Progress::new(names.len(), "images");
     let found = detect_all(&detector, &pictures, args.score, args.nms, &|| progress.step());
     let seconds = progress.finish();

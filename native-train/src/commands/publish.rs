@@ -71,7 +71,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let weights = Weights::from_bytes(&bytes).with_context(|| format!("{path} in half precision"))?;
 
     let truth = names.iter().map(|name| folder.objects(name)).collect::<Result<Vec<_>>>()?;
-    let pictures: Vec<PathBuf> = names.iter().map(|name| folder.picture(name)).collect();
+    let pictures: Vec<_> = names.iter().map(|name| folder.picture(name)).collect();
     let progress = Progress::new(names.len(), "images");
     let found = detect_all(&Detector::new(&weights)?, &pictures, MIN_SCORE, MAX_IOU, &|| progress.step());
     progress.finish();

@@ -31,6 +31,8 @@ use crate::train::trainer::{Ending, Trainer};
       from other weights, whatever their classes; --variant final takes over what fits
   yolox-nano train --train VOC2007:train --val VOC2007:val --time-budget 150m --size 320
       as well as 150 minutes allow
+  yolox-nano train --train VOC2007.tar:train --val VOC2007.tar:val
+      from an archive of the folder, as it is
   yolox-nano train --resume runs/baseline
       go on after Ctrl-C or a crash; with --epochs 400, until there are 400 in all
   yolox-nano train --config runs/baseline/config.toml --seed 1 --out runs/second

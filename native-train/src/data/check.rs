@@ -12,7 +12,6 @@ use shared_model::voc::Object;
 
 use super::problem::{Problem, ProblemKind, problems, read_picture};
 use super::source::{Labelled, Source, SourceAnnotations, class_names_of};
-use crate::photo::Photo;
 use crate::progress::Progress;
 
 /// Sizes of boxes are counted between these, in pixels of an input of [`INPUT`] pixels.
@@ -120,8 +119,8 @@ struct Looked {
 }
 
 fn look(source: &SourceAnnotations, labelled: &Labelled, class_names: &[String]) -> Looked {
-    let path = source.folder.picture(&labelled.name);
-    let photo = read_picture(&path, Photo::open(&path));
+    let file = source.folder.picture(&labelled.name);
+    let photo = read_picture(&file, file.photo());
     let digest = photo.as_ref().ok().map(|photo| {
         let mut digest = Sha256::new_with_prefix(photo.width().to_le_bytes());
         digest.update(photo.pixels().as_raw());
@@ -177,7 +176,7 @@ fn duplicates(sources: &[Source], read: &[SourceAnnotations], found: &[Vec<Looke
     let mut problems = Vec::new();
     let mut first_of_digest = HashMap::new();
     for ((source, annotations), found) in sources.iter().zip(read).zip(found) {
-        let list = annotations.folder.split_path(&source.split);
+        let list = annotations.folder.split_list(&source.split).path().to_path_buf();
         let mut first_of_name = BTreeMap::new();
         for (Labelled { name, line, .. }, Looked { digest, .. }) in annotations.pictures.iter().zip(found) {
             let problem = |kind, message| Problem { kind, file: list.clone(), line: Some(*line), message };

@@ -1,8 +1,10 @@
 //! Data sets.
 
+mod archive;
 pub mod chart;
 pub mod check;
 pub mod class_list;
+pub mod files;
 pub mod pictures;
 pub mod problem;
 pub mod source;
@@ -11,5 +13,6 @@ pub(crate) mod testing;
 pub mod training_set;
 pub mod voc;
 
+pub use files::DataFile;
 pub use source::Source;
 pub use training_set::{Item, LabelledBox, TrainingSet};

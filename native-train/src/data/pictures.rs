@@ -63,8 +63,8 @@ impl Pictures {
 /// # Errors
 /// Fails, naming the file, where it cannot be decoded.
 pub fn open(set: &TrainingSet, index: usize) -> Result<Photo> {
-    let path = &set.items[index].picture;
-    Photo::open(path).with_context(|| format!("the training picture {}", path.display()))
+    let file = &set.items[index].picture;
+    file.photo().with_context(|| format!("the training picture {}", file.path().display()))
 }
 
 #[cfg(test)]

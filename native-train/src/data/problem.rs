@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use shared_model::voc::{AnnotatedObject, Annotation, Object, Size, VocBox};
 
+use super::files::DataFile;
 use super::voc::VocFolder;
 use crate::photo::PhotoError;
 
@@ -98,32 +99,32 @@ impl fmt::Display for Problem {
 /// # Errors
 /// Fails where there is none, or it cannot be read.
 pub fn read_annotation(folder: &VocFolder, name: &str) -> Result<Annotation, Problem> {
-    let file = folder.annotation_path(name);
-    let problem = |kind, line, message| Problem { kind, file: file.clone(), line, message };
-    if !file.is_file() {
+    let file = folder.annotation(name);
+    let problem = |kind, line, message| Problem { kind, file: file.path().into(), line, message };
+    if !file.exists() {
         let message = "the annotation is missing: copy it there, or take the picture out of the split";
         return Err(problem(ProblemKind::MissingAnnotation, None, message.into()));
     }
     let corrupt = |line, message: &dyn fmt::Display| {
         problem(ProblemKind::CorruptAnnotation, line, format!("the annotation cannot be read ({message}): mend it"))
     };
-    let xml = std::fs::read_to_string(&file).map_err(|error| corrupt(None, &error))?;
+    let xml = file.read_text().map_err(|error| corrupt(None, &error))?;
     Annotation::parse(&xml).map_err(|error| corrupt(Some(error.line), &error.message))
 }
 
-/// What opening the picture `path` said, as a problem.
+/// What opening the picture `file` said, as a problem.
 ///
 /// # Errors
 /// Fails where `opened` did.
-pub fn read_picture<T>(path: &Path, opened: Result<T, PhotoError>) -> Result<T, Problem> {
+pub fn read_picture<T>(file: &DataFile, opened: Result<T, PhotoError>) -> Result<T, Problem> {
     opened.map_err(|error| {
-        let (kind, message) = if path.is_file() {
+        let (kind, message) = if file.exists() {
             (ProblemKind::CorruptPicture, error.to_string())
         } else {
             let message = "the picture is missing: copy it there, or take its name out of the split";
             (ProblemKind::MissingPicture, message.into())
         };
-        Problem { kind, file: path.into(), line: None, message }
+        Problem { kind, file: file.path().into(), line: None, message }
     })
 }
 
@@ -142,7 +143,7 @@ pub fn problems(
         Err(problem) => (None, vec![problem]),
     };
     match annotation {
-        Ok(annotation) => problems.extend(in_annotation(&folder.annotation_path(name), annotation, size, classes)),
+        Ok(annotation) => problems.extend(in_annotation(folder.annotation(name).path(), annotation, size, classes)),
         Err(problem) => problems.push(problem.clone()),
     }
     problems

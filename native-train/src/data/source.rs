@@ -15,7 +15,7 @@ use super::voc::VocFolder;
 /// A split of a data set, on the command line `FOLDER:SPLIT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// A folder in Pascal VOC's layout.
+    /// A folder in Pascal VOC's layout, or a tar archive of one.
     pub folder: PathBuf,
     /// `ImageSets/Main/SPLIT.txt` lists its pictures.
     pub split: String,
@@ -29,7 +29,9 @@ impl FromStr for Source {
             Some((folder, split)) if !folder.is_empty() && !split.is_empty() => {
                 Ok(Self { folder: folder.into(), split: split.into() })
             }
-            _ => Err("a folder and a split are needed, as in VOCdevkit/VOC2007:trainval".into()),
+            _ => {
+                Err("a folder and a split are needed, as in VOCdevkit/VOC2007:trainval or VOC2007.tar:trainval".into())
+            }
         }
     }
 }

@@ -58,6 +58,15 @@ impl VocBuilder {
         }
     }
 
+    /// The folder as a tar archive, in which it is at each of `prefixes`.
+    pub(crate) fn archive(&self, prefixes: &[&str]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for prefix in prefixes {
+            archive.append_dir_all(prefix, self.folder.path()).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
     /// Cuts a picture's file in half.
     pub(crate) fn cut(&self, name: &str) {
         let path = self.folder.path().join(format!("JPEGImages/{name}.jpg"));

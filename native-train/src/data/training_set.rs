@@ -1,15 +1,13 @@
 //! The labelled pictures that a network is trained on.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 use shared_model::voc::{Annotation, VocBox};
 
+use super::files::DataFile;
 use super::problem::{Problem, problems, read_picture};
 use super::source::{Labelled, Source, SourceAnnotations, class_names_of};
 use super::voc::VocFolder;
-use crate::photo::Photo;
 
 /// An object to be learned.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +26,7 @@ pub struct Item {
     /// Its name in the split.
     pub name: String,
     /// Its file.
-    pub picture: PathBuf,
+    pub picture: DataFile,
     /// What is in it.
     pub boxes: Vec<LabelledBox>,
 }
@@ -62,8 +60,8 @@ impl TrainingSet {
                 .pictures
                 .par_iter()
                 .flat_map_iter(|Labelled { name, annotation, .. }| {
-                    let path = annotations.folder.picture(name);
-                    let size = read_picture(&path, Photo::size(&path));
+                    let file = annotations.folder.picture(name);
+                    let size = read_picture(&file, file.photo_size());
                     problems(&annotations.folder, name, annotation, size, &set.class_names)
                 })
                 .collect();
@@ -128,7 +126,7 @@ mod tests {
         assert_eq!(set.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
         let bbox = VocBox { xmin: 1.5, ymin: 2.0, xmax: 9.0, ymax: 8.0 };
         assert_eq!(set.items[0].boxes, [LabelledBox { class: 1, bbox, difficult: false }]);
-        assert!(set.items[1].boxes[0].difficult && set.items[1].picture.is_file());
+        assert!(set.items[1].boxes[0].difficult && set.items[1].picture.exists());
 
         let given = ["dog", "bird", "cat"].map(String::from);
         let set = TrainingSet::open(&sources, Some(&given), true).unwrap();

@@ -1,32 +1,41 @@
 //! Folders in the layout of Pascal VOC: `JPEGImages`, `Annotations`, `ImageSets/Main`
-//! (<http://host.robots.ox.ac.uk/pascal/VOC/voc2007/devkit_doc_07-Jun-2007.pdf>).
+//! (<http://host.robots.ox.ac.uk/pascal/VOC/voc2007/devkit_doc_07-Jun-2007.pdf>), and archives of them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use shared_model::voc::{Annotation, Object};
 
-/// A folder in VOC's layout.
+use super::files::{DataFile, Files};
+
+/// The folders that there must be.
+const PARTS: [&str; 3] = ["JPEGImages", "Annotations", SPLITS];
+
+/// The folder with the lists of splits.
+const SPLITS: &str = "ImageSets/Main";
+
+/// A folder in VOC's layout, or a tar archive of one.
 #[derive(Clone, Debug)]
 pub struct VocFolder {
-    root: PathBuf,
+    files: Files,
 }
 
 impl VocFolder {
-    /// The data set in the folder `root`.
+    /// The data set in the folder or archive `root`. In an archive it may be in any one folder.
     ///
     /// # Errors
-    /// Fails where one of the three folders is missing.
+    /// Fails where one of the three folders is missing, or an archive cannot be read.
     pub fn open(root: &Path) -> Result<Self> {
-        for part in ["JPEGImages", "Annotations", "ImageSets/Main"] {
+        let files = Files::open(root, &PARTS)?;
+        for part in PARTS {
             ensure!(
-                root.join(part).is_dir(),
+                files.has_folder(part),
                 "{} is no Pascal VOC folder: it has no {part}; name the folder that holds JPEGImages, Annotations and \
-                 ImageSets (such as VOCdevkit/VOC2007)",
+                 ImageSets (such as VOCdevkit/VOC2007), or a .tar archive of it",
                 root.display()
             );
         }
-        Ok(Self { root: root.into() })
+        Ok(Self { files })
     }
 
     /// The names of a split's pictures, in the order of its list.
@@ -42,33 +51,34 @@ impl VocFolder {
     /// # Errors
     /// As for [`VocFolder::split`].
     pub fn split_lines(&self, split: &str) -> Result<Vec<(usize, String)>> {
-        let path = self.split_path(split);
-        if !path.is_file() {
-            let folder = self.root.join("ImageSets/Main");
-            let splits = splits(&folder).unwrap_or_default().join(", ");
-            bail!("there is no split \"{split}\" in {}: the splits are {splits}", folder.display());
+        let list = self.split_list(split);
+        let path = list.path().display();
+        if !list.exists() {
+            let folder = self.files.file(SPLITS);
+            let splits = self.splits().unwrap_or_default().join(", ");
+            bail!("there is no split \"{split}\" in {}: the splits are {splits}", folder.path().display());
         }
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let text = list.read_text().with_context(|| path.to_string())?;
         // The lists of single classes have a second column.
         let name = |(i, line): (usize, &str)| Some((i + 1, line.split_whitespace().next()?.to_string()));
         let names: Vec<_> = text.lines().enumerate().filter_map(name).collect();
-        ensure!(!names.is_empty(), "the split {} is empty: list the pictures' names in it, one a line", path.display());
+        ensure!(!names.is_empty(), "the split {path} is empty: list the pictures' names in it, one a line");
         Ok(names)
     }
 
-    /// Where a split's list is.
-    pub fn split_path(&self, split: &str) -> PathBuf {
-        self.root.join("ImageSets/Main").join(format!("{split}.txt"))
+    /// A split's list.
+    pub fn split_list(&self, split: &str) -> DataFile {
+        self.files.file(format!("{SPLITS}/{split}.txt"))
     }
 
-    /// Where a picture is.
-    pub fn picture(&self, name: &str) -> PathBuf {
-        self.root.join("JPEGImages").join(format!("{name}.jpg"))
+    /// A picture.
+    pub fn picture(&self, name: &str) -> DataFile {
+        self.files.file(format!("JPEGImages/{name}.jpg"))
     }
 
-    /// Where a picture's annotation is.
-    pub fn annotation_path(&self, name: &str) -> PathBuf {
-        self.root.join("Annotations").join(format!("{name}.xml"))
+    /// A picture's annotation.
+    pub fn annotation(&self, name: &str) -> DataFile {
+        self.files.file(format!("Annotations/{name}.xml"))
     }
 
     /// The objects in a picture.
@@ -76,24 +86,15 @@ impl VocFolder {
     /// # Errors
     /// Fails, naming the file, where it is missing or is no VOC annotation, or a box is impossible.
     pub fn objects(&self, name: &str) -> Result<Vec<Object>> {
-        let path = self.annotation_path(name);
-        let read = || anyhow::Ok(Annotation::parse(&std::fs::read_to_string(&path)?)?.into_objects()?);
-        read().with_context(|| format!("the annotation {} cannot be read", path.display()))
+        let file = self.annotation(name);
+        let read = || anyhow::Ok(Annotation::parse(&file.read_text()?)?.into_objects()?);
+        read().with_context(|| format!("the annotation {} cannot be read", file.path().display()))
     }
-}
 
-/// The splits of whole data sets, without those of single classes (`dog_train.txt`).
-fn splits(folder: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if let (Some(stem), Some("txt")) =
-            (path.file_stem().and_then(|s| s.to_str()), path.extension().and_then(|e| e.to_str()))
-            && !stem.contains('_')
-        {
-            names.push(stem.into());
-        }
+    /// The splits of whole data sets, without those of single classes (`dog_train.txt`).
+    fn splits(&self) -> Result<Vec<String>> {
+        let names = self.files.names(SPLITS)?;
+        let splits = names.iter().filter_map(|name| name.strip_suffix(".txt")).filter(|stem| !stem.contains('_'));
+        Ok(splits.map(String::from).collect())
     }
-    names.sort();
-    Ok(names)
 }

@@ -1,7 +1,6 @@
 //! The score of a detector on a set of pictures: what `yolox-nano eval` prints and training chooses the best weights by.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use comfy_table::Table;
@@ -11,7 +10,7 @@ use shared_model::voc::Object;
 use shared_model::{Detection, Detector};
 
 use super::{ClassMap, ClassScore, Evaluator, Truth};
-use crate::photo::Photo;
+use crate::data::DataFile;
 use crate::table::table;
 
 /// The least score of detections that count: YOLOX's `test_conf`.
@@ -65,17 +64,17 @@ pub struct Row {
 /// Fails where a picture cannot be read, naming it.
 pub fn detect_all(
     detector: &Detector,
-    pictures: &[PathBuf],
+    pictures: &[DataFile],
     min_score: f32,
     max_iou: f32,
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Vec<Detection>>> {
-    let look = |path: &PathBuf| -> Result<Vec<Detection>> {
+    let look = |file: &DataFile| -> Result<Vec<Detection>> {
         let detect = || -> Result<_> {
-            let photo = Photo::open(path)?;
+            let photo = file.photo()?;
             Ok(detector.detect(photo.picture()?, min_score, max_iou)?)
         };
-        let detections = detect().with_context(|| format!("the picture {}", path.display()))?;
+        let detections = detect().with_context(|| format!("the picture {}", file.path().display()))?;
         done();
         Ok(detections)
     };

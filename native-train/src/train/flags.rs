@@ -15,7 +15,8 @@ use crate::data::Source;
 #[derive(Clone, Debug, Default, clap::Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Flags {
-    /// What to learn from, a folder in Pascal VOC's layout and a list in its ImageSets/Main; may be given several times.
+    /// What to learn from, a folder in Pascal VOC's layout (or a .tar archive of one, which need not be unpacked) and a
+    /// list in its ImageSets/Main; may be given several times.
     #[arg(long, value_name = "FOLDER:SPLIT", help_heading = "Data")]
     #[serde_as(as = "Vec<DisplayFromStr>")]
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -207,6 +207,7 @@ fn batch<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Source;
     use crate::data::testing::rectangles;
 
     fn plan(index: usize) -> Option<BatchPlan> {
@@ -238,6 +239,16 @@ mod tests {
         assert_ne!(one[0].batch.pixels, one[2].batch.pixels);
         assert!(one == rest(start(&set, 3, 2, 0)) && one == rest(start(&set, 2, 100, 0)));
         assert!(one[4..] == rest(start(&set, 3, 4, 4)), "after a resume");
+    }
+
+    #[test]
+    fn an_archive_gives_the_batches_of_its_folder() {
+        let (voc, set) = rectangles();
+        let archive = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(archive.path(), voc.archive(&["VOC2007"])).unwrap();
+        let source = Source { folder: archive.path().into(), split: "train".into() };
+        let archived = TrainingSet::open(&[source], None, false).unwrap();
+        assert!(rest(start(&Arc::new(archived), 3, 2, 0)) == rest(start(&Arc::new(set), 1, 1, 0)));
     }
 
     #[test]

@@ -1,20 +1,19 @@
 //! Evaluation during training: the score that `yolox-nano eval` prints, of the mean of the weights.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use shared_model::voc::Object;
 use shared_model::{Detection, Detector, Weights};
 
-use crate::data::TrainingSet;
+use crate::data::{DataFile, TrainingSet};
 use crate::eval::{MAX_IOU, MIN_SCORE, Report, detect_all};
 
 /// The pictures that weights are scored on.
 #[derive(Clone, Debug)]
 pub struct Validation {
     /// The pictures' files.
-    pub pictures: Vec<PathBuf>,
+    pub pictures: Vec<DataFile>,
     /// Their annotated objects.
     pub truth: Vec<Vec<Object>>,
 }

@@ -9,7 +9,6 @@ use image::{Rgb, RgbImage};
 use shared_model::{BBox, Detection, Letterbox, PAD};
 
 use crate::draw::{Mark, draw, draw_marks};
-use crate::photo::Photo;
 use crate::train::dry_run::tiles;
 use crate::train::validation::Validation;
 
@@ -31,8 +30,8 @@ pub(super) fn sheet(
     let with_objects = (0..validation.pictures.len()).filter(|&i| !validation.truth[i].is_empty());
     let mut pictures = Vec::new();
     for i in with_objects.take(PICTURES) {
-        let path = &validation.pictures[i];
-        let photo = Photo::open(path).with_context(|| format!("the picture {}", path.display()))?;
+        let file = &validation.pictures[i];
+        let photo = file.photo().with_context(|| format!("the picture {}", file.path().display()))?;
         let (width, height) = photo.pixels().dimensions();
         let fit = Letterbox::fit(width as usize, height as usize, SIDE as usize);
         let scaled = imageops::resize(photo.pixels(), fit.width as u32, fit.height as u32, FilterType::Triangle);

@@ -178,8 +178,10 @@ fn a_picture_that_breaks_in_the_middle_costs_nothing_but_a_resume() {
     start(&voc, more, &whole).train().unwrap();
 
     let mut trainer = start(&voc, more, &broken);
-    let picture =
-        trainer.parts.set.items[trainer.parts.plan.batch(4, &trainer.progress.timeline).pictures[0].1].picture.clone();
+    let picture = trainer.parts.set.items[trainer.parts.plan.batch(4, &trainer.progress.timeline).pictures[0].1]
+        .picture
+        .path()
+        .to_path_buf();
     let bytes = std::fs::read(&picture).unwrap();
     std::fs::write(&picture, &bytes[..bytes.len() / 2]).unwrap();
     let error = format!("{:#}", trainer.train().unwrap_err());
