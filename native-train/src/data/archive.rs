@@ -81,11 +81,12 @@ fn index(file: &File, length: u64, path: &Path) -> Result<HashMap<PathBuf, (u64,
     let cut_short = |what: String| anyhow!("{what} is cut short: copy or download the archive again");
     // Behind a member, whose end this is, there is at least one more block: of the next header, or of zeros.
     let is_cut = |end: u64| length < end + BLOCK;
-    let broken = |error: io::Error, end: u64| {
-        if end > 0 && is_cut(end) {
-            return cut_short(format!("the archive {name}"));
-        }
-        anyhow!("{name} is no tar archive, or it is damaged ({error}): name a folder or a .tar archive of one")
+    // What the crate says about a file that is no archive has lines of that file in it.
+    let broken = |error: io::Error, end: u64| match end {
+        _ if error.raw_os_error().is_some() => anyhow!("the archive {name} cannot be read ({error})"),
+        0 => anyhow!("{name} is no tar archive: name a folder in Pascal VOC's layout, or a .tar archive of one"),
+        _ if is_cut(end) => cut_short(format!("the archive {name}")),
+        _ => anyhow!("the archive {name} is damaged behind byte {end}: copy or download it again"),
     };
     let mut members = HashMap::new();
     let mut end = 0;

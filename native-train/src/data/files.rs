@@ -222,6 +222,8 @@ mod tests {
         let good = voc.archive(&["VOC2007"]);
         let name = b"VOC2007/JPEGImages/colour2.jpg";
         let header = good.windows(name.len()).position(|bytes| bytes == name).unwrap();
+        let mut damaged = good.clone();
+        damaged[header..header + 100].fill(b'?');
         let two = voc.archive(&["VOCdevkit/VOC2007", "VOCdevkit/VOC2012"]);
         let bare = VocBuilder::new();
         bare.split("train", &["a"]);
@@ -232,6 +234,7 @@ mod tests {
             ("in a header", &good[..header + 100], "train", &["voc.tar is cut short", "again"]),
             ("before a header", &good[..header], "train", &["voc.tar is cut short", "again"]),
             ("in a member", &good[..header + 530], "train", &["voc.tar/VOC2007/JPEGImages/colour2.jpg is cut short"]),
+            ("damaged", &damaged, "train", &["voc.tar is damaged behind byte", "again"]),
             ("two", &two, "train", &["several data sets", "VOCdevkit/VOC2012", "an archive of each"]),
             ("no folder", &bare.archive(&["."]), "train", &["voc.tar is no Pascal VOC folder", "no JPEGImages"]),
             ("no split", &good, "test", &["no split \"test\"", "voc.tar/ImageSets/Main", "the splits are train"]),
