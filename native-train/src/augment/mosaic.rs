@@ -3,6 +3,8 @@
 //!
 //! There the pictures are scaled onto a canvas of twice the side, of which the part in the middle is warped into the
 //! network's input. Here each picture is warped straight to where it will lie, so that it is filtered once only.
+//! Pictures are decoded whole even where they are shrunk: libjpeg's halves and quarters are averages, while the reference
+//! samples whole pictures without averaging, as detection does.
 
 use anyhow::Result;
 use rand::Rng;
