@@ -26,8 +26,8 @@ const ASK_PYTHON: &str =
 pub fn check(steps: &mut Steps) {
     let named = env::var_os("LIBTORCH_USE_PYTORCH").is_some() || env::var_os("LIBTORCH").is_some();
     match find() {
-        Ok(libraries) => drop(steps.run(NAME, || run_all(&libraries))),
-        Err(error) if named => drop(steps.run(NAME, || Err::<(), _>(error))),
+        Ok(libtorch) => _ = steps.run(NAME, || run_all(&libtorch)),
+        Err(error) if named => _ = steps.run(NAME, || Err::<(), _>(error)),
         Err(error) => println!("\n==> {NAME}: left out, as there is no libtorch {RELEASE} ({error:#}; {REMEDY})"),
     }
 }
@@ -72,11 +72,12 @@ fn check_release(release: &str) -> Result<()> {
     Ok(())
 }
 
-/// The same selection of packages as in the other steps, so that cargo compiles anew only what the feature changes.
+/// Only the packages that know the engine, in both commands, so that what one compiled serves the other.
 fn run_all(libtorch: &Libtorch) -> Result<()> {
     let with_feature = |subcommand: &str, more: &[&str]| {
         let mut command = cargo();
-        command.args([subcommand, "--workspace", "--features", "integration-tests/torch"]).args(more);
+        command.args([subcommand, "--package", "native-train", "--package", "integration-tests"]);
+        command.args(["--features", "integration-tests/torch"]).args(more);
         command.env("LD_LIBRARY_PATH", with_folder(&libtorch.libraries));
         if libtorch.is_python_s {
             command.env("LIBTORCH_USE_PYTORCH", "1");
@@ -84,8 +85,7 @@ fn run_all(libtorch: &Libtorch) -> Result<()> {
         run(&mut command)
     };
     with_feature("clippy", &["--all-targets", "--", "--deny", "warnings"])?;
-    with_feature("test", &["--lib", "train::torch"])?;
-    with_feature("test", &["--no-fail-fast", "--test", "torch_engine", "--test", "training_golden"])
+    with_feature("test", &["--no-fail-fast", "--lib", "--test", "torch_engine", "--test", "training_golden"])
 }
 
 /// `LD_LIBRARY_PATH` with `folder` in front.

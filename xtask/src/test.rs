@@ -70,8 +70,8 @@ impl Test {
 
         let tests = ["test", "--workspace", "--no-fail-fast"];
         steps.run("tests", || run(cargo().args(tests).env("YOLOX_BIN", &programs.yolox_nano)));
-        libtorch::check(&mut steps);
         browser_tests(&mut steps, site, &programs);
+        libtorch::check(&mut steps);
         steps.finish(is_ci)
     }
 }
