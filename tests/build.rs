@@ -1,5 +1,9 @@
-//! Compiles the GPU's kernels for the CPU (`emulator/`), where there is a C++ compiler.
+//! Compiles the GPU's kernels for the CPU (`emulator/`), where there is a C++ compiler: into the tests, and as a library that goes
+//! by the names of CUDA's.
 
+use std::env;
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 fn main() {
@@ -7,14 +11,26 @@ fn main() {
     println!("cargo::rerun-if-changed=../native-train/src/gpu/kernels");
     println!("cargo::rustc-check-cfg=cfg(emulator)");
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").file("emulator/emulator.cpp").warnings_into_errors(true);
     // `#pragma unroll` is for the GPU's compiler.
-    build.flag("-Wno-unknown-pragmas");
+    build.cpp(true).std("c++17").pic(true).warnings_into_errors(true).flag("-Wno-unknown-pragmas");
     let compiler = build.get_compiler();
-    if !compiler.is_like_msvc() && Command::new(compiler.path()).arg("--version").output().is_ok() {
-        build.compile("emulator");
-        println!("cargo::rustc-cfg=emulator");
-    } else {
-        println!("cargo::warning=there is no C++ compiler (Debian: g++): the GPU's kernels are not tested");
+    let is_there = Command::new(compiler.path()).arg("--version").output().is_ok();
+    if !cfg!(target_os = "linux") || !is_there {
+        println!("cargo::warning=there is no C++ compiler (Debian: g++), or no Linux: the GPU's kernels are not tested");
+        return;
     }
+    build.file("emulator/emulator.cpp").compile("emulator");
+    println!("cargo::rustc-cfg=emulator");
+
+    let folder = PathBuf::from(env::var_os("OUT_DIR").expect("cargo says where")).join("fake-cuda");
+    fs::create_dir_all(&folder).expect("the build's folder can be written");
+    let library = folder.join("libcuda.so");
+    let mut link = compiler.to_command();
+    link.arg("-shared").args(["emulator/emulator.cpp", "emulator/fake_cuda.cpp", "-o"]).arg(&library);
+    let linked = link.status().is_ok_and(|status| status.success());
+    assert!(linked, "the fake CUDA cannot be built: {link:?}");
+    for other in ["libnvrtc.so", "libcublas.so"] {
+        fs::copy(&library, folder.join(other)).expect("the build's folder can be written");
+    }
+    println!("cargo::rustc-env=FAKE_CUDA={}", folder.display());
 }

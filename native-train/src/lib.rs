@@ -51,6 +51,8 @@ enum Command {
     CheckData(commands::check_data::Args),
     Bench(commands::bench::Args),
     Train(Box<commands::train::Args>),
+    #[cfg(feature = "cuda")]
+    GpuCheck(commands::gpu_check::Args),
     Publish(commands::publish::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
@@ -93,6 +95,8 @@ fn run(command: &Command) -> Result<Outcome> {
         Command::Bench(args) => commands::bench::run(args, &mut out),
         Command::Publish(args) => commands::publish::run(args, &mut out),
         Command::Train(args) => commands::train::run(args, &mut out),
+        #[cfg(feature = "cuda")]
+        Command::GpuCheck(args) => commands::gpu_check::run(args, &mut out),
         Command::Import(args) => commands::import::run(args, &mut out),
         Command::Export(args) => commands::export::run(args, &mut out),
     }?;

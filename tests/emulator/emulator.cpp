@@ -157,6 +157,13 @@ bool run_block(bool backwards) {
 void barrier() { go_back(); }
 }  // namespace emulator
 
+// How many arguments a kernel takes; -1 if there is none of this name.
+extern "C" int emulator_arguments(const char *name) {
+    for (const emulator::Entry &entry : emulator::KERNELS)
+        if (std::strcmp(entry.name, name) == 0) return static_cast<int>(entry.arguments);
+    return -1;
+}
+
 // Runs a kernel: 0 if all went well, 1 if there is none of this name, 2 if it takes another number of arguments, 3 if the threads of
 // a block part at a barrier. Threads take their turns from the first or, `backwards`, from the last: where results differ, a
 // barrier is missing.

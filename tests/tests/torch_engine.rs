@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use integration_tests::{repository, shared};
 use native_train::augment::Augmentation;
+use native_train::data::pictures::Pictures;
 use native_train::data::{Source, TrainingSet};
 use native_train::train::loader::{BatchPlan, Loader, LoaderSettings};
 use native_train::train::{
@@ -191,12 +192,13 @@ fn training_batches() -> Vec<LabelledBatch> {
         let source = Source { folder: shared.join("voc/VOC2008plus"), split: "val".into() };
         let set = Arc::new(TrainingSet::open(&[source], None, false).unwrap());
         assert_eq!(set.class_names.len(), VOC_CLASSES);
-        let settings = LoaderSettings { seed: 0, threads: 1, prefetch: 2, cache_bytes: 0 };
+        let settings = LoaderSettings { seed: 0, threads: 1, prefetch: 2 };
         let plan = |index: usize| {
             let pictures = (0..PICTURES).map(|i| (PICTURES * index + i, PICTURES * index + i)).collect();
             (index < STEPS).then_some(BatchPlan { epoch: 0, pictures, size: SIZE, mosaic: false })
         };
-        return Loader::start(set, Augmentation::default(), settings, 0, plan).map(Result::unwrap).collect();
+        let pictures = Arc::new(Pictures::new(set, 0));
+        return Loader::start(pictures, Augmentation::default(), settings, 0, plan).map(Result::unwrap).collect();
     }
     let mut rng = Pcg64Mcg::seed_from_u64(3);
     let side = SIZE as f32;

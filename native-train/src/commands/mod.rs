@@ -6,6 +6,8 @@ pub mod cost;
 pub mod detect;
 pub mod eval;
 pub mod export;
+#[cfg(feature = "cuda")]
+pub mod gpu_check;
 pub mod import;
 pub mod publish;
 pub mod train;

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::fmt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -57,6 +58,18 @@ pub struct Properties {
     pub cublas: i32,
 }
 
+impl fmt::Display for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, multiprocessors, driver, nvrtc, cublas, .. } = self;
+        let gib = self.memory as f64 / f64::from(1 << 30);
+        write!(
+            f,
+            "{name}, {multiprocessors} multiprocessors, {gib:.1} GiB; driver for CUDA {}.{}, NVRTC {}.{}, cuBLAS {cublas}",
+            driver.0, driver.1, nvrtc.0, nvrtc.1
+        )
+    }
+}
+
 /// Memory of the host that the GPU reaches by itself. Uploads take one place after another, until a download has waited for all.
 struct Staging {
     memory: Option<PinnedHostSlice<u8>>,
@@ -83,7 +96,7 @@ impl Cuda {
             is_there,
             "this machine has no NVIDIA driver (libcuda.so is not found): install it, or use --device cpu"
         );
-        let count = CudaContext::device_count().context("CUDA cannot be started")?;
+        let count = CudaContext::device_count().context("CUDA cannot be started: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu")?;
         ensure!(
             count > 0,
             "the NVIDIA driver finds no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu"

@@ -68,6 +68,16 @@ pub enum Precision {
     Bf16,
 }
 
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::F32 => write!(f, "f32"),
+            Self::Tf32 => write!(f, "tf32"),
+            Self::Bf16 => write!(f, "bf16"),
+        }
+    }
+}
+
 /// What computes networks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EngineChoice {
@@ -85,13 +95,10 @@ impl fmt::Display for EngineChoice {
             EngineName::Native => "",
             EngineName::Torch => " with libtorch",
         };
-        let precision = match (self.device, self.precision) {
-            (DeviceName::Cpu, _) => "",
-            (_, Precision::F32) => " in f32",
-            (_, Precision::Tf32) => " in tf32",
-            (_, Precision::Bf16) => " in bf16",
-        };
-        write!(f, "{}{engine}{precision}", self.device)
+        match self.device {
+            DeviceName::Cpu => write!(f, "{}{engine}", self.device),
+            DeviceName::Cuda(_) => write!(f, "{}{engine} in {}", self.device, self.precision),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 mod host;
 mod layers;
 mod loader;
-mod train;
+pub(super) mod train;
 mod variants;
 
 use std::hint::black_box;
@@ -16,6 +16,7 @@ use shared_model::{Detector, Picture, Variant, Weights, nms};
 
 use crate::data::Source;
 use crate::table::{grouped, table};
+use crate::train::{DeviceName, EngineName, Precision};
 use crate::{Outcome, models};
 use layers::{Group, LayerTime};
 
@@ -62,6 +63,15 @@ pub struct Args {
     /// Pictures in a step of training [default: 8], or in a batch of the loader [default: 16].
     #[arg(long, value_name = "N", requires = "batched", value_parser = batch)]
     batch: Option<usize>,
+    /// Where a step of training is computed: cpu, cuda, or one of several GPUs, as cuda:1.
+    #[arg(long, value_name = "DEVICE", default_value_t, requires = "train")]
+    device: DeviceName,
+    /// Whose kernels compute a step of training: this project's, or libtorch's.
+    #[arg(long, value_enum, default_value_t, requires = "train")]
+    engine: EngineName,
+    /// How exactly a GPU multiplies.
+    #[arg(long, value_enum, default_value_t, requires = "train")]
+    precision: Precision,
     /// Number of threads.
     #[arg(long, value_name = "N", default_value = "1", value_parser = super::thread_count)]
     threads: usize,
@@ -87,9 +97,9 @@ fn batch(text: &str) -> Result<usize, String> {
 /// Runs before the measured ones.
 const WARM_UP: u32 = 5;
 /// Classes of a network with random weights: Pascal VOC's number.
-const CLASSES: usize = 20;
+pub(super) const CLASSES: usize = 20;
 /// Seed of random weights.
-const SEED: u64 = 0;
+pub(super) const SEED: u64 = 0;
 /// Size of the picture: a phone's photograph of 12 megapixels.
 const PICTURE: (usize, usize) = (4000, 3000);
 
@@ -119,12 +129,12 @@ struct Spreads {
 
 /// Milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
+pub(super) struct Spread {
+    pub(super) min: f64,
+    pub(super) median: f64,
+    pub(super) max: f64,
     /// Between the slowest and the fastest of the middle half of the runs.
-    interquartile: f64,
+    pub(super) interquartile: f64,
 }
 
 impl Spread {
@@ -218,7 +228,7 @@ fn measure<T>(runs: u32, mut work: impl FnMut() -> Result<T>) -> Result<Spread> 
     Ok(spread(times))
 }
 
-fn spread(mut times: Vec<f64>) -> Spread {
+pub(super) fn spread(mut times: Vec<f64>) -> Spread {
     times.sort_by(f64::total_cmp);
     let at = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
     Spread { min: at(0.0), median: at(0.5), max: at(1.0), interquartile: at(0.75) - at(0.25) }

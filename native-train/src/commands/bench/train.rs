@@ -7,16 +7,16 @@ use anyhow::Result;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::Serialize;
-use shared_model::{ParameterLayout, VARIANTS, Weights};
+use shared_model::{ParameterLayout, VARIANTS, Variant, Weights};
 
 use super::{Args, CLASSES, SEED, Spread, spread};
 use crate::table::table;
-use crate::train::{Batch, Engine, LossSettings, NativeEngine, Object, Sgd, loss};
+use crate::train::{Batch, Engine, EngineChoice, LossSettings, Object, Sgd, loss};
 
 /// Pictures in a step, where nobody says otherwise.
 pub(super) const BATCH: usize = 8;
-/// Steps before the measured ones.
-const WARM_UP: u32 = 2;
+/// Steps before the measured ones: a GPU records its launches in the second one.
+const WARM_UP: u32 = 3;
 /// Objects in each picture.
 const OBJECTS: usize = 6;
 /// So small that random pictures do not lead anywhere.
@@ -26,6 +26,8 @@ pub(super) const WEIGHT_DECAY: f32 = 5e-4;
 #[derive(Serialize)]
 struct Report {
     variant: &'static str,
+    /// Device, engine and precision.
+    computed_by: String,
     input_size: usize,
     batch: usize,
     threads: usize,
@@ -39,15 +41,15 @@ struct Report {
 }
 
 /// What a step consists of.
-#[derive(Serialize)]
-struct Parts {
-    step: Spread,
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::commands) struct Parts {
+    pub(in crate::commands) step: Spread,
     /// Taking over the parameters, and the forward pass.
-    forward: Spread,
+    pub(in crate::commands) forward: Spread,
     /// Assignment, losses and their gradient.
-    loss: Spread,
-    backward: Spread,
-    optimizer: Spread,
+    pub(in crate::commands) loss: Spread,
+    pub(in crate::commands) backward: Spread,
+    pub(in crate::commands) optimizer: Spread,
 }
 
 /// Measures steps on random pictures with random objects.
@@ -57,12 +59,39 @@ struct Parts {
 pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()> {
     let variant = args.variant.unwrap_or(&VARIANTS[0]);
     let (pictures, size) = (args.batch.unwrap_or(BATCH), args.size);
-    let graph = variant.graph(CLASSES);
-    let layout = ParameterLayout::new(&graph);
-    let mut parameters = layout.flatten(&Weights::random(variant, CLASSES, SEED));
-    let mut engine = NativeEngine::new(&graph)?;
-    let mut sgd = Sgd::new(&layout, WEIGHT_DECAY, &[], vec![0.0; layout.len])?;
+    let choice = EngineChoice { device: args.device, engine: args.engine, precision: args.precision };
+    let mut engine = choice.engine(&variant.graph(CLASSES))?;
+    let parts = measure_steps(engine.as_mut(), variant, pictures, size, args.runs)?;
+    let report = Report {
+        variant: variant.name,
+        computed_by: choice.to_string(),
+        input_size: size,
+        batch: pictures,
+        threads,
+        runs: args.runs,
+        images_per_second: 1e3 * pictures as f64 / parts.step.median,
+        step_ms: parts.step.median,
+        peak_memory_mb: peak_memory_mb(),
+        parts,
+    };
+    if args.json { super::super::print_json(out, &report) } else { print(&report, out) }
+}
 
+/// Times of whole steps of `engine`, which computes `variant` with [`CLASSES`] classes, from random weights on random pictures
+/// with random objects.
+///
+/// # Errors
+/// Fails where the engine does.
+pub(in crate::commands) fn measure_steps(
+    engine: &mut dyn Engine,
+    variant: &Variant,
+    pictures: usize,
+    size: usize,
+    runs: u32,
+) -> Result<Parts> {
+    let layout = ParameterLayout::new(&variant.graph(CLASSES));
+    let mut parameters = layout.flatten(&Weights::random(variant, CLASSES, SEED));
+    let mut sgd = Sgd::new(&layout, WEIGHT_DECAY, &[], vec![0.0; layout.len])?;
     let mut rng = Pcg64Mcg::seed_from_u64(SEED);
     let pixels = (0..pictures * 3 * size * size).map(|_| rng.random()).collect();
     let batch = Batch { pixels, pictures, height: size, width: size };
@@ -70,7 +99,7 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
 
     let mut times: [Vec<f64>; 5] = Default::default();
     let mut update = vec![0.0; layout.len];
-    for run in 0..WARM_UP + args.runs {
+    for run in 0..WARM_UP + runs {
         let ms = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
         let start = Instant::now();
         engine.load(&parameters)?;
@@ -94,22 +123,11 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
         }
     }
     let [step, forward, loss, backward, optimizer] = times.map(spread);
-    let report = Report {
-        variant: variant.name,
-        input_size: size,
-        batch: pictures,
-        threads,
-        runs: args.runs,
-        images_per_second: 1e3 * pictures as f64 / step.median,
-        step_ms: step.median,
-        peak_memory_mb: peak_memory_mb(),
-        parts: Parts { step, forward, loss, backward, optimizer },
-    };
-    if args.json { super::super::print_json(out, &report) } else { print(&report, out) }
+    Ok(Parts { step, forward, loss, backward, optimizer })
 }
 
 /// So many objects in each picture as mosaics of Pascal VOC have.
-pub(super) fn random_objects(rng: &mut impl Rng, pictures: usize, size: usize) -> Vec<Vec<Object>> {
+pub(in crate::commands) fn random_objects(rng: &mut impl Rng, pictures: usize, size: usize) -> Vec<Vec<Object>> {
     let side = size as f32;
     let mut object = || Object {
         class: rng.random_range(0..CLASSES),
@@ -137,11 +155,11 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
         rows.add_row(spread.row(name));
     }
     writeln!(out, "{rows}")?;
-    let Report { variant, input_size, batch, threads, images_per_second, .. } = report;
+    let Report { variant, computed_by, input_size, batch, threads, images_per_second, .. } = report;
     let memory = report.peak_memory_mb.map_or(String::new(), |mb| format!(", at most {mb:.0} MB of memory"));
     writeln!(
         out,
-        "{variant}, {input_size} x {input_size}, batch {batch}, threads: {threads}: {images_per_second:.2} images/s{memory}"
+        "{variant}, {input_size} x {input_size}, batch {batch}, {computed_by}, threads: {threads}: {images_per_second:.2} images/s{memory}"
     )?;
     Ok(())
 }
