@@ -16,7 +16,9 @@ fn main() {
     let compiler = build.get_compiler();
     let is_there = Command::new(compiler.path()).arg("--version").output().is_ok();
     if !cfg!(target_os = "linux") || !is_there {
-        println!("cargo::warning=there is no C++ compiler (Debian: g++), or no Linux: the GPU's kernels are not tested");
+        println!(
+            "cargo::warning=there is no C++ compiler (Debian: g++), or no Linux: the GPU's kernels are not tested"
+        );
         return;
     }
     build.file("emulator/emulator.cpp").compile("emulator");

@@ -161,10 +161,10 @@ impl Builder<'_> {
     }
 
     /// The kernels' `MOMENTS_PARAMETERS` for the channels from `first` on.
-    fn moments(&mut self, conv: &ConvLayer, first: usize, mode: Mode, grid: (usize, usize)) -> [Argument; 9] {
+    fn moments(&mut self, conv: &ConvLayer, first: usize, mode: Mode, grid: (usize, usize)) -> [Argument; 8] {
         let Memory { parameters, update, counters, .. } = *self.memory;
         let Norm::Batch { weight, bias, mean, variance } = conv.norm else {
-            return [Int(0), Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];
+            return [Int(0), Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];
         };
         let parameter = |place: usize| At(parameters + place + first);
         [
@@ -173,7 +173,6 @@ impl Builder<'_> {
             At(counters),
             parameter(weight),
             parameter(bias),
-            parameter(mean),
             At(update + mean + first),
             At(update + variance + first),
             self.channel(conv, first),

@@ -96,7 +96,8 @@ impl Cuda {
             is_there,
             "this machine has no NVIDIA driver (libcuda.so is not found): install it, or use --device cpu"
         );
-        let count = CudaContext::device_count().context("CUDA cannot be started: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu")?;
+        let count = CudaContext::device_count()
+            .context("CUDA cannot be started: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu")?;
         ensure!(
             count > 0,
             "the NVIDIA driver finds no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu"

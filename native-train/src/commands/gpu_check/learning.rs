@@ -173,3 +173,14 @@ fn paint(picture: &mut [u8], size: usize, object: &Object) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rectangles_can_be_learned() {
+        let learned = learn(EngineChoice::default(), None, 8, 64, 200).unwrap();
+        assert!(learned.falls(), "{learned}");
+    }
+}

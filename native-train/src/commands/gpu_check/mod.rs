@@ -44,8 +44,8 @@ pub struct Args {
     /// A data set to train some steps on; without it, pictures of rectangles are drawn.
     #[arg(long, value_name = "FOLDER:SPLIT")]
     data: Option<Source>,
-    /// The networks whose speed is measured.
-    #[arg(long, value_delimiter = ',', value_parser = super::variant, default_value = "baseline,dw7,mdconv,final")]
+    /// The networks that are compared and measured [default: all are compared; baseline, dw7, mdconv and final measured].
+    #[arg(long, value_delimiter = ',', value_parser = super::variant)]
     variants: Vec<&'static Variant>,
     /// The sizes of batches that training is measured with; the middle one is trained with.
     #[arg(long, value_delimiter = ',', default_value = "16,64,128")]
@@ -56,7 +56,7 @@ pub struct Args {
     /// Number of measured runs.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Steps that are trained.
+    /// Steps that are trained; 0 leaves that out.
     #[arg(long, value_name = "N", default_value_t = 200)]
     steps: usize,
     /// The Python that is asked for PyTorch.
@@ -72,6 +72,9 @@ const COMPARED: (usize, usize, usize) = (2, 96, 160);
 const TF32_LOOSENESS: f64 = 1000.0;
 /// How often faster than PyTorch a step with 64 pictures is to be.
 const GOAL: f64 = 3.0;
+
+/// The networks that are measured, where nobody says otherwise.
+const MEASURED: [&str; 4] = ["baseline", "dw7", "mdconv", "final"];
 
 /// What was found; what failed is missing.
 #[derive(Default, Serialize)]
@@ -95,7 +98,8 @@ struct Report {
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let DeviceName::Cuda(index) = args.device else { bail!("--device {}: this is about GPUs", args.device) };
     super::use_threads(None)?;
-    let file = args.out.as_ref().map(|path| File::create(path).with_context(|| path.display().to_string())).transpose()?;
+    let file =
+        args.out.as_ref().map(|path| File::create(path).with_context(|| path.display().to_string())).transpose()?;
     let mut check = Check { args, index, out, report: Report::default() };
     check.report.program = concat!("yolox-nano ", env!("CARGO_PKG_VERSION")).into();
     check.all()?;
@@ -140,7 +144,9 @@ impl Check<'_> {
         }
         for engine in engines() {
             self.section(&format!("speed of {}", engine_title(engine)), |check| check.throughput(engine))?;
-            self.section(&format!("training with {}", engine_title(engine)), |check| check.learning(engine))?;
+            if self.args.steps > 0 {
+                self.section(&format!("training with {}", engine_title(engine)), |check| check.learning(engine))?;
+            }
         }
         self.section("PyTorch", Check::peer)?;
         self.summary()
@@ -178,9 +184,17 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// The networks whose speed is measured.
+    fn measured(&self) -> Vec<&'static Variant> {
+        let default = || VARIANTS.iter().filter(|variant| MEASURED.contains(&variant.name)).collect();
+        if self.args.variants.is_empty() { default() } else { self.args.variants.clone() }
+    }
+
     fn networks(&mut self, precision: Precision, looseness: f64) -> Result<()> {
         let mut all = Vec::new();
-        for variant in &VARIANTS {
+        let all_variants: Vec<&Variant> = VARIANTS.iter().collect();
+        let variants = if self.args.variants.is_empty() { &all_variants } else { &self.args.variants };
+        for variant in variants {
             let mut make = |graph: &shared_model::Graph| -> Result<Box<dyn Engine>> {
                 Ok(Box::new(GpuEngine::new(graph, Cuda::open(self.index, precision)?)?))
             };
@@ -194,7 +208,7 @@ impl Check<'_> {
         let mut rows = table(&["training", "batch", "images/s", "step ms", "engine ms", "GiB", "launches"], 1);
         let mut inference = table(&["inference", "batch", "images/s", "ms"], 1);
         for choice in choices(engine, self.args.device) {
-            for variant in &self.args.variants {
+            for variant in self.measured() {
                 for &batch in &self.args.batch {
                     let measured = throughput::training(choice, variant, batch, self.args.size, self.args.runs)
                         .with_context(|| format!("{}, batch {batch}", variant.name))?;
@@ -225,8 +239,8 @@ impl Check<'_> {
     }
 
     fn peer(&mut self) -> Result<()> {
-        let Args { variants, batch, size, runs, python, .. } = self.args;
-        let names: Vec<&str> = variants.iter().map(|variant| variant.name).collect();
+        let Args { batch, size, runs, python, .. } = self.args;
+        let names: Vec<&str> = self.measured().iter().map(|variant| variant.name).collect();
         let Some(peer) = peer::measure(python, self.index, &names, batch, *size, *runs)? else {
             writeln!(self.out, "{} has no torch: not compared", python.display())?;
             return Ok(());
@@ -253,7 +267,10 @@ impl Check<'_> {
             ]);
         }
         writeln!(self.out, "\n{rows}")?;
-        writeln!(self.out, "Steps of this project have assignment, losses and the mean of the weights; PyTorch's have not.")?;
+        writeln!(
+            self.out,
+            "Steps of this project have assignment, losses and the mean of the weights; PyTorch's have not."
+        )?;
         Ok(())
     }
 }

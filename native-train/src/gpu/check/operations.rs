@@ -151,7 +151,7 @@ impl Target {
 
 /// The numbers of a `MomentsTarget` on the device.
 struct Moments {
-    arguments: [Argument; 9],
+    arguments: [Argument; 8],
     mean: usize,
     variance: usize,
     states: usize,
@@ -162,11 +162,11 @@ impl Moments {
     fn new(bench: &mut Bench<impl Device>, channels: usize, blocks: usize) -> Result<Self> {
         let parts = bench.room(3 * channels * blocks);
         let counters = bench.put(&vec![0.0; channels])?;
-        let (weight, bias, shift) = (bench.random(channels), bench.random(channels), bench.random(channels));
-        let (weight, bias, shift) = (bench.put(&weight)?, bench.put(&bias)?, bench.put(&shift)?);
+        let (weight, bias) = (bench.random(channels), bench.random(channels));
+        let (weight, bias) = (bench.put(&weight)?, bench.put(&bias)?);
         let (mean, variance, states) = (bench.room(channels), bench.room(channels), bench.room(8 * channels));
-        let places = [parts, counters, weight, bias, shift, mean, variance, states].map(At);
-        let mut arguments = [Int(1); 9];
+        let places = [parts, counters, weight, bias, mean, variance, states].map(At);
+        let mut arguments = [Int(1); 8];
         arguments[1..].copy_from_slice(&places);
         Ok(Self { arguments, mean, variance, states })
     }
@@ -194,4 +194,4 @@ impl Moments {
     }
 }
 
-const NO_MOMENTS: [Argument; 9] = [Int(0), Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];
+const NO_MOMENTS: [Argument; 8] = [Int(0), Nothing, Nothing, Nothing, Nothing, Nothing, Nothing, Nothing];

@@ -10,8 +10,11 @@
 #define THREADS 256
 // Numbers that are added up at once by block_sums.
 #define SUMS 8
+// Threads that add up one of them, and the room between their sums, which spares conflicts of memory banks.
+#define LANES (THREADS / SUMS)
+#define LANES_ROOM (LANES + 1)
 // Shared memory that block_sums needs, in numbers.
-#define SUMS_SCRATCH (SUMS * THREADS)
+#define SUMS_SCRATCH (SUMS * (THREADS + LANES_ROOM))
 
 typedef unsigned char byte;
 
@@ -30,28 +33,26 @@ struct Channel {
 // of additions is fixed. Every thread of the block must take part.
 template <int N>
 __device__ void block_sums(const float (&values)[N], float *scratch, float *totals) {
-    const int row = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int row = threadIdx.x / LANES, lane = threadIdx.x % LANES;
+    float *parts = scratch + SUMS * THREADS + row * LANES_ROOM;
 #pragma unroll
     for (int first = 0; first < N; first += SUMS) {
 #pragma unroll
         for (int i = 0; i < SUMS; i++)
             if (first + i < N) scratch[i * THREADS + threadIdx.x] = values[first + i];
         __syncthreads();
-        // 32 threads for each number: each adds up a part, then one of them the parts.
-        const bool taken = row < SUMS && first + row < N;
         float sum = 0;
-        if (taken)
-            for (int i = lane; i < THREADS; i += 32) sum += scratch[row * THREADS + i];
+        if (first + row < N)
+            for (int i = lane; i < THREADS; i += LANES) sum += scratch[row * THREADS + i];
+        parts[lane] = sum;
         __syncthreads();
-        if (taken) scratch[row * 33 + lane] = sum;
-        __syncthreads();
-        if (taken && lane == 0) {
+        if (lane == 0 && first + row < N) {
             float total = 0;
-            for (int i = 0; i < 32; i++) total += scratch[row * 33 + i];
+            for (int i = 0; i < LANES; i++) total += parts[i];
             totals[first + row] = total;
         }
-        __syncthreads();
     }
+    __syncthreads();
 }
 
 // True in the last of `blocks` blocks that gets here, for all of its threads; it sees what the others wrote before. The counter

@@ -23,13 +23,19 @@ __device__ void depthwise(const float *x, const float *weights, float *y, int mu
     __shared__ float scratch[SUMS_SCRATCH];
     const int channel = blockIdx.y, rows = height / S, columns = width / S;
     const int strips = (rows + STRIP - 1) / STRIP * columns;
-    const float shifts[1] = {target.mode ? target.shift[channel] : 0};
+    // One of the block's numbers, near the others: their squares' sum would else lose what makes them differ.
+    __shared__ float first_number;
+    float origin[1];
+    bool is_first = true;
     x += (size_t)(channel / multiplier) * pictures * height * width;
     y += (size_t)channel * pictures * rows * columns;
     load_kernel<K>(weights + channel * K * K, kernel);
     float sums[3] = {0, 0, 0};
-    for (int i = blockIdx.x * THREADS + threadIdx.x; i < pictures * strips; i += gridDim.x * THREADS) {
-        const int picture = i / strips, strip = i % strips, row = strip / columns * STRIP, column = strip % columns;
+    for (int i = blockIdx.x * THREADS + threadIdx.x; is_first || i < pictures * strips; i += gridDim.x * THREADS) {
+        // Threads without a strip of their own come along to the barrier, with numbers that nobody looks at.
+        const bool has_strip = i < pictures * strips;
+        const int picture = has_strip ? i / strips : 0, strip = i % strips;
+        const int row = strip / columns * STRIP, column = strip % columns;
         const float *plane = x + (size_t)picture * height * width;
         float sum[STRIP] = {0, 0, 0, 0};
 #pragma unroll
@@ -44,18 +50,25 @@ __device__ void depthwise(const float *x, const float *weights, float *y, int mu
                 }
             }
         }
+        if (is_first) {
+            if (threadIdx.x == 0) first_number = sum[0];
+            __syncthreads();
+            origin[0] = first_number;
+            is_first = false;
+        }
+        if (!has_strip) break;
         float *out = y + (size_t)picture * rows * columns + column;
 #pragma unroll
         for (int j = 0; j < STRIP; j++) {
             if (row + j >= rows) break;
             out[(size_t)(row + j) * columns] = sum[j];
-            const float d = sum[j] - shifts[0];
+            const float d = sum[j] - origin[0];
             sums[0] += d;
             sums[1] += d * d;
             sums[2] += 1;
         }
     }
-    if (target.mode) add_moments<1>(target, channel, gridDim.y, sums, shifts, scratch);
+    if (target.mode) add_moments<1>(target, channel, gridDim.y, sums, origin, scratch);
 }
 
 // What the gradient of y gives x, for blockIdx.y in the channels of x; added if it `accumulates`.

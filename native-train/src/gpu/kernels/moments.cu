@@ -13,18 +13,18 @@ struct MomentsTarget {
     float *parts;
     // One for each channel.
     unsigned *counters;
-    // Parameters: weight, bias, running mean.
-    const float *weight, *bias, *shift;
+    // Parameters.
+    const float *weight, *bias;
     // Statistics of the batch: mean and variance, the latter unbiased unless observing.
     float *mean, *variance;
     Channel *states;
 };
 
 #define MOMENTS_PARAMETERS                                                                                              \
-    int mode, float *parts, unsigned *counters, const float *weight, const float *bias, const float *shift, float *mean, \
-        float *variance, Channel *states
+    int mode, float *parts, unsigned *counters, const float *weight, const float *bias, float *mean, float *variance, \
+        Channel *states
 #define MOMENTS_TARGET                                                                                                  \
-    MomentsTarget { mode, parts, counters, weight, bias, shift, mean, variance, states }
+    MomentsTarget { mode, parts, counters, weight, bias, mean, variance, states }
 
 // Merges the moments of a channel's blocks (Chan et al., "Updating formulae and a pairwise algorithm for computing sample
 // variances"). Every thread of the block takes part.
@@ -65,11 +65,11 @@ __device__ void finish_moments(const MomentsTarget &target, int channel, int blo
     __syncthreads();
 }
 
-// Takes a block's count, and sums of (y - shift) and its square, for CHANNELS channels from `first` on; the last block of these
+// Takes a block's count, and sums of (y - origin) and its square, for CHANNELS channels from `first` on; the last block of these
 // channels merges. Every thread of the block takes part.
 template <int CHANNELS>
 __device__ void add_moments(const MomentsTarget &target, int first, int channels, const float (&sums)[2 * CHANNELS + 1],
-                            const float (&shifts)[CHANNELS], float *scratch) {
+                            const float (&origins)[CHANNELS], float *scratch) {
     __shared__ float totals[2 * CHANNELS + 1];
     block_sums(sums, scratch, totals);
     if (threadIdx.x == 0) {
@@ -79,7 +79,7 @@ __device__ void add_moments(const MomentsTarget &target, int first, int channels
             float *part = target.parts + (size_t)3 * ((first + i) * gridDim.x + blockIdx.x);
             const float mean = totals[2 * i] / fmaxf(count, 1);
             part[0] = count;
-            part[1] = shifts[i] + mean;
+            part[1] = origins[i] + mean;
             part[2] = fmaxf(totals[2 * i + 1] - totals[2 * i] * mean, 0);
         }
     }

@@ -23,16 +23,19 @@ extern "C" __global__ void stem(const byte *pixels, const float *weights, float 
     __shared__ float kernel[TAPS * GROUP];
     __shared__ float scratch[SUMS_SCRATCH];
     const int first = blockIdx.y * GROUP, rows = height / 2, columns = width / 2, plane = rows * columns;
-    float shifts[GROUP];
-    for (int c = 0; c < GROUP; c++) shifts[c] = target.mode && first + c < channels ? target.shift[first + c] : 0;
+    // As in depthwise.cu: numbers near the block's others.
+    __shared__ float first_numbers[GROUP];
+    float origins[GROUP];
+    bool is_first = true;
     for (int i = threadIdx.x; i < TAPS * GROUP; i += THREADS) {
         const int channel = first + i % GROUP;
         kernel[i] = channel < channels ? weights[stem_weight(channel, i / GROUP)] : 0;
     }
     __syncthreads();
     float sums[2 * GROUP + 1] = {};
-    for (int i = blockIdx.x * THREADS + threadIdx.x; i < pictures * plane; i += gridDim.x * THREADS) {
-        const int picture = i / plane, row = i % plane / columns, column = i % columns;
+    for (int i = blockIdx.x * THREADS + threadIdx.x; is_first || i < pictures * plane; i += gridDim.x * THREADS) {
+        const bool has_pixel = i < pictures * plane;
+        const int picture = has_pixel ? i / plane : 0, row = i % plane / columns, column = i % columns;
         float sum[GROUP] = {};
         for (int colour = 0; colour < 3; colour++) {
             const byte *of_colour = pixels + ((size_t)picture * 3 + colour) * height * width;
@@ -50,16 +53,24 @@ extern "C" __global__ void stem(const byte *pixels, const float *weights, float 
                 }
             }
         }
+        if (is_first) {
+            if (threadIdx.x == 0)
+                for (int c = 0; c < GROUP; c++) first_numbers[c] = sum[c];
+            __syncthreads();
+            for (int c = 0; c < GROUP; c++) origins[c] = first_numbers[c];
+            is_first = false;
+        }
+        if (!has_pixel) break;
 #pragma unroll
         for (int c = 0; c < GROUP; c++) {
             if (first + c < channels) y[((size_t)(first + c) * pictures + picture) * plane + row * columns + column] = sum[c];
-            const float d = sum[c] - shifts[c];
+            const float d = sum[c] - origins[c];
             sums[2 * c] += d;
             sums[2 * c + 1] += d * d;
         }
         sums[2 * GROUP] += 1;
     }
-    if (mode) add_moments<GROUP>(target, first, channels, sums, shifts, scratch);
+    if (mode) add_moments<GROUP>(target, first, channels, sums, origins, scratch);
 }
 
 // The gradient of the weights. `parts` has GROUP * TAPS numbers for each block of each group of channels. 216 threads add up, each

@@ -1,0 +1,123 @@
+//! The whole program on a GPU that there is not: CUDA's libraries are replaced by fake ones, which run the kernels on the emulator.
+
+#![cfg(emulator)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use integration_tests::{shared, yolox_nano};
+
+/// The folder of the fake libraries.
+const FAKE_CUDA: &str = env!("FAKE_CUDA");
+
+fn run(libraries: &str, arguments: &[&str]) -> Output {
+    Command::new(yolox_nano()).args(arguments).env("LD_LIBRARY_PATH", libraries).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Operations, networks, steps that are recorded and replayed, inference, and a report: everything but the speed is real.
+#[test]
+fn gpu_check_passes_on_the_emulator() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
+    let out = run(
+        FAKE_CUDA,
+        &[
+            "gpu-check",
+            "--variants=dw7",
+            "--size=32",
+            "--batch=1",
+            "--runs=1",
+            "--steps=0",
+            "--python=no-such-python",
+            "--out",
+            report.to_str().unwrap(),
+        ],
+    );
+    let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
+    assert!(out.status.success(), "{stdout}{stderr}");
+    for part in ["emulated GPU", "87 of 87 passed", "5 of 5 passed", "no-such-python has no torch", "all is well"] {
+        assert!(stdout.contains(part), "{part} is missing:\n{stdout}");
+    }
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["gpu"]["compute_capability"], serde_json::json!([9, 0]));
+    assert!(report["training"][0]["launches"].as_u64().unwrap() > 300);
+    assert_eq!(report["failures"], serde_json::json!([]));
+}
+
+/// The losses in a run's metrics.
+fn losses(run: &Path) -> Vec<f64> {
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let records = metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    records.filter_map(|record| record["loss"].as_f64()).collect()
+}
+
+/// A training goes the same way on both devices, as long as rounding does not matter, and one that was begun on a processor goes on on
+/// a GPU.
+#[test]
+fn training_is_the_same_on_both_devices() {
+    let Some(shared) = shared("training on the emulated GPU") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let data = format!("{}:val", shared.join("voc/VOC2008plus").display());
+    let train = |device: &str| {
+        let out = folder.path().join(device.replace(':', "-"));
+        let arguments = ["train", "--overfit=4", "--batch=4", "--size=64", "--epochs=3", "--eval-every=100", "--train"];
+        let more = [&data, "--precision=f32", "--device", device, "--out", out.to_str().unwrap()];
+        let result = run(FAKE_CUDA, &[&arguments[..], &more[..]].concat());
+        // Three steps learn nothing by heart, which is said in the end.
+        assert!(text(&result.stderr).contains("are not learned"), "{}{}", text(&result.stdout), text(&result.stderr));
+        assert!(text(&result.stdout).contains(&format!("computed by {device}")), "{}", text(&result.stdout));
+        losses(&out)
+    };
+    let (cpu, gpu) = (train("cpu"), train("cuda:0"));
+    println!("{cpu:?} {gpu:?}");
+    assert_eq!(cpu.len(), 3);
+    assert!((cpu[0] - gpu[0]).abs() < 1e-3 * cpu[0], "{cpu:?} {gpu:?}");
+    assert!(gpu.iter().all(|loss| loss.is_finite()) && gpu.len() == 3, "{gpu:?}");
+
+    let resume = folder.path().join("cpu");
+    let out = run(FAKE_CUDA, &["train", "--epochs=4", "--device=cuda", "--resume", resume.to_str().unwrap()]);
+    assert!(text(&out.stdout).contains("computed by cuda:0"), "{}{}", text(&out.stdout), text(&out.stderr));
+    assert_eq!(losses(&resume).len(), 4);
+}
+
+#[test]
+fn what_is_missing_is_explained() {
+    let said = |libraries: &str, arguments: &[&str]| {
+        let out = run(libraries, arguments);
+        assert!(!out.status.success());
+        text(&out.stderr)
+    };
+    let none = tempfile::tempdir().unwrap();
+    let (folder, check) = (none.path(), ["gpu-check"]);
+    // The machine may have CUDA's libraries in other places.
+    let mut find = |library: &str, complaint: &str| {
+        let error = said(folder.to_str().unwrap(), &check);
+        if Command::new("ldconfig").arg("-p").output().is_ok_and(|out| text(&out.stdout).contains(library)) {
+            println!("SKIPPED: this machine has {library}");
+        } else {
+            assert!(error.contains(complaint), "{library}: {error}");
+        }
+        fs::copy(Path::new(FAKE_CUDA).join(library), folder.join(library)).unwrap();
+    };
+    find("libcuda.so", "no NVIDIA driver");
+    find("libnvrtc.so", "pip install nvidia-cuda-nvrtc");
+    find("libcublas.so", "pip install nvidia-cublas");
+    assert!(said(FAKE_CUDA, &["gpu-check", "--device=cuda:1"]).contains("there is no GPU 1: this machine has 1"));
+    assert!(said(FAKE_CUDA, &["gpu-check", "--device=cpu"]).contains("this is about GPUs"));
+    assert!(said(FAKE_CUDA, &["gpu-check", "--device=gpu"]).contains("cuda:1"));
+    // The fake GPU has 2 GiB.
+    let bench = ["bench", "--train", "--device=cuda", "--runs=1"];
+    let error = said(FAKE_CUDA, &[&bench[..], &["--batch=64", "--size=416"]].concat());
+    assert!(error.contains("64 pictures of 416 x 416 need") && error.contains("--batch"), "{error}");
+    let error = said(FAKE_CUDA, &[&bench[..], &["--precision=bf16", "--batch=1", "--size=32"]].concat());
+    assert!(error.contains("f32 or tf32"), "{error}");
+    if !cfg!(feature = "torch") {
+        let error = said(FAKE_CUDA, &["bench", "--train", "--engine=torch", "--runs=1"]);
+        assert!(error.contains("--features torch"), "{error}");
+    }
+}
