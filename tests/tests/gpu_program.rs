@@ -95,7 +95,7 @@ fn what_is_missing_is_explained() {
     let none = tempfile::tempdir().unwrap();
     let (folder, check) = (none.path(), ["gpu-check"]);
     // The machine may have CUDA's libraries in other places.
-    let mut find = |library: &str, complaint: &str| {
+    let find = |library: &str, complaint: &str| {
         let error = said(folder.to_str().unwrap(), &check);
         if Command::new("ldconfig").arg("-p").output().is_ok_and(|out| text(&out.stdout).contains(library)) {
             println!("SKIPPED: this machine has {library}");

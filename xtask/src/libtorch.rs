@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -17,9 +17,9 @@ const RELEASE: &str = "2.11";
 
 const REMEDY: &str = "docs/cuda.md tells how to install libtorch";
 
-/// What Python prints: the release, then the folder of libtorch's libraries.
-const ASK_PYTHON: &str =
-    "import os, torch; print(torch.__version__); print(os.path.join(os.path.dirname(torch.__file__), 'lib'))";
+/// What Python prints: the release, then the folders of libtorch's libraries and of CUDA's, which come with it.
+const ASK_PYTHON: &str = "import os, torch; print(torch.__version__); here = os.path.dirname(torch.__file__); \
+                          print(os.path.join(here, 'lib')); print(os.path.join(here, '..', 'nvidia', 'cu13', 'lib'))";
 
 /// Runs clippy and tests with the feature `torch`. A machine without libtorch does without; one whose environment names a
 /// libtorch that is of no use fails.
@@ -33,13 +33,27 @@ pub fn check(steps: &mut Steps) {
 }
 
 /// A libtorch, as the build of the crate `torch-sys` finds it.
-struct Libtorch {
-    libraries: PathBuf,
+pub struct Libtorch {
+    /// Folders of its libraries, and of CUDA's if they come with it.
+    libraries: Vec<PathBuf>,
     is_python_s: bool,
 }
 
+impl Libtorch {
+    /// Lets a command of cargo build with it, and run what it built.
+    pub fn equip<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        if self.is_python_s {
+            command.env("LIBTORCH_USE_PYTORCH", "1");
+        }
+        command.env("LD_LIBRARY_PATH", with_folders(&self.libraries))
+    }
+}
+
 /// The libtorch that the environment names, else that of Python's torch.
-fn find() -> Result<Libtorch> {
+///
+/// # Errors
+/// Says why there is none.
+pub fn find() -> Result<Libtorch> {
     match env::var_os("LIBTORCH").filter(|_| env::var_os("LIBTORCH_USE_PYTORCH").is_none()) {
         Some(folder) => {
             let folder = PathBuf::from(folder);
@@ -49,18 +63,16 @@ fn find() -> Result<Libtorch> {
             if let Ok(release) = std::fs::read_to_string(folder.join("build-version")) {
                 check_release(&release).context("LIBTORCH")?;
             }
-            Ok(Libtorch { libraries, is_python_s: false })
+            Ok(Libtorch { libraries: vec![libraries], is_python_s: false })
         }
         None => {
             let found = Command::new("python3").args(["-c", ASK_PYTHON]).output().context("there is no python3")?;
             ensure!(found.status.success(), "python3 has no package torch");
             let text = String::from_utf8(found.stdout)?;
             let mut lines = text.lines();
-            let (Some(release), Some(libraries)) = (lines.next(), lines.next()) else {
-                bail!("python3 printed {text:?} when it was asked for torch")
-            };
+            let Some(release) = lines.next() else { bail!("python3 printed nothing when it was asked for torch") };
             check_release(release).context("python3's torch")?;
-            Ok(Libtorch { libraries: libraries.into(), is_python_s: true })
+            Ok(Libtorch { libraries: lines.map(PathBuf::from).collect(), is_python_s: true })
         }
     }
 }
@@ -78,21 +90,16 @@ fn run_all(libtorch: &Libtorch) -> Result<()> {
         let mut command = cargo();
         command.args([subcommand, "--package", "native-train", "--package", "integration-tests"]);
         command.args(["--features", "integration-tests/torch"]).args(more);
-        command.env("LD_LIBRARY_PATH", with_folder(&libtorch.libraries));
-        if libtorch.is_python_s {
-            command.env("LIBTORCH_USE_PYTORCH", "1");
-        }
-        run(&mut command)
+        run(libtorch.equip(&mut command))
     };
     with_feature("clippy", &["--all-targets", "--", "--deny", "warnings"])?;
     with_feature("test", &["--no-fail-fast", "--lib", "--test", "torch_engine", "--test", "training_golden"])
 }
 
-/// `LD_LIBRARY_PATH` with `folder` in front.
-fn with_folder(folder: &Path) -> OsString {
+/// `LD_LIBRARY_PATH` with `folders` in front.
+fn with_folders(folders: &[PathBuf]) -> OsString {
     let others = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let all = std::iter::once(folder.to_path_buf())
-        .chain(env::split_paths(&others).filter(|path| !path.as_os_str().is_empty()));
+    let all = folders.iter().cloned().chain(env::split_paths(&others).filter(|path| !path.as_os_str().is_empty()));
     env::join_paths(all).expect("a folder that libraries are found in has no colon in its name")
 }
 

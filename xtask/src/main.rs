@@ -5,6 +5,7 @@ mod bindgen;
 mod builds;
 mod cargo;
 mod demo;
+mod gpu_bundle;
 mod html;
 mod libtorch;
 mod screenshots;
@@ -29,6 +30,7 @@ enum Command {
     Web(web::Web),
     Test(test::Test),
     BenchWeb(bench_web::BenchWeb),
+    GpuBundle(gpu_bundle::GpuBundle),
     Screenshots(screenshots::Screenshots),
 }
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Web(web) => web.run(),
         Command::Test(test) => test.run(),
         Command::BenchWeb(bench) => bench.run(),
+        Command::GpuBundle(bundle) => bundle.run(),
         Command::Screenshots(screenshots) => screenshots.run(),
     };
     match result {

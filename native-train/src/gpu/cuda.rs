@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::blas::Blas;
 use super::device::{Argument, Command, Device, Launch, Place, Program, THREADS};
-use super::kernels::compile;
+use super::kernels::compiled;
 use crate::train::Precision;
 
 /// Bytes of a cache line.
@@ -108,14 +108,14 @@ impl Cuda {
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream()?;
         let compute_capability = context.compute_capability()?;
-        let compiled = compile(compute_capability)?;
+        let compiled = compiled(compute_capability)?;
         let mut driver = 0;
         // SAFETY: the place is there.
         unsafe { sys::cuDriverGetVersion(&raw mut driver) }.result()?;
         let driver = (driver / 1000, driver % 1000 / 10);
         let mut functions = HashMap::new();
-        for (code, names) in compiled.units {
-            let module = context.load_module(Ptx::from_binary(code)).with_context(|| {
+        for (code, names) in &compiled.units {
+            let module = context.load_module(Ptx::from_binary(code.clone())).with_context(|| {
                 let ((driver, d), (nvrtc, n)) = (driver, compiled.version);
                 format!(
                     "the driver (CUDA {driver}.{d}) does not take what NVRTC {nvrtc}.{n} compiles: update the driver, or use \
@@ -123,7 +123,7 @@ impl Cuda {
                 )
             })?;
             for name in names {
-                functions.insert(name.clone(), module.load_function(&name)?);
+                functions.insert(name.clone(), module.load_function(name)?);
             }
         }
         let blas = Blas::new(Arc::clone(&stream), precision)?;
@@ -167,7 +167,7 @@ impl Cuda {
         let end = self.staging.used + bytes.len();
         if self.staging.len() < end {
             self.stream.synchronize()?;
-            self.staging.reserve(&self.context, bytes.len())?;
+            self.staging.reserve(&self.context, end)?;
         }
         let memory = self.staging.memory.as_mut().context("there is staging memory by now")?;
         let to = &mut memory.as_mut_slice()?[self.staging.used..][..bytes.len()];

@@ -2,7 +2,9 @@
 
 #![expect(unsafe_code, reason = "NVRTC is a C library")]
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use cudarc::nvrtc::{result, sys};
@@ -19,6 +21,21 @@ pub struct Compiled {
     pub units: Vec<(Vec<u8>, Vec<String>)>,
     /// NVRTC's version, major and minor.
     pub version: (i32, i32),
+}
+
+/// As [`compile`], but once for all GPUs of a kind that this process opens.
+///
+/// # Errors
+/// As [`compile`].
+pub(super) fn compiled(capability: (i32, i32)) -> Result<Arc<Compiled>> {
+    static ALL: Mutex<BTreeMap<(i32, i32), Arc<Compiled>>> = Mutex::new(BTreeMap::new());
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(compiled) = all.get(&capability) {
+        return Ok(Arc::clone(compiled));
+    }
+    let compiled = Arc::new(compile(capability)?);
+    all.insert(capability, Arc::clone(&compiled));
+    Ok(compiled)
 }
 
 /// What is compiled at a time: several units are faster than one, as each has a processor's core for itself.
