@@ -11,7 +11,7 @@ using std::max;
 using std::min;
 
 #define __global__
-#define __device__ static inline
+#define __device__ inline
 #define __shared__ static thread_local
 #define DYNAMIC_SHARED(type, name) type *name = static_cast<type *>(emulator::dynamic_shared)
 

@@ -9,7 +9,11 @@ use std::path::Path;
 
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device};
+#[cfg(emulator)]
+use integration_tests::emulator::Emulator;
 use integration_tests::shared;
+#[cfg(emulator)]
+use native_train::gpu::GpuEngine;
 use native_train::train::{Batch, CenterRadius, Engine, LossSettings, Losses, NativeEngine, Object, Sgd, loss};
 #[cfg(feature = "torch")]
 use native_train::train::{DeviceName, Precision, TorchEngine};
@@ -146,10 +150,12 @@ fn current_release() {
     }
 }
 
-/// The engines of this build, in single precision on the CPU.
+/// The engines of this build, in single precision on the CPU; that of GPUs on the emulator.
 fn engines(graph: &Graph) -> Vec<(&'static str, Box<dyn Engine>)> {
     vec![
         ("native", Box::new(NativeEngine::new(graph).unwrap())),
+        #[cfg(emulator)]
+        ("GPU's", Box::new(GpuEngine::new(graph, Emulator::new(false)).unwrap())),
         #[cfg(feature = "torch")]
         ("libtorch", Box::new(TorchEngine::new(graph, DeviceName::Cpu, Precision::F32).unwrap())),
     ]

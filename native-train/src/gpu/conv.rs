@@ -16,6 +16,9 @@ const STEM_PIXELS: usize = 2048;
 /// Blocks for the gradient of the stem's weights, at most: the last one adds up what all of them leave.
 const STEM_BLOCKS: usize = 528;
 
+/// Numbers that a block leaves of a channel's moments (`Part` in `kernels/moments.cu`).
+const MOMENTS: usize = 4;
+
 impl Builder<'_> {
     pub(super) fn conv_forward(&mut self, node: Node, conv: &ConvLayer, mode: Mode) {
         let (count, channels) = (self.count(node), conv.channels);
@@ -169,7 +172,7 @@ impl Builder<'_> {
         let parameter = |place: usize| At(parameters + place + first);
         [
             Int(mode as i32),
-            self.parts(grid, 3),
+            self.parts(grid, MOMENTS),
             At(counters),
             parameter(weight),
             parameter(bias),

@@ -160,7 +160,7 @@ struct Moments {
 impl Moments {
     /// For a kernel with `blocks` blocks a channel; normalises by the batch.
     fn new(bench: &mut Bench<impl Device>, channels: usize, blocks: usize) -> Result<Self> {
-        let parts = bench.room(3 * channels * blocks);
+        let parts = bench.room(4 * channels * blocks);
         let counters = bench.put(&vec![0.0; channels])?;
         let (weight, bias) = (bench.random(channels), bench.random(channels));
         let (weight, bias) = (bench.put(&weight)?, bench.put(&bias)?);

@@ -18,7 +18,11 @@
 
 typedef unsigned char byte;
 
-// What is known of a channel between the passes.
+// Added to the variance (graph::BN_EPS).
+#define BN_EPS 1e-3f
+
+// What is known of a channel between the passes. Its numbers are computed in double precision: where the mean is far greater than
+// what the sums differ by, products with it nearly cancel out.
 struct Channel {
     // act(scale * y + shift) is the output.
     float scale, shift;
@@ -27,6 +31,15 @@ struct Channel {
     // a * g + b * y + c is the gradient with respect to the sums y.
     float a, b, c;
     float unused;
+
+    // Normalisation by a mean and a biased variance.
+    __device__ void normalise_by(double by_mean, double variance, double weight, double bias) {
+        const double by_inverse = 1 / (variance + BN_EPS), by_scale = weight * sqrt(by_inverse);
+        scale = by_scale;
+        shift = bias - by_mean * by_scale;
+        mean = by_mean;
+        inverse = by_inverse;
+    }
 };
 
 // Sums of N numbers over the threads of a block; `totals` (shared, N numbers) holds them for all threads afterwards. The order

@@ -25,12 +25,8 @@ extern "C" __global__ void prepare_channels(const int *places, const float *para
     if (i >= count) return;
     const int *place = places + 4 * i;
     Channel state = {1, parameters[place[1]], 0, 1, 1, 0, 0, 0};
-    if (place[0] >= 0) {
-        state.mean = parameters[place[2]];
-        state.inverse = 1 / (parameters[place[3]] + BN_EPS);
-        state.scale = parameters[place[0]] * sqrtf(state.inverse);
-        state.shift -= state.mean * state.scale;
-    }
+    if (place[0] >= 0)
+        state.normalise_by(parameters[place[2]], parameters[place[3]], parameters[place[0]], parameters[place[1]]);
     channels[i] = state;
 }
 
@@ -84,10 +80,11 @@ extern "C" __global__ void normalise_backward_sums(const float *y, const float *
     state.a = 1;
     state.b = state.c = 0;
     if (of_weight) {
-        of_weight[channel] = totals[1] * sqrtf(state.inverse);
+        const double by_mean = (double)totals[0] / count, by_inverse = (double)state.inverse * totals[1] / count;
+        of_weight[channel] = totals[1] * sqrt((double)state.inverse);
         state.a = state.scale;
-        state.b = -state.scale * state.inverse * totals[1] / count;
-        state.c = -state.scale * totals[0] / count - state.b * state.mean;
+        state.b = -state.scale * by_inverse;
+        state.c = -state.scale * (by_mean - by_inverse * state.mean);
     }
     channels[channel] = state;
 }
