@@ -165,8 +165,8 @@ extern "C" int emulator_arguments(const char *name) {
 }
 
 // Runs a kernel: 0 if all went well, 1 if there is none of this name, 2 if it takes another number of arguments, 3 if the threads of
-// a block part at a barrier. Threads take their turns from the first or, `backwards`, from the last: where results differ, a
-// barrier is missing.
+// a block part at a barrier. Blocks, and the threads of each, take their turns from the first or, `backwards`, from the last: where
+// results differ, a barrier is missing, or a block needs what another has not written yet.
 extern "C" int emulator_launch(const char *name, unsigned grid_x, unsigned grid_y, unsigned shared_bytes, void **arguments,
                                size_t count, bool backwards) {
     using namespace emulator;
@@ -182,8 +182,11 @@ extern "C" int emulator_launch(const char *name, unsigned grid_x, unsigned grid_
     std::vector<char> shared(shared_bytes);
     dynamic_shared = shared.data();
     grid = {grid_x, grid_y};
-    for (block.y = 0; block.y < grid_y; block.y++)
-        for (block.x = 0; block.x < grid_x; block.x++)
-            if (!run_block(backwards)) return 3;
+    const unsigned blocks = grid_x * grid_y;
+    for (unsigned turn = 0; turn < blocks; turn++) {
+        const unsigned i = backwards ? blocks - 1 - turn : turn;
+        block = {i % grid_x, i / grid_x};
+        if (!run_block(backwards)) return 3;
+    }
     return 0;
 }

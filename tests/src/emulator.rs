@@ -27,14 +27,14 @@ const UNTOUCHED: f32 = 12345.0;
 /// The emulated GPU. Memory that nothing has been written to holds NaN, so that whoever reads it is found out.
 pub struct Emulator {
     memory: Vec<f32>,
-    /// Whether the last thread of a block is always the first to go on: results must not depend on it.
+    /// Whether the last block comes first, and of each the last thread: results must not depend on it.
     backwards: bool,
     /// Numbers that there is room for.
     pub room: usize,
 }
 
 impl Emulator {
-    /// An emulator; `backwards` turns the order of a block's threads around.
+    /// An emulator; `backwards` turns the order of blocks and threads around.
     pub fn new(backwards: bool) -> Self {
         Self { memory: vec![UNTOUCHED; GUARD], backwards, room: usize::MAX }
     }

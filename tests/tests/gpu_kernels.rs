@@ -74,9 +74,10 @@ fn step(engine: &mut dyn Engine, batch: &Batch, parameters: usize) -> (HeadOutpu
     (trained, update)
 }
 
-/// Whatever a thread needs of another must wait at a barrier: then it does not matter who goes first.
+/// Whatever a thread needs of another must wait at a barrier, and what a block needs of others must wait for the last of them: then
+/// it does not matter who goes first.
 #[test]
-fn the_order_of_threads_changes_nothing() {
+fn the_order_of_threads_and_blocks_changes_nothing() {
     let operations = |backwards| check_operations(&mut Emulator::new(backwards), 2, 1.0).unwrap();
     assert_eq!(operations(false), operations(true));
     // These have all kernels.

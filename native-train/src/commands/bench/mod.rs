@@ -87,7 +87,7 @@ pub struct Args {
 }
 
 /// Reads a number of pictures.
-fn batch(text: &str) -> Result<usize, String> {
+pub(super) fn batch(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=1024).contains(&count) => Ok(count),
         _ => Err("a number from 1 to 1024 is needed".into()),

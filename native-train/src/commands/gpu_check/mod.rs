@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_parser = super::variant)]
     variants: Vec<&'static Variant>,
     /// The sizes of batches that training is measured with; the middle one is trained with.
-    #[arg(long, value_delimiter = ',', default_value = "16,64,128")]
+    #[arg(long, value_delimiter = ',', value_parser = super::bench::batch, default_value = "16,64,128")]
     batch: Vec<usize>,
     /// Side of the input in pixels, a multiple of 32.
     #[arg(long, default_value = "416", value_parser = super::input_size)]
@@ -267,10 +267,7 @@ impl Check<'_> {
             ]);
         }
         writeln!(self.out, "\n{rows}")?;
-        writeln!(
-            self.out,
-            "Steps of this project have assignment, losses and the mean of the weights; PyTorch's have not."
-        )?;
+        writeln!(self.out, "Steps of this project have transfers, assignment and losses; PyTorch's have not.")?;
         Ok(())
     }
 }

@@ -67,6 +67,7 @@ for name in names:
     for batch in batches:
         # The better of both orders of memory.
         best = None
+        if on_gpu: torch.cuda.reset_peak_memory_stats()
         for order in (torch.channels_last, torch.contiguous_format):
             net = Net(*VARIANTS[name]).to(device).to(memory_format=order).train()
             opt = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9, nesterov=True)
