@@ -36,7 +36,7 @@ fn uniform(rng: &mut Pcg64Mcg, count: usize, low: f32, high: f32) -> Vec<f32> {
 }
 
 fn random_batch(rng: &mut Pcg64Mcg, pictures: usize, height: usize, width: usize) -> Batch {
-    let pixels = (0..pictures * 3 * height * width).map(|_| rng.random::<u8>().into()).collect();
+    let pixels = (0..pictures * 3 * height * width).map(|_| rng.random()).collect();
     Batch { pixels, pictures, height, width }
 }
 
