@@ -52,6 +52,9 @@ fn gpu_check_passes_on_the_emulator() {
     assert_eq!(report["gpu"]["compute_capability"], serde_json::json!([9, 0]));
     assert!(report["training"][0]["launches"].as_u64().unwrap() > 300);
     assert_eq!(report["failures"], serde_json::json!([]));
+
+    let nowhere = run(FAKE_CUDA, &["gpu-check", "--out", &format!("{}/no/report", yolox_nano().display())]);
+    assert!(!nowhere.status.success() && text(&nowhere.stderr).contains("no/report"), "{}", text(&nowhere.stderr));
 }
 
 /// The losses in a run's metrics.

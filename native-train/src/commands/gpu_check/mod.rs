@@ -4,7 +4,6 @@ mod learning;
 mod peer;
 mod throughput;
 
-use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -19,6 +18,7 @@ use self::throughput::Measured;
 use super::bench::CLASSES;
 use crate::Outcome;
 use crate::data::Source;
+use crate::files::write_whole;
 use crate::gpu::check::{Checked, check_operations, check_variant};
 use crate::gpu::{Cuda, GpuEngine, Properties};
 use crate::table::table;
@@ -98,15 +98,10 @@ struct Report {
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let DeviceName::Cuda(index) = args.device else { bail!("--device {}: this is about GPUs", args.device) };
     super::use_threads(None)?;
-    let file =
-        args.out.as_ref().map(|path| File::create(path).with_context(|| path.display().to_string())).transpose()?;
     let mut check = Check { args, index, out, report: Report::default() };
     check.report.program = concat!("yolox-nano ", env!("CARGO_PKG_VERSION")).into();
     check.all()?;
     let Check { report, out, .. } = check;
-    if let Some(mut file) = file {
-        super::print_json(&mut file, &report)?;
-    }
     if report.failures.is_empty() {
         writeln!(out, "all is well")?;
         return Ok(Outcome::Complete);
@@ -131,6 +126,8 @@ impl Check<'_> {
         let gpu = device.properties().clone();
         writeln!(self.out, "{gpu}; opened in {:.1} s", start.elapsed().as_secs_f64())?;
         self.report.gpu = Some(gpu);
+        // At once, as minutes of work are to go there.
+        self.save()?;
 
         self.section("operations", |check| {
             let operations = check_operations(&mut device, ROUNDS, 1.0)?;
@@ -152,7 +149,8 @@ impl Check<'_> {
         self.summary()
     }
 
-    /// Does a part of the check; if it fails, the others are still done.
+    /// Does a part of the check; if it fails, the others are still done. What is known by then is in the report, so that little is
+    /// lost where the check is cut short.
     fn section(&mut self, what: &str, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         writeln!(self.out, "\n{what}")?;
         self.out.flush()?;
@@ -163,7 +161,12 @@ impl Check<'_> {
         }
         writeln!(self.out, "({:.1} s)", start.elapsed().as_secs_f64())?;
         self.out.flush()?;
-        Ok(())
+        self.save()
+    }
+
+    fn save(&self) -> Result<()> {
+        let Some(path) = &self.args.out else { return Ok(()) };
+        write_whole(path, &serde_json::to_vec_pretty(&self.report)?)
     }
 
     /// Prints the largest errors, and takes down what failed.
@@ -254,9 +257,10 @@ impl Check<'_> {
     fn summary(&mut self) -> Result<()> {
         let Some(peer) = &self.report.peer else { return Ok(()) };
         let mut rows = table(&["training", "batch", "images/s", "PyTorch's", "ratio", "goal"], 1);
-        for measured in &self.report.training {
+        for measured in &mut self.report.training {
             let Some(theirs) = peer.images_per_second(measured) else { continue };
             let ratio = measured.images_per_second / theirs;
+            measured.times_pytorch = Some(ratio);
             rows.add_row([
                 format!("{}, {}", measured.variant, measured.computed_by),
                 measured.batch.to_string(),
@@ -268,7 +272,7 @@ impl Check<'_> {
         }
         writeln!(self.out, "\n{rows}")?;
         writeln!(self.out, "Steps of this project have transfers, assignment and losses; PyTorch's have not.")?;
-        Ok(())
+        self.save()
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Measured {
     memory_gib: Option<f64>,
     /// Kernels and matrix products that a step starts, as far as the engine knows.
     launches: Option<usize>,
+    /// Its rate against PyTorch's for a step, where that was measured.
+    pub(super) times_pytorch: Option<f64>,
 }
 
 impl Measured {
@@ -87,6 +89,7 @@ pub(super) fn training(
         engine_ms: Some(parts.forward.median + parts.backward.median),
         memory_gib,
         launches,
+        times_pytorch: None,
     })
 }
 
@@ -125,5 +128,6 @@ pub(super) fn inference(
         engine_ms: None,
         memory_gib: None,
         launches: None,
+        times_pytorch: None,
     })
 }
