@@ -135,6 +135,15 @@ pub struct HeadLevel {
     pub cls: Node,
 }
 
+/// The last layer of a part of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// `dark2` to `dark5` in the backbone, `C3_p4`, `C3_p3`, `C3_n3` and `C3_n4` in the neck, as in the official code.
+    pub name: &'static str,
+    /// The layer whose output it is.
+    pub node: Node,
+}
+
 /// A tensor of parameters or statistics that a network needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
@@ -163,6 +172,9 @@ pub struct Graph {
     pub layers: Vec<Layer>,
     /// Number of classes.
     pub classes: usize,
+    /// Outputs of the backbone's and the neck's parts, in order of execution. Every variant has the same ones, of the same
+    /// channels and size, whatever is inside: there one network can learn from another.
+    pub stages: Vec<Stage>,
     /// The feature pyramid's outputs, which the head reads: strides 8, 16, 32.
     pub pyramid: Vec<Node>,
     /// The network's outputs, in the order of their anchors: strides 8, 16, 32.
@@ -177,7 +189,7 @@ impl Graph {
     pub fn new(classes: usize) -> Self {
         let input =
             Layer { name: "images".into(), op: Op::Input, inputs: Vec::new(), channels: 3, extent: Extent::Stride(1) };
-        Self { layers: vec![input], classes, pyramid: Vec::new(), head: Vec::new() }
+        Self { layers: vec![input], classes, stages: Vec::new(), pyramid: Vec::new(), head: Vec::new() }
     }
 
     /// The picture.

@@ -2,7 +2,7 @@
 
 use crate::backbone::Features;
 use crate::blocks::{Csp, CspKind, Spatial, add, concat, csp, max_pool, pointwise, spatial, upsample};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Node, Stage};
 
 /// What the variants change in the neck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,10 +18,15 @@ pub struct Neck {
 /// Outputs at strides 8, 16 and 32 with 64, 128 and 256 channels.
 pub(crate) fn pafpn(g: &mut Graph, features: Features, spec: Neck) -> [Node; 3] {
     let Features { dark2, dark3, dark4, dark5 } = features;
-    let block = |g: &mut Graph, name: &str, inputs: &[Node], channels: usize| {
-        let name = format!("backbone.{name}");
+    for (name, node) in [("dark2", dark2), ("dark3", dark3), ("dark4", dark4), ("dark5", dark5)] {
+        g.stages.push(Stage { name, node });
+    }
+    let block = |g: &mut Graph, stage: &'static str, inputs: &[Node], channels: usize| {
+        let name = format!("backbone.{stage}");
         let x = concat(g, &name, inputs);
-        csp(g, &name, x, Csp { channels, n: 1, shortcut: false, kind: spec.blocks })
+        let node = csp(g, &name, x, Csp { channels, n: 1, shortcut: false, kind: spec.blocks });
+        g.stages.push(Stage { name: stage, node });
+        node
     };
 
     let lateral = pointwise(g, "backbone.lateral_conv0", dark5, 128);

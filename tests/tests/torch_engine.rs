@@ -9,7 +9,7 @@ use native_train::data::pictures::Pictures;
 use native_train::data::{Source, TrainingSet};
 use native_train::train::loader::{BatchPlan, Loader, LoaderSettings};
 use native_train::train::{
-    Batch, DeviceName, Engine, HeadOutput, LabelledBatch, LossSettings, NativeEngine, Object, Precision, Sgd,
+    Batch, DeviceName, Engine, HeadOutput, LabelledBatch, LossSettings, NativeEngine, Object, Optimizer, Precision,
     TorchEngine, loss, recreate_norm, unfolded,
 };
 use rand::{Rng, SeedableRng};
@@ -249,7 +249,7 @@ fn ten_steps_of_training_have_the_same_losses() {
     let batches = training_batches();
     let losses = |engine: &mut dyn Engine| -> Vec<f32> {
         let (layout, mut parameters) = published(engine, &batches[0].batch);
-        let mut sgd = Sgd::new(&layout, 5e-4, &[], vec![0.0; layout.len]).unwrap();
+        let mut sgd = Optimizer::sgd(&layout, 5e-4);
         let step = |batch: &LabelledBatch| {
             let (loss, update) = training_step(engine, &parameters, batch);
             sgd.step(&layout, &mut parameters, &update, 3e-5);

@@ -14,7 +14,7 @@ use integration_tests::emulator::Emulator;
 use integration_tests::shared;
 #[cfg(emulator)]
 use native_train::gpu::GpuEngine;
-use native_train::train::{Batch, CenterRadius, Engine, LossSettings, Losses, NativeEngine, Object, Sgd, loss};
+use native_train::train::{Batch, CenterRadius, Engine, LossSettings, Losses, NativeEngine, Object, Optimizer, loss};
 #[cfg(feature = "torch")]
 use native_train::train::{DeviceName, Precision, TorchEngine};
 use safetensors::SafeTensors;
@@ -174,7 +174,7 @@ fn check_step(start: &Start, engine: &mut dyn Engine, golden: &Arrays) {
 
     // With a learning rate of 0 the step changes statistics alone; how far they move is compared.
     let mut after = start.parameters.clone();
-    let mut sgd = Sgd::new(&start.layout, 0.0, &[], vec![0.0; start.layout.len]).unwrap();
+    let mut sgd = Optimizer::sgd(&start.layout, 0.0);
     sgd.step(&start.layout, &mut after, &update, 0.0);
     let mut errors = Vec::new();
     for (parameter, place) in start.layout.entries.iter().filter(|(parameter, _)| !parameter.trainable) {

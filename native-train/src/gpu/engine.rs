@@ -79,7 +79,7 @@ impl<D: Device> GpuEngine<D> {
             if self.sizes.len() == KEPT {
                 self.sizes.clear();
             }
-            let plan = TrainingPlan::new(&self.graph, &shortcuts(&self.graph), height, width);
+            let plan = TrainingPlan::new(&self.graph, &shortcuts(&self.graph), &[], height, width);
             let raw = pictures * self.graph.anchors(height, width) * (5 + self.graph.classes);
             let memory = Memory::new(Amounts { pictures, raw, ..self.amounts }, &plan);
             let programs = Programs::new(&self.graph, &self.convolutions, &plan, &memory, pictures)?;

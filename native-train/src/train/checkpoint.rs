@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
+use super::OptimizerState;
 use super::settings::Settings;
 use super::timeline::Timeline;
 use crate::files::write_whole;
@@ -34,6 +35,9 @@ pub struct Progress {
     pub evaluated: usize,
     /// When stages begin.
     pub timeline: Timeline,
+    /// Layers that are fitted to the teacher's parts before training: their names.
+    #[serde(default)]
+    pub fitted: Vec<String>,
     /// Iterations that the mean of the weights has seen.
     pub ema_updates: usize,
     /// Seconds that were spent on training so far.
@@ -62,8 +66,8 @@ pub struct Checkpoint {
     pub parameters: Vec<f32>,
     /// Their running mean.
     pub ema: Vec<f32>,
-    /// The optimizer's velocity.
-    pub velocity: Vec<f32>,
+    /// What the optimizer remembers; its arrays are as long as the others, or empty.
+    pub optimizer: OptimizerState,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +75,8 @@ struct Header {
     format_version: u32,
     #[serde(flatten)]
     progress: Progress,
+    #[serde(default)]
+    optimizer_steps: usize,
 }
 
 impl Checkpoint {
@@ -79,7 +85,9 @@ impl Checkpoint {
     /// # Errors
     /// Fails where a value is not finite, which no training can go on from, or the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let arrays = [("parameters", &self.parameters), ("ema", &self.ema), ("velocity", &self.velocity)];
+        let OptimizerState { velocity, squares, steps } = &self.optimizer;
+        let arrays =
+            [("parameters", &self.parameters), ("ema", &self.ema), ("velocity", velocity), ("squares", squares)];
         for (name, values) in arrays {
             ensure!(
                 values.iter().all(|value| value.is_finite()),
@@ -92,7 +100,8 @@ impl Checkpoint {
         for (name, bytes) in &bytes {
             views.push((*name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?));
         }
-        let header = Header { format_version: FORMAT_VERSION, progress: self.progress.clone() };
+        let header =
+            Header { format_version: FORMAT_VERSION, progress: self.progress.clone(), optimizer_steps: *steps };
         let metadata = HashMap::from([(METADATA_KEY.to_string(), serde_json::to_string(&header)?)]);
         let write = || write_whole(path, &serialize(views, Some(metadata))?);
         write().context("make room, or mend the folder's permissions; the checkpoint before it is still there")
@@ -117,8 +126,9 @@ impl Checkpoint {
             let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
             let array = |name: &str| -> Result<Vec<f32>> {
                 let view = tensors.tensor(name).map_err(damaged)?;
+                let of_optimizer = name == "squares" && view.shape() == [0];
                 ensure!(
-                    view.dtype() == Dtype::F32 && view.shape() == [len],
+                    view.dtype() == Dtype::F32 && (view.shape() == [len] || of_optimizer),
                     "its {name} are not those of the network that it names"
                 );
                 let values: Vec<f32> =
@@ -127,7 +137,10 @@ impl Checkpoint {
                 Ok(values)
             };
             let (parameters, ema, velocity) = (array("parameters")?, array("ema")?, array("velocity")?);
-            Ok(Self { progress: header.progress, parameters, ema, velocity })
+            // Those of earlier releases have none.
+            let squares = if tensors.tensor("squares").is_ok() { array("squares")? } else { Vec::new() };
+            let optimizer = OptimizerState { velocity, squares, steps: header.optimizer_steps };
+            Ok(Self { progress: header.progress, parameters, ema, optimizer })
         };
         if !path.is_file() {
             bail!(
@@ -159,12 +172,14 @@ mod tests {
             iteration: 7,
             evaluated: 5,
             timeline: Timeline::new(10, 100, StageLengths::default()),
+            fitted: vec!["backbone.C3_p4.m.0.conv2.dconv".into()],
             ema_updates: 7,
             seconds: 1.5,
             best: Some(Best { iteration: 5, ap: 30.1, ap50: 50.2 }),
         };
         let array = |scale: f32| (0..50).map(|i| scale * (i as f32).sin()).collect();
-        Checkpoint { progress, parameters: array(1.0), ema: array(1e-30), velocity: array(1e30) }
+        let optimizer = OptimizerState { velocity: array(1e30), squares: array(1e-20), steps: 3 };
+        Checkpoint { progress, parameters: array(1.0), ema: array(1e-30), optimizer }
     }
 
     #[test]
@@ -209,7 +224,7 @@ mod tests {
         let path = folder.path().join("checkpoint.safetensors");
         checkpoint().write(&path).unwrap();
         let mut broken = checkpoint();
-        broken.velocity[3] = f32::NAN;
+        broken.optimizer.velocity[3] = f32::NAN;
         assert!(broken.write(&path).is_err());
         assert_eq!(Checkpoint::read(&path, |_| Ok(50)).unwrap(), checkpoint());
     }

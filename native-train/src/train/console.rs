@@ -75,9 +75,14 @@ fn line(recent: &VecDeque<Step>, timeline: &Timeline, left: Option<f64>) -> Stri
     let Some(step) = recent.back() else { return String::new() };
     let mean = |value: fn(&Step) -> f64| recent.iter().map(value).sum::<f64>() / recent.len() as f64;
     let l1 = if step.l1 > 0.0 { format!(" l1 {:.2}", mean(|s| s.l1)) } else { String::new() };
+    let of_teacher = |name: &str, value: fn(&Step) -> Option<f64>| {
+        let mean = recent.iter().filter_map(value).sum::<f64>() / recent.iter().filter_map(value).count() as f64;
+        if value(step).is_some() { format!(" {name} {mean:.3}") } else { String::new() }
+    };
+    let teacher = of_teacher("teacher", |step| step.output) + &of_teacher("features", |step| step.features);
     let left = left.map_or_else(|| "?".into(), duration);
     format!(
-        "epoch {:.2}/{} step {}/{} | loss {:.2} (iou {:.2} obj {:.2} cls {:.2}{l1}) | lr {:.5} | {} px, {:.1} img/s, \
+        "epoch {:.2}/{} step {}/{} | loss {:.2} (iou {:.2} obj {:.2} cls {:.2}{l1}){teacher} | lr {:.5} | {} px, {:.1} img/s, \
          {:.0} MiB | {left} left",
         step.epoch,
         (100.0 * timeline.epochs(timeline.iterations)).round() / 100.0,

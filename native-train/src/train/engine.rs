@@ -1,6 +1,8 @@
 //! The seam between training and whatever computes the network.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use shared_model::graph::Node;
+use shared_model::training::Features;
 
 /// Pictures as the network takes them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,6 +51,33 @@ impl HeadOutput {
     }
 }
 
+/// What a network computes on a batch, in one piece: the head's output and the outputs of the tapped layers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outputs {
+    /// No values where the pass did not go on to the head.
+    pub head: HeadOutput,
+    /// In the order of the taps.
+    pub features: Features,
+}
+
+/// The gradient of a loss with respect to [`Outputs`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OutputGradients {
+    /// Laid out as [`HeadOutput::values`]; empty where the pass did not go on to the head.
+    pub head: Vec<f32>,
+    /// Laid out as [`Outputs::features`].
+    pub features: Features,
+}
+
+/// A pass in which every part of the network computes on the teacher's features in place of those of the parts before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lesson<'a> {
+    /// The teacher's outputs of the tapped layers.
+    pub features: &'a Features,
+    /// Whether the pass goes on behind the last tap.
+    pub with_head: bool,
+}
+
 /// One network on one device. Everything else about training lives outside it.
 ///
 /// Parameters, gradients and statistics are flat arrays in the order of
@@ -86,4 +115,38 @@ pub trait Engine {
     /// # Errors
     /// Fails where the device does.
     fn observe(&mut self, batch: &Batch, statistics: &mut [f32]) -> Result<()>;
+
+    /// From now on the outputs of these layers (in order of execution) are to be had, and learned from, by the next two.
+    ///
+    /// # Errors
+    /// Fails where the engine has no such thing.
+    fn tap(&mut self, _layers: &[Node]) -> Result<()> {
+        bail!(
+            "features are taught on the CPU only (--device cpu --engine native): leave them out with --distill-features 0 \
+               --fit-steps 0"
+        )
+    }
+
+    /// As [`Engine::infer`], with the outputs of the tapped layers.
+    ///
+    /// # Errors
+    /// Fails where the device does.
+    fn infer_features(&mut self, batch: &Batch) -> Result<Outputs> {
+        Ok(Outputs { head: self.infer(batch)?, features: Features::new() })
+    }
+
+    /// As [`Engine::step`] with a loss of the tapped layers' outputs, too. In a `lesson` gradients end at taps, and where it
+    /// leaves out the head, layers behind the last tap get 0 everywhere in `update`.
+    ///
+    /// # Errors
+    /// Fails where `loss` or the device does, or the features are not those of the taps.
+    fn step_features(
+        &mut self,
+        _batch: &Batch,
+        _lesson: Option<Lesson>,
+        _loss: &mut dyn FnMut(&Outputs) -> Result<OutputGradients>,
+        _update: &mut [f32],
+    ) -> Result<()> {
+        bail!("this engine taps no layers")
+    }
 }

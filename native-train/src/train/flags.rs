@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 
 use super::text::{SizeRange, TimeSpan};
-use super::{CenterRadius, DeviceName, EngineName, Precision};
+use super::{CenterRadius, DeviceName, EngineName, OptimizerName, Precision};
 use crate::data::Source;
 
 /// What [`Settings`](super::settings::Settings) can be told on the command line: `None` and empty where it is not. Defaults, which
@@ -46,6 +46,13 @@ pub struct Flags {
     #[arg(long, value_name = "PREFIX", help_heading = "Network")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     freeze: Vec<String>,
+    /// Steps before training in which the parts of the network that --init could not take over learn, each by itself, to
+    /// compute what the other network's parts compute [default: 1000, where there are such parts].
+    #[arg(long, value_name = "N", help_heading = "Network")]
+    fit_steps: Option<usize>,
+    /// Learning rate at the beginning of these steps, which Muon makes; it falls along a cosine [default: 0.003].
+    #[arg(long, value_name = "LR", help_heading = "Network")]
+    fit_lr: Option<f64>,
     /// Side of the input in pixels, a multiple of 32 [default: 416].
     #[arg(long, value_name = "PIXELS", help_heading = "Network")]
     size: Option<usize>,
@@ -53,6 +60,19 @@ pub struct Flags {
     #[arg(long, value_name = "MIN:MAX", help_heading = "Network")]
     #[serde_as(as = "Option<DisplayFromStr>")]
     multi_scale: Option<SizeRange>,
+
+    /// A teacher: weights of a network, a file or a name in models/manifest.json, that says what it sees in the same pictures.
+    #[arg(long, value_name = "FILE|NAME", help_heading = "Teacher")]
+    distill: Option<String>,
+    /// Weight of the loss against what the teacher says: objectness, classes, boxes [default: 1].
+    #[arg(long, value_name = "WEIGHT", help_heading = "Teacher")]
+    distill_output: Option<f64>,
+    /// Weight of the loss against what the teacher's parts compute, from dark2 to C3_n4 [default: 1].
+    #[arg(long, value_name = "WEIGHT", help_heading = "Teacher")]
+    distill_features: Option<f64>,
+    /// Weight of the loss against the labels; 0 learns from the teacher alone, from pictures without labels too [default: 1].
+    #[arg(long, value_name = "WEIGHT", help_heading = "Teacher")]
+    labels: Option<f64>,
 
     /// How often every picture is seen [default: 300].
     #[arg(long, value_name = "N", help_heading = "Schedule")]
@@ -68,13 +88,27 @@ pub struct Flags {
     /// Batches whose gradients make one step [default: 1].
     #[arg(long, value_name = "N", help_heading = "Schedule")]
     accumulate: Option<usize>,
-    /// Learning rate after warm-up [default: 0.01 for each 64 pictures of a step].
+    /// The rule by which gradients move parameters [default: sgd].
+    #[arg(long, value_enum, help_heading = "Schedule")]
+    optimizer: Option<OptimizerName>,
+    /// Learning rate after warm-up [default: 0.01 for each 64 pictures of a step; with adamw and muon 0.004 for 64, and by the
+    /// root of their number].
     #[arg(long, value_name = "LR", help_heading = "Schedule")]
     lr: Option<f64>,
-    /// Decay of the convolutions' weights [default: 0.0005].
+    /// Part of the time between warm-up and the flat end in which the learning rate stays before it falls along a cosine, 0
+    /// to 1 [default: 0].
+    #[arg(long, value_name = "PART", help_heading = "Schedule")]
+    lr_hold: Option<f64>,
+    /// Decay of the convolutions' weights [default: 0.0005; with adamw and muon 0.05].
     #[arg(long, value_name = "DECAY", help_heading = "Schedule")]
     weight_decay: Option<f64>,
-    /// Epochs in which the learning rate rises [default: 1/60 of all; 1 epoch or 1/10, where that is too short].
+    /// Shorten a step's gradient to this norm where it is longer [default: never].
+    #[arg(long, value_name = "NORM", help_heading = "Schedule")]
+    clip: Option<f64>,
+    /// How far running statistics of batch normalisation follow a batch's [default: 0.03].
+    #[arg(long, value_name = "PART", help_heading = "Schedule")]
+    norm_momentum: Option<f64>,
+    /// Epochs in which the learning rate rises [default: 1/60 of all; 1,000 steps or 1/10, where that is too short].
     #[arg(long, value_name = "N", help_heading = "Schedule")]
     warmup_epochs: Option<f64>,
     /// Last epochs, without mosaic and with L1 loss [default: 1/20 of all; 1 epoch or 1/5, where that is too short].
@@ -148,7 +182,8 @@ mod tests {
 
     const ALL: &str = "--train a:train --train b/c:val --val a:val --classes cat,dog --skip-difficult --variant final \
         --init w.safetensors --freeze backbone --size 320 --multi-scale 256:384 --epochs 7 --batch 8 --accumulate 2 \
-        --lr 0.02 --weight-decay 0.1 --warmup-epochs 1.5 --no-mosaic-epochs 2 --ema-decay 0.99 --center-radius 2.5 \
+        --optimizer muon --lr 0.02 --lr-hold 0.5 --clip 10 --norm-momentum 0.1 --fit-steps 20 --fit-lr 0.001 \
+        --distill t.safetensors --distill-output 2 --distill-features 0.5 --labels 0.25 --weight-decay 0.1 --warmup-epochs 1.5 --no-mosaic-epochs 2 --ema-decay 0.99 --center-radius 2.5 \
         --seed 5 --overfit 16 --eval-every 2 --checkpoint-every 3 --device cuda:1 --engine torch --precision bf16 --threads 2 --cache 100";
 
     const FILE: &str = r#"
@@ -164,7 +199,17 @@ mod tests {
         epochs = 7
         batch = 8
         accumulate = 2
+        optimizer = "muon"
         lr = 0.02
+        lr-hold = 0.5
+        clip = 10
+        norm-momentum = 0.1
+        fit-steps = 20
+        fit-lr = 0.001
+        distill = "t.safetensors"
+        distill-output = 2
+        distill-features = 0.5
+        labels = 0.25
         weight-decay = 0.1
         warmup-epochs = 1.5
         no-mosaic-epochs = 2

@@ -6,7 +6,7 @@ use shared_model::{ColourOrder, NormState, ParameterLayout, Variant, Weights};
 use super::loader::plain_batch;
 use super::settings::Settings;
 use super::start::MakeEngine;
-use super::{Batch, Engine, observe_norm, recreate_norm, transfer, unfolded};
+use super::{Batch, Engine, Fate, observe_norm, recreate_norm, transfer, unfolded};
 use crate::data::TrainingSet;
 use crate::models;
 
@@ -24,6 +24,8 @@ pub struct Initial {
     pub origin: String,
     /// What was taken over from other weights, for people to read.
     pub transferred: Option<String>,
+    /// Layers that do not compute what their counterparts did, or have none.
+    pub unfit: Vec<String>,
 }
 
 /// Random weights, with what fits of the weights to start from. Where those have batch normalisation folded into them, it
@@ -43,7 +45,12 @@ pub fn initial(
     let mut random = Weights::random(variant, set.class_names.len(), settings.seed);
     random.metadata.class_names.clone_from(&set.class_names);
     let Some(name) = &settings.init else {
-        return Ok(Initial { parameters: layout.flatten(&random), origin: random.metadata.source, transferred: None });
+        return Ok(Initial {
+            parameters: layout.flatten(&random),
+            origin: random.metadata.source,
+            transferred: None,
+            unfit: Vec::new(),
+        });
     };
     let mut from = models::load(Some(name)).context("--init")?.weights;
     ensure!(
@@ -70,7 +77,9 @@ pub fn initial(
         observe_norm(engine, &graph, &mut parameters, &batches)?;
         notes += &format!("\n  statistics of batch normalisation from {} training pictures", pictures(&batches));
     }
+    let unfit = [Fate::Approximate, Fate::Random].into_iter().filter_map(|fate| report.layers.get(&fate));
     Ok(Initial {
+        unfit: unfit.flatten().map(|(name, _)| name.clone()).collect(),
         parameters,
         origin: format!("{name} ({})", from.metadata.variant),
         transferred: Some(format!("{report}{notes}")),
@@ -78,7 +87,7 @@ pub fn initial(
 }
 
 /// Pictures all over the training set, as they are.
-fn calibration(set: &TrainingSet, size: usize) -> Result<Vec<Batch>> {
+pub(super) fn calibration(set: &TrainingSet, size: usize) -> Result<Vec<Batch>> {
     let count = set.items.len().min(CALIBRATION_PICTURES);
     let pictures: Vec<usize> = (0..count).map(|i| i * set.items.len() / count).collect();
     pictures.chunks(CALIBRATION_BATCH).map(|pictures| Ok(plain_batch(set, pictures, size)?.batch)).collect()

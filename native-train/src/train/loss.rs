@@ -43,7 +43,7 @@ pub struct Losses {
 }
 
 /// Weight of the IoU loss next to the others.
-const IOU_WEIGHT: f32 = 5.0;
+pub(super) const IOU_WEIGHT: f32 = 5.0;
 
 /// The loss of a batch with these objects in its pictures, and its gradient (laid out as `output.values`). Where the
 /// output is not finite the total is NaN and the gradient zero. Pictures are shared among the threads of rayon's pool,
@@ -164,7 +164,7 @@ impl PictureLoss<'_> {
 
 /// Binary cross-entropy of `sigmoid(logit)` against `target`, and its slope. The form that neither overflows nor loses
 /// small losses: `max(x, 0) - x * t + log(1 + exp(-|x|))`.
-fn cross_entropy(logit: f32, target: f32) -> (f32, f32) {
+pub(super) fn cross_entropy(logit: f32, target: f32) -> (f32, f32) {
     let small = (-logit.abs()).exp();
     let loss = logit.max(0.0) - logit * target + small.ln_1p();
     let probability = if logit < 0.0 { small } else { 1.0 } / (1.0 + small);
@@ -172,7 +172,7 @@ fn cross_entropy(logit: f32, target: f32) -> (f32, f32) {
 }
 
 /// `1 - IoU^2` of a decoded box and an object, and its gradient with respect to the raw `[x, y, w, h]`.
-fn iou_loss(bbox: &BBox, object: &BBox, stride: f32) -> (f32, [f32; 4]) {
+pub(super) fn iou_loss(bbox: &BBox, object: &BBox, stride: f32) -> (f32, [f32; 4]) {
     // As YOLOX's `IOUloss`: keeps the quotient finite.
     const TINY: f32 = 1e-16;
     let axis = |low: f32, high: f32, object_low: f32, object_high: f32| Axis {

@@ -30,7 +30,7 @@ pub struct Step {
     pub lr: f64,
     /// Side of the input in pixels.
     pub size: usize,
-    /// The loss: the sum of the next four.
+    /// The loss: the sum of the next four, and of the teacher's two, each times its weight.
     pub loss: f64,
     /// Of boxes, weighted.
     pub iou: f64,
@@ -40,6 +40,15 @@ pub struct Step {
     pub cls: f64,
     /// Of boxes before decoding, in the last stage.
     pub l1: f64,
+    /// Against what the teacher says, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<f64>,
+    /// Against what the teacher's parts compute: the mean over them of the part of its variance that is not explained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<f64>,
+    /// The same of every part that was looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<f64>,
     /// Anchors that an object was assigned to, in all batches.
     pub foreground: usize,
     /// Objects in all batches.

@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use rayon::prelude::*;
+use shared_model::graph::Node;
 use shared_model::{Graph, Training};
 
-use super::{Batch, Engine, HeadOutput};
+use super::{Batch, Engine, HeadOutput, Lesson, OutputGradients, Outputs};
 
 /// Computes on the CPU, with the threads of rayon's pool. Results do not depend on their number.
 pub struct NativeEngine {
@@ -64,5 +65,35 @@ impl Engine for NativeEngine {
     fn observe(&mut self, batch: &Batch, statistics: &mut [f32]) -> Result<()> {
         self.convert(batch);
         Ok(self.training.observe(&self.pixels, batch.height, batch.width, statistics)?)
+    }
+
+    fn tap(&mut self, layers: &[Node]) -> Result<()> {
+        Ok(self.training.tap(layers)?)
+    }
+
+    fn infer_features(&mut self, batch: &Batch) -> Result<Outputs> {
+        let head = self.infer(batch)?;
+        Ok(Outputs { head, features: self.training.features()? })
+    }
+
+    fn step_features(
+        &mut self,
+        batch: &Batch,
+        lesson: Option<Lesson>,
+        loss: &mut dyn FnMut(&Outputs) -> Result<OutputGradients>,
+        update: &mut [f32],
+    ) -> Result<()> {
+        self.convert(batch);
+        let (height, width) = (batch.height, batch.width);
+        let (values, features) = match lesson {
+            Some(Lesson { features, with_head }) => {
+                self.training.forward_taught(&self.pixels, height, width, features, with_head)?
+            }
+            None => (self.training.forward(&self.pixels, height, width)?, self.training.features()?),
+        };
+        let with_head = lesson.is_none_or(|lesson| lesson.with_head);
+        let gradients = loss(&Outputs { head: self.output(batch, values), features })?;
+        let of_head = with_head.then_some(gradients.head.as_slice());
+        Ok(self.training.backward_taught(of_head, Some(&gradients.features), update)?)
     }
 }

@@ -95,7 +95,7 @@ mod tests {
 
     fn timeline(plan: &Plan, epochs: usize) -> Timeline {
         let per_epoch = plan.iterations_per_epoch();
-        Timeline::new(per_epoch, epochs * per_epoch, StageLengths { warmup: Some(1.0), plain: Some(1.0) })
+        Timeline::new(per_epoch, epochs * per_epoch, StageLengths { warmup: Some(1.0), plain: Some(1.0), fit: 0 })
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The learning rate over a training (`yolox_warm_cos_lr` in `yolox/utils/lr_scheduler.py`): it rises quadratically from
-//! 0, falls along a cosine, and stays at a twentieth to the end.
+//! 0, may stay, falls along a cosine, and stays at a twentieth to the end.
 
 use std::f64::consts::PI;
 
@@ -11,9 +11,13 @@ const LAST: f64 = 0.05;
 pub struct Schedule {
     /// The greatest learning rate, at the end of warm-up.
     pub peak: f64,
+    /// The iteration that it begins with.
+    pub from: usize,
     /// The learning rate rises before this iteration.
     pub warmup: usize,
-    /// It stays as it is from this iteration on; not before `warmup`.
+    /// It falls from this iteration on; not before `warmup`.
+    pub falls_from: usize,
+    /// It stays as it is from this iteration on; not before `falls_from`.
     pub flat_from: usize,
 }
 
@@ -24,9 +28,11 @@ impl Schedule {
         if iteration >= self.flat_from {
             last
         } else if iteration < self.warmup {
-            self.peak * (iteration as f64 / self.warmup as f64).powi(2)
+            self.peak * ((iteration - self.from) as f64 / (self.warmup - self.from) as f64).powi(2)
+        } else if iteration < self.falls_from {
+            self.peak
         } else {
-            let done = (iteration - self.warmup) as f64 / (self.flat_from - self.warmup) as f64;
+            let done = (iteration - self.falls_from) as f64 / (self.flat_from - self.falls_from) as f64;
             last + 0.5 * (self.peak - last) * (1.0 + (PI * done).cos())
         }
     }
@@ -41,7 +47,7 @@ mod tests {
     // cosine = lambda i: low + 0.5 * (lr - low) * (1 + math.cos(math.pi * (i - warmup) / (flat - warmup)))
     #[test]
     fn rates_as_yolox() {
-        let schedule = Schedule { peak: 0.01, warmup: 100, flat_from: 950 };
+        let schedule = Schedule { peak: 0.01, from: 0, warmup: 100, falls_from: 100, flat_from: 950 };
         for (iteration, expected) in [
             (0, 0.0),
             (1, 1e-6),
@@ -61,9 +67,12 @@ mod tests {
 
     #[test]
     fn stages_of_no_length() {
-        let schedule = Schedule { peak: 1.0, warmup: 0, flat_from: 10 };
-        assert_eq!(schedule.lr(0), 1.0);
-        assert_eq!(Schedule { peak: 1.0, warmup: 5, flat_from: 5 }.lr(5), LAST);
-        assert_eq!(Schedule { peak: 1.0, warmup: 0, flat_from: 0 }.lr(0), LAST);
+        let schedule = |warmup, flat_from| Schedule { peak: 1.0, from: 0, warmup, falls_from: warmup, flat_from };
+        assert_eq!(schedule(0, 10).lr(0), 1.0);
+        assert_eq!(schedule(5, 5).lr(5), LAST);
+        assert_eq!(schedule(0, 0).lr(0), LAST);
+        let late = Schedule { peak: 1.0, from: 100, warmup: 110, falls_from: 120, flat_from: 140 };
+        let rates = [100, 105, 110, 119, 120, 130, 140].map(|iteration| late.lr(iteration));
+        assert_eq!(rates, [0.0, 0.25, 1.0, 1.0, 1.0, LAST + 0.475, LAST]);
     }
 }

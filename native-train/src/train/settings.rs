@@ -6,10 +6,11 @@ use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 use shared_model::Variant;
 use shared_model::graph::SIZE_MULTIPLE;
 
+use super::optimizer::STATISTICS_MOMENTUM;
 use super::plan::Plan;
 use super::text::{SizeRange, TimeSpan};
 use super::timeline::{StageLengths, Timeline};
-use super::{CenterRadius, DeviceName, EngineChoice, EngineName, Precision};
+use super::{CenterRadius, DeviceName, EngineChoice, EngineName, OptimizerName, OptimizerSettings, Precision};
 use crate::augment::Augmentation;
 use crate::data::Source;
 
@@ -22,6 +23,12 @@ const EMA_PART: f64 = 0.065;
 const REFERENCE_EMA_DECAY: f64 = 0.9998;
 /// The reference recipe's learning rate.
 pub(super) const REFERENCE_LR: f64 = 0.01;
+/// The reference recipe's decay of kernels.
+const REFERENCE_DECAY: f64 = 5e-4;
+/// Learning rate of AdamW and Muon for as many pictures a step as in the reference recipe.
+const ADAPTIVE_LR: f64 = 0.004;
+/// Decay of kernels for these, apart from the gradient.
+const ADAPTIVE_DECAY: f64 = 0.05;
 
 /// All settings of a training. Keys of configuration files and flags have the same names, with dashes.
 ///
@@ -47,6 +54,18 @@ pub struct Settings {
     pub init: Option<String>,
     /// Parameters whose names begin so stay as they are.
     pub freeze: Vec<String>,
+    /// Steps before training in which what `init` could not take over is fitted to its network's features.
+    pub fit_steps: Option<usize>,
+    /// Learning rate of these steps at their beginning.
+    pub fit_lr: f64,
+    /// Weights of a network to learn from: a file or a name in the list of models.
+    pub distill: Option<String>,
+    /// Weight of the loss against what that network says.
+    pub distill_output: f64,
+    /// Weight of the loss against what its parts compute.
+    pub distill_features: f64,
+    /// Weight of the loss against the labels.
+    pub labels: f64,
     /// How often every picture is seen.
     pub epochs: usize,
     /// Trains for so long, in place of `epochs`.
@@ -56,10 +75,18 @@ pub struct Settings {
     pub batch: usize,
     /// Batches whose gradients make one step.
     pub accumulate: usize,
+    /// The rule by which gradients move parameters.
+    pub optimizer: OptimizerName,
     /// Learning rate after warm-up.
     pub lr: Option<f64>,
+    /// The part of the time between warm-up and the flat end in which the learning rate does not fall yet.
+    pub lr_hold: f64,
     /// Decay of the convolutions' weights.
-    pub weight_decay: f64,
+    pub weight_decay: Option<f64>,
+    /// The greatest norm of a step's gradient; a longer one is shortened.
+    pub clip: Option<f64>,
+    /// How far running statistics of batch normalisation follow a batch's.
+    pub norm_momentum: f64,
     /// Epochs in which the learning rate rises.
     pub warmup_epochs: Option<f64>,
     /// Last epochs, without mosaic and with L1 loss.
@@ -106,12 +133,22 @@ impl Default for Settings {
             skip_difficult: false,
             init: None,
             freeze: Vec::new(),
+            fit_steps: None,
+            fit_lr: 0.003,
+            distill: None,
+            distill_output: 1.0,
+            distill_features: 1.0,
+            labels: 1.0,
             epochs: 300,
             time_budget: None,
             batch: 16,
             accumulate: 1,
+            optimizer: OptimizerName::Sgd,
             lr: None,
-            weight_decay: 5e-4,
+            lr_hold: 0.0,
+            weight_decay: None,
+            clip: None,
+            norm_momentum: STATISTICS_MOMENTUM,
             warmup_epochs: None,
             no_mosaic_epochs: None,
             ema_decay: None,
@@ -140,7 +177,7 @@ impl Settings {
             batch: pictures.min(8),
             epochs: 400,
             lr: Some(0.02),
-            weight_decay: 0.0,
+            weight_decay: Some(0.0),
             ema_decay: Some(0.98),
             eval_every: Some(20.0),
             augmentation: Augmentation { mosaic: 0.0, hsv: [0.0; 3], flip: 0.0, ..Augmentation::default() },
@@ -195,12 +232,20 @@ impl Settings {
         ensure!(self.threads.is_none_or(|threads| (1..=1024).contains(&threads)), "--threads must be 1 to 1024");
         ensure!(self.cache <= usize::MAX >> 20, "--cache {} is more than any memory", self.cache);
         let not_negative = [
-            ("weight-decay", Some(self.weight_decay)),
+            ("weight-decay", self.weight_decay),
+            ("distill-output", Some(self.distill_output)),
+            ("distill-features", Some(self.distill_features)),
+            ("labels", Some(self.labels)),
             ("warmup-epochs", self.warmup_epochs),
             ("no-mosaic-epochs", self.no_mosaic_epochs),
         ];
-        let positive =
-            [("lr", self.lr), ("eval-every", self.eval_every), ("checkpoint-every", Some(self.checkpoint_every))];
+        let positive = [
+            ("lr", self.lr),
+            ("fit-lr", Some(self.fit_lr)),
+            ("clip", self.clip),
+            ("eval-every", self.eval_every),
+            ("checkpoint-every", Some(self.checkpoint_every)),
+        ];
         for (name, value) in not_negative {
             ensure!(value.is_none_or(|value| value >= 0.0 && value.is_finite()), "--{name} must not be negative");
         }
@@ -220,6 +265,20 @@ impl Settings {
             self.ema_decay.is_none_or(|decay| (0.0..1.0).contains(&decay)),
             "--ema-decay must be from 0 to below 1"
         );
+        ensure!((0.0..=1.0).contains(&self.lr_hold), "--lr-hold must be from 0 to 1");
+        ensure!(self.norm_momentum > 0.0 && self.norm_momentum <= 1.0, "--norm-momentum must be above 0, at most 1");
+        ensure!(
+            self.labels > 0.0 || self.distill.is_some(),
+            "--labels 0 leaves nothing to learn from: name a teacher with --distill"
+        );
+        ensure!(
+            self.distill.is_none() || self.labels + self.distill_output + self.distill_features > 0.0,
+            "the weights of labels, --distill-output and --distill-features are all 0: there is nothing to learn from"
+        );
+        ensure!(
+            self.fit_steps.is_none_or(|steps| steps == 0) || self.init.is_some(),
+            "--fit-steps fits what --init could not take over: name weights with --init"
+        );
         self.augmentation.check()?;
         if self.train.is_empty() {
             bail!("there is nothing to learn from: name a data set with --train FOLDER:SPLIT");
@@ -237,9 +296,23 @@ impl Settings {
         self.batch * self.accumulate
     }
 
-    /// The learning rate after warm-up: by default the reference recipe's, in proportion to the pictures of a step.
+    /// The learning rate after warm-up: by default the reference recipe's, in proportion to the pictures of a step; for
+    /// AdamW and Muon, whose steps have a length of their own, in proportion to the root of their number.
     pub fn learning_rate(&self) -> f64 {
-        self.lr.unwrap_or_else(|| REFERENCE_LR * self.effective_batch() as f64 / REFERENCE_BATCH)
+        let batches = self.effective_batch() as f64 / REFERENCE_BATCH;
+        self.lr.unwrap_or_else(|| match self.optimizer {
+            OptimizerName::Sgd => REFERENCE_LR * batches,
+            OptimizerName::Adamw | OptimizerName::Muon => ADAPTIVE_LR * batches.sqrt(),
+        })
+    }
+
+    /// What the optimizer is told.
+    pub fn optimizer_settings(&self) -> OptimizerSettings {
+        let weight_decay = self.weight_decay.unwrap_or(match self.optimizer {
+            OptimizerName::Sgd => REFERENCE_DECAY,
+            OptimizerName::Adamw | OptimizerName::Muon => ADAPTIVE_DECAY,
+        });
+        OptimizerSettings { name: self.optimizer, weight_decay, statistics_momentum: self.norm_momentum }
     }
 
     /// Decay of the mean of the weights, an iteration: by default so that it reaches back over the same part of the
@@ -251,7 +324,7 @@ impl Settings {
 
     /// How long the stages are asked to be.
     pub fn stage_lengths(&self) -> StageLengths {
-        StageLengths { warmup: self.warmup_epochs, plain: self.no_mosaic_epochs }
+        StageLengths { fit: 0, warmup: self.warmup_epochs, plain: self.no_mosaic_epochs }
     }
 
     /// The order and the sizes of pictures, of which there are so many.

@@ -3,22 +3,26 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use shared_model::{Graph, ParameterLayout, Variant};
 
 use super::checkpoint::{Checkpoint, Progress};
+use super::distill::Teacher;
 use super::init::{self, Initial};
 use super::run_folder::{Facts, RunFolder, git_revision};
 use super::settings::Settings;
-use super::timeline::Timeline;
+use super::timeline::{StageLengths, Timeline};
 use super::trainer::Parts;
 use super::validation::Validation;
 use super::warnings::warnings;
-use super::{Engine, Sgd};
+use super::{Engine, Optimizer, OptimizerState, trainer};
 use crate::data::TrainingSet;
 use crate::files::remove_unfinished;
 use crate::table::grouped;
+
+/// Steps of fitting, where nobody says how many.
+const FIT_STEPS: usize = 1000;
 
 /// Flaws of the data that do no harm and are shown one by one.
 const FLAWS_SHOWN: usize = 5;
@@ -104,10 +108,38 @@ impl Prepared {
         Ok(Self { set: Arc::new(set), validation, facts, layout, variant })
     }
 
-    fn parts(self, settings: &Settings, engine: Box<dyn Engine>, folder: RunFolder, origin: String) -> Result<Parts> {
+    fn parts(
+        self,
+        settings: &Settings,
+        engine: Box<dyn Engine>,
+        teacher: Option<Teacher>,
+        folder: RunFolder,
+        origin: String,
+    ) -> Result<Parts> {
+        let graph = self.graph();
         let Self { set, validation, facts, layout, .. } = self;
         let plan = settings.plan(set.items.len())?;
-        Ok(Parts { engine, layout, set, validation, plan, folder, facts, origin })
+        Ok(Parts { engine, teacher, graph, layout, set, validation, plan, folder, facts, origin })
+    }
+
+    /// The network to learn from: `--distill`'s, or the one that training begins with where parts are to be fitted to its
+    /// own. `engine`, the student's, gets its taps.
+    fn teacher(
+        &self,
+        settings: &Settings,
+        fits: bool,
+        make_engine: &MakeEngine,
+        engine: &mut dyn Engine,
+    ) -> Result<Option<Teacher>> {
+        let name = settings.distill.as_ref().or(settings.init.as_ref().filter(|_| fits));
+        let Some(name) = name else { return Ok(None) };
+        let flag = if settings.distill.is_some() { "--distill" } else { "--init" };
+        let graph = self.graph();
+        let teacher = Teacher::load(name, &graph, &self.set.class_names, settings, make_engine).context(flag)?;
+        if fits || settings.distill_features > 0.0 {
+            engine.tap(&teacher.taps().iter().map(|stage| stage.node).collect::<Vec<_>>())?;
+        }
+        Ok(Some(teacher))
     }
 
     fn graph(&self) -> Graph {
@@ -123,10 +155,15 @@ pub fn new_run(settings: Settings, out: Option<&Path>, make_engine: &MakeEngine)
     let prepared = Prepared::new(&settings, None)?;
     let mut engine = make_engine(&prepared.graph(), &settings)?;
     let initial = init::initial(&settings, prepared.variant, &prepared.set, make_engine, engine.as_mut())?;
-    let Initial { parameters, origin, transferred } = initial;
+    let Initial { parameters, origin, transferred, unfit } = initial;
+    let fit = if unfit.is_empty() { 0 } else { settings.fit_steps.unwrap_or(FIT_STEPS) };
+    let teacher = prepared.teacher(&settings, fit > 0, make_engine, engine.as_mut())?;
+    let fitted = trainer::fitted_layers(&prepared.graph(), teacher.as_ref(), &unfit);
     // Refuses names to freeze that there are not.
-    let velocity = vec![0.0; prepared.layout.len];
-    let optimizer = Sgd::new(&prepared.layout, settings.weight_decay as f32, &settings.freeze, velocity)?;
+    let optimizer_settings = settings.optimizer_settings();
+    let state = OptimizerState::new(optimizer_settings.name, prepared.layout.len);
+    Optimizer::new(&prepared.layout, optimizer_settings, &settings.freeze, state)?;
+    let state = OptimizerState::new(trainer::optimizer_name(&settings, fit > 0), prepared.layout.len);
     // Only now, that nothing else can go wrong with settings, data and weights.
     let folder = RunFolder::create(out, &settings.variant)?;
     folder.write_config(&settings, &prepared.facts)?;
@@ -138,14 +175,19 @@ pub fn new_run(settings: Settings, out: Option<&Path>, make_engine: &MakeEngine)
         origin: origin.clone(),
         iteration: 0,
         evaluated: 0,
-        timeline: Timeline::new(per_epoch, settings.epochs * per_epoch, settings.stage_lengths()),
+        timeline: Timeline::new(
+            per_epoch,
+            fit + settings.epochs * per_epoch,
+            StageLengths { fit, ..settings.stage_lengths() },
+        ),
+        fitted,
         ema_updates: 0,
         seconds: 0.0,
         best: None,
         settings,
     };
-    let parts = prepared.parts(&progress.settings, engine, folder, origin)?;
-    let checkpoint = Checkpoint { progress, ema: parameters.clone(), parameters, velocity: optimizer.velocity };
+    let parts = prepared.parts(&progress.settings, engine, teacher, folder, origin)?;
+    let checkpoint = Checkpoint { progress, ema: parameters.clone(), parameters, optimizer: state };
     Ok(Run { parts, checkpoint, transferred })
 }
 
@@ -177,9 +219,10 @@ pub fn resumed_run(
         let iterations = match settings.time_budget {
             // A first guess, as if all went on as before; the trainer measures.
             Some(budget) => (*iteration as f64 * budget.0.as_secs_f64() / seconds.max(1.0)) as usize,
-            None => settings.epochs * timeline.per_epoch,
+            None => timeline.fit + settings.epochs * timeline.per_epoch,
         };
-        *timeline = Timeline::new(timeline.per_epoch, iterations.max(*iteration), settings.stage_lengths());
+        let lengths = StageLengths { fit: timeline.fit, ..settings.stage_lengths() };
+        *timeline = Timeline::new(timeline.per_epoch, iterations.max(*iteration), lengths);
     }
     ensure!(
         *iteration < timeline.iterations,
@@ -199,8 +242,10 @@ pub fn resumed_run(
     );
     remove_unfinished(root)?;
     folder.write_config(&progress.settings, &prepared.facts)?;
-    let engine = make_engine(&prepared.graph(), &progress.settings)?;
-    let parts = prepared.parts(&progress.settings, engine, folder, progress.origin.clone())?;
+    let mut engine = make_engine(&prepared.graph(), &progress.settings)?;
+    let is_fitting = progress.iteration < progress.timeline.fit;
+    let teacher = prepared.teacher(&progress.settings, is_fitting, make_engine, engine.as_mut())?;
+    let parts = prepared.parts(&progress.settings, engine, teacher, folder, progress.origin.clone())?;
     Ok(Run { parts, checkpoint, transferred: None })
 }
 
@@ -247,7 +292,7 @@ impl Run {
                 settings.batch,
                 settings.accumulate,
                 facts.learning_rate,
-                settings.weight_decay,
+                settings.optimizer_settings().weight_decay,
                 settings.ema_decay(timeline),
                 settings.seed,
                 facts.threads,

@@ -1,4 +1,4 @@
-//! When the stages of a training begin: warm-up, cosine with mosaic, and the flat end without mosaic and with L1 loss.
+//! When the stages of a training begin: fitting to a teacher part by part, warm-up, cosine with mosaic, and the flat end without mosaic and with L1 loss.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct Timeline {
     /// Iterations of an epoch.
     pub per_epoch: usize,
+    /// Before this iteration the network's parts are fitted to the teacher's, each by itself.
+    #[serde(default)]
+    pub fit: usize,
     /// The learning rate rises before this iteration.
     pub warmup: usize,
     /// From this iteration on there is no mosaic, the L1 loss is added and the learning rate stays.
@@ -15,11 +18,17 @@ pub struct Timeline {
     pub iterations: usize,
 }
 
+/// Steps that warm-up takes at least by default: after fewer, a network with random weights is still so far from anything
+/// that the full learning rate sets it back.
+const LEAST_WARMUP: f64 = 1000.0;
+
 /// How long the first and the last stage are, in epochs; `None` for a share of the whole training.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StageLengths {
-    /// Of warm-up. By default as in the reference recipe a sixtieth of the training (5 of 300 epochs), but an epoch, or
-    /// a tenth of the training, where that is too short.
+    /// Iterations of fitting, which come in addition to the training's.
+    pub fit: usize,
+    /// Of warm-up. By default as in the reference recipe a sixtieth of the training (5 of 300 epochs), but 1,000 iterations,
+    /// or a tenth of the training, where that is too short.
     pub warmup: Option<f64>,
     /// Of the end without mosaic. By default as in the reference recipe a twentieth of the training (15 of 300 epochs),
     /// but an epoch, or a fifth of the training, where that is too short.
@@ -35,17 +44,21 @@ pub enum Stage {
     Cosine,
     /// Pictures as they are, without mosaic; L1 loss.
     Plain,
+    /// Before all others: each part of the network learns to compute what the teacher's computes.
+    Fit,
 }
 
 impl Timeline {
-    /// The stages of a training of `iterations`.
+    /// The stages of a training of `iterations`, fitting among them.
     pub fn new(per_epoch: usize, iterations: usize, lengths: StageLengths) -> Self {
-        let epochs = iterations as f64 / per_epoch as f64;
-        let warmup = lengths.warmup.unwrap_or_else(|| f64::max(epochs / 60.0, f64::min(1.0, epochs / 10.0)));
+        let fit = lengths.fit.min(iterations);
+        let epochs = (iterations - fit) as f64 / per_epoch as f64;
+        let least = f64::min(LEAST_WARMUP / per_epoch as f64, epochs / 10.0);
+        let warmup = lengths.warmup.unwrap_or_else(|| f64::max(epochs / 60.0, least));
         let plain = lengths.plain.unwrap_or_else(|| f64::max(epochs / 20.0, f64::min(1.0, epochs / 5.0)));
-        let in_iterations = |epochs: f64| ((epochs * per_epoch as f64).round() as usize).min(iterations);
+        let in_iterations = |epochs: f64| ((epochs * per_epoch as f64).round() as usize).min(iterations - fit);
         let plain_from = iterations - in_iterations(plain);
-        Self { per_epoch, warmup: in_iterations(warmup).min(plain_from), plain_from, iterations }
+        Self { per_epoch, fit, warmup: (fit + in_iterations(warmup)).min(plain_from), plain_from, iterations }
     }
 
     /// The same training, which has come to `iteration`, with another number of iterations: what has begun stays begun,
@@ -53,7 +66,7 @@ impl Timeline {
     #[must_use]
     pub fn replanned(&self, iteration: usize, iterations: usize, committed: usize, lengths: StageLengths) -> Self {
         let iterations = iterations.max(iteration);
-        let mut new = Self::new(self.per_epoch, iterations, lengths);
+        let mut new = Self::new(self.per_epoch, iterations, StageLengths { fit: self.fit, ..lengths });
         new.plain_from = if iteration >= self.plain_from {
             self.plain_from
         } else {
@@ -65,7 +78,9 @@ impl Timeline {
 
     /// The stage of an iteration.
     pub fn stage(&self, iteration: usize) -> Stage {
-        if iteration >= self.plain_from {
+        if iteration < self.fit {
+            Stage::Fit
+        } else if iteration >= self.plain_from {
             Stage::Plain
         } else if iteration < self.warmup {
             Stage::Warmup
@@ -96,13 +111,13 @@ mod tests {
 
     #[test]
     fn stages_follow_each_other() {
-        let lengths = StageLengths { warmup: Some(1.0), plain: Some(0.5) };
+        let lengths = StageLengths { warmup: Some(1.0), plain: Some(0.5), fit: 0 };
         let timeline = Timeline::new(10, 30, lengths);
         let stages: Vec<Stage> = (0..30).map(|i| timeline.stage(i)).collect();
         assert_eq!(stages[..10], [Stage::Warmup; 10]);
         assert_eq!(stages[10..25], [Stage::Cosine; 15]);
         assert_eq!(stages[25..], [Stage::Plain; 5]);
-        let none = Timeline::new(10, 30, StageLengths { warmup: Some(0.0), plain: Some(0.0) });
+        let none = Timeline::new(10, 30, StageLengths { warmup: Some(0.0), plain: Some(0.0), fit: 0 });
         assert!((0..30).all(|i| none.stage(i) == Stage::Cosine));
     }
 

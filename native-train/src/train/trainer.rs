@@ -1,6 +1,7 @@
 //! The loop of training: read it from top to bottom.
 
 mod divergence;
+mod lesson;
 mod outcome;
 mod outlook;
 #[cfg(test)]
@@ -9,12 +10,14 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use shared_model::ParameterLayout;
+use anyhow::{Context, Result};
+use shared_model::{Graph, ParameterLayout};
 
-use self::divergence::Diverged;
+use self::lesson::BatchLosses;
+pub(super) use self::lesson::{fitted_layers, optimizer_name};
 use super::checkpoint::{Best, Checkpoint, Progress};
 use super::console::Console;
+use super::distill::Teacher;
 use super::interrupt::Interrupt;
 use super::loader::{Loader, LoaderSettings};
 use super::metrics::{self, Metrics, Record, Step};
@@ -25,7 +28,7 @@ use super::run_folder::{Facts, Kept, RunFolder};
 use super::tensorboard::EventFile;
 use super::timeline::{Stage, Timeline};
 use super::validation::Validation;
-use super::{DeviceName, Ema, Engine, HeadOutput, LossSettings, Losses, Schedule, Sgd, loss};
+use super::{DeviceName, Ema, Engine, Optimizer};
 use crate::data::TrainingSet;
 use crate::data::pictures::Pictures;
 
@@ -42,6 +45,10 @@ const LEARNED: f64 = 95.0;
 pub struct Parts {
     /// Computes the network.
     pub engine: Box<dyn Engine>,
+    /// What to learn from beside the labels.
+    pub teacher: Option<Teacher>,
+    /// The network.
+    pub graph: Graph,
     /// The network's parameters and where they lie.
     pub layout: ParameterLayout,
     /// What to learn from.
@@ -76,7 +83,7 @@ pub struct Trainer {
     /// What changes; a checkpoint holds exactly this.
     progress: Progress,
     parameters: Vec<f32>,
-    optimizer: Sgd,
+    optimizer: Optimizer,
     ema: Ema,
     /// Shared with the threads that prepare batches.
     timeline: Arc<Mutex<Timeline>>,
@@ -92,10 +99,9 @@ impl Trainer {
     /// # Errors
     /// Fails where the run's folder cannot be written or the device fails.
     pub fn new(mut parts: Parts, checkpoint: Checkpoint, interrupt: Interrupt) -> Result<Self> {
-        let Checkpoint { progress, parameters, ema, velocity } = checkpoint;
-        let settings = &progress.settings;
+        let Checkpoint { progress, parameters, ema, optimizer } = checkpoint;
         parts.engine.load(&parameters)?;
-        let optimizer = Sgd::new(&parts.layout, settings.weight_decay as f32, &settings.freeze, velocity)?;
+        let optimizer = lesson::optimizer(&parts.layout, &progress, optimizer)?;
         let ema = Ema::new(ema, progress.ema_updates);
         let metrics = Metrics::open(&parts.folder.metrics(), progress.iteration)?;
         let events = EventFile::create(parts.folder.path())?;
@@ -141,6 +147,9 @@ impl Trainer {
 
             let timeline = self.progress.timeline;
             let iteration = self.progress.iteration;
+            if iteration == timeline.fit {
+                self.end_fitting()?;
+            }
             if iteration == timeline.plain_from && iteration < timeline.iterations {
                 self.write_weights(Kept::LastMosaic)?;
             }
@@ -208,35 +217,28 @@ impl Trainer {
 
     /// One iteration: forward, loss, backward for each of its batches; one step of the optimizer; one of the mean.
     fn step(&mut self, loader: &mut Loader, stage: Stage) -> Result<Step> {
-        let settings = &self.progress.settings;
         let iteration = self.progress.iteration;
-        let Timeline { warmup, plain_from: flat_from, .. } = self.progress.timeline;
-        let lr = Schedule { peak: settings.learning_rate(), warmup, flat_from }.lr(iteration);
-        let loss_settings = LossSettings { center_radius: settings.center_radius, l1: stage == Stage::Plain };
-        let share = 1.0 / settings.accumulate as f32;
+        let lr = self.learning_rate();
+        let accumulate = self.progress.settings.accumulate;
+        let share = 1.0 / accumulate as f32;
 
-        let mut sum = Losses::default();
+        let mut sum = BatchLosses::default();
         let mut update = vec![0.0; self.parts.layout.len];
         let mut of_batch = vec![0.0; self.parts.layout.len];
-        for _ in 0..settings.accumulate {
+        for _ in 0..accumulate {
             let batch = loader.next().context("the batches came to an end before training did")?;
             let labelled = match batch {
                 Ok(labelled) => labelled,
                 Err(error) => return Err(self.stop_before_step(error)),
             };
-            let mut head = |output: &HeadOutput| {
-                let (losses, gradient) = loss(output, &labelled.objects, &loss_settings);
-                ensure!(losses.total.is_finite(), Diverged("the network's output".into()));
-                add(&mut sum, &losses);
-                Ok(gradient)
-            };
-            let step = self.parts.engine.step(&labelled.batch, &mut head, &mut of_batch);
-            step.map_err(|error| self.explain(error, lr))?;
+            let losses = self.pass(&labelled, stage, &mut of_batch).map_err(|error| self.explain(error, lr))?;
+            sum.add(&losses);
             // Statistics of batches are averaged as gradients are.
             update.iter_mut().zip(&of_batch).for_each(|(sum, value)| *sum += share * value);
         }
         self.check_finite("gradient", &update, lr)?;
-        self.optimizer.step(&self.parts.layout, &mut self.parameters, &update, lr as f32);
+        self.clip(&mut update);
+        self.optimizer.step(&self.parts.layout, &mut self.parameters, &update, lr);
         self.check_finite("value", &self.parameters, lr)?;
         self.parts.engine.load(&self.parameters)?;
         let timeline = &self.progress.timeline;
@@ -244,18 +246,22 @@ impl Trainer {
         self.progress.ema_updates = self.ema.updates;
 
         let mean = |value: f32| f64::from(value * share);
+        let parts: Vec<f64> = sum.parts.iter().map(|&part| mean(part)).collect();
         Ok(Step {
             iteration: iteration + 1,
             epoch: timeline.epochs(iteration + 1),
             lr,
             size: self.parts.plan.size(iteration),
             loss: mean(sum.total),
-            iou: mean(sum.iou),
-            obj: mean(sum.obj),
-            cls: mean(sum.cls),
-            l1: mean(sum.l1),
-            foreground: sum.foreground,
-            objects: sum.objects,
+            iou: mean(sum.labels.iou),
+            obj: mean(sum.labels.obj),
+            cls: mean(sum.labels.cls),
+            l1: mean(sum.labels.l1),
+            output: sum.output.map(mean),
+            features: (!parts.is_empty()).then(|| parts.iter().sum::<f64>() / parts.len() as f64),
+            parts,
+            foreground: sum.labels.foreground,
+            objects: sum.labels.objects,
             images_per_second: 0.0,
             memory_mib: memory_mib(),
         })
@@ -280,16 +286,6 @@ impl Trainer {
         let pictures = Pictures::new(Arc::clone(&self.parts.set), settings.cache << 20);
         Loader::start(Arc::new(pictures), settings.augmentation.clone(), loader, first, batch)
     }
-}
-
-fn add(sum: &mut Losses, losses: &Losses) {
-    sum.total += losses.total;
-    sum.iou += losses.iou;
-    sum.obj += losses.obj;
-    sum.cls += losses.cls;
-    sum.l1 += losses.l1;
-    sum.foreground += losses.foreground;
-    sum.objects += losses.objects;
 }
 
 /// Memory of this process in MiB; 0 where the system does not say.

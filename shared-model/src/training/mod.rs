@@ -12,6 +12,7 @@ mod conv;
 mod plan;
 mod simple;
 mod statistics;
+mod taps;
 
 use candle_core::{Result, bail};
 use rayon::prelude::*;
@@ -21,6 +22,8 @@ use crate::kernels::parallel::Team;
 use crate::layout::ParameterLayout;
 use conv::{ConvLayer, Mode, On};
 pub use plan::{Places, TrainingPlan, has_gradient, shortcuts};
+pub use taps::Features;
+use taps::Lesson;
 
 /// A network in training, on the CPU, with the threads of rayon's pool.
 ///
@@ -29,12 +32,18 @@ pub struct Training {
     graph: Graph,
     layout: ParameterLayout,
     shortcuts: Vec<Option<Node>>,
+    /// Layers whose outputs can be read after a forward pass, and that can be taught; in order of execution.
+    taps: Vec<Node>,
     convs: Vec<Option<ConvLayer>>,
     plan: Option<TrainingPlan>,
     /// Each picture's numbers, one picture after another.
     arena: Vec<f32>,
     /// The pictures of the last forward pass in training mode, which backward takes up.
     pixels: Vec<f32>,
+    /// Whether that pass was a lesson.
+    taught: bool,
+    /// Pictures of the last pass.
+    pictures: usize,
 }
 
 impl Training {
@@ -47,7 +56,32 @@ impl Training {
         let nodes = (0..graph.layers.len()).map(Node);
         let convs = nodes.map(|node| ConvLayer::new(graph, &layout, node, shortcuts[node.0])).collect::<Result<_>>()?;
         let (arena, pixels) = (Vec::new(), Vec::new());
-        Ok(Self { graph: graph.clone(), layout, shortcuts, convs, plan: None, arena, pixels })
+        Ok(Self {
+            graph: graph.clone(),
+            layout,
+            shortcuts,
+            taps: Vec::new(),
+            convs,
+            plan: None,
+            arena,
+            pixels,
+            taught: false,
+            pictures: 0,
+        })
+    }
+
+    /// From the next pass on, the outputs of these layers can be read ([`Training::features`]) and taught.
+    ///
+    /// # Errors
+    /// Fails where one is no layer of the network, or they are not in order of execution.
+    pub fn tap(&mut self, layers: &[Node]) -> Result<()> {
+        let in_order = layers.windows(2).all(|pair| pair[0] < pair[1]);
+        if !in_order || layers.iter().any(|layer| layer.0 >= self.graph.layers.len()) {
+            bail!("taps are layers of the network, in order of execution");
+        }
+        self.taps = layers.to_vec();
+        self.plan = None;
+        Ok(())
     }
 
     /// Where each parameter lies in the flat arrays.
@@ -73,7 +107,8 @@ impl Training {
     /// # Errors
     /// Fails where the sides are no multiples of 32 pixels, or there are not whole pictures.
     pub fn forward(&mut self, pixels: &[f32], height: usize, width: usize) -> Result<Vec<f32>> {
-        let raw = self.run(pixels, height, width, Mode::Batch)?;
+        let raw = self.run(pixels, height, width, Mode::Batch, None)?;
+        self.taught = false;
         self.pixels.clear();
         self.pixels.extend_from_slice(pixels);
         Ok(raw)
@@ -85,7 +120,7 @@ impl Training {
     /// As for [`Training::forward`].
     pub fn infer(&mut self, pixels: &[f32], height: usize, width: usize) -> Result<Vec<f32>> {
         self.pixels.clear();
-        self.run(pixels, height, width, Mode::Running)
+        self.run(pixels, height, width, Mode::Running, None)
     }
 
     /// As [`Training::infer`]; writes the mean and the biased variance of the sums that each batch normalisation gets to
@@ -95,14 +130,21 @@ impl Training {
     /// As for [`Training::forward`].
     pub fn observe(&mut self, pixels: &[f32], height: usize, width: usize, statistics: &mut [f32]) -> Result<()> {
         self.pixels.clear();
-        self.run(pixels, height, width, Mode::Observe)?;
+        self.run(pixels, height, width, Mode::Observe, None)?;
         for conv in self.convs.iter().flatten() {
             conv.norm.write_statistics(false, statistics);
         }
         Ok(())
     }
 
-    fn run(&mut self, pixels: &[f32], height: usize, width: usize, mode: Mode) -> Result<Vec<f32>> {
+    fn run(
+        &mut self,
+        pixels: &[f32],
+        height: usize,
+        width: usize,
+        mode: Mode,
+        mut lesson: Option<&mut Lesson>,
+    ) -> Result<Vec<f32>> {
         let multiple = |side: usize| side > 0 && side.is_multiple_of(SIZE_MULTIPLE);
         if !multiple(height)
             || !multiple(width)
@@ -118,7 +160,7 @@ impl Training {
         let pictures = pixels.len() / (3 * height * width);
         let plan = match self.plan.take() {
             Some(plan) if (plan.height, plan.width) == (height, width) => plan,
-            _ => TrainingPlan::new(&self.graph, &self.shortcuts, height, width),
+            _ => TrainingPlan::new(&self.graph, &self.shortcuts, &self.taps, height, width),
         };
         // Kept for smaller batches and pictures, so that memory does not come and go with every size.
         let needed = pictures * plan.len;
@@ -129,17 +171,27 @@ impl Training {
         let arena = aligned(&mut self.arena, needed);
         let mut raw = vec![0.0; pictures * self.graph.anchors(height, width) * (5 + self.graph.classes)];
         let (graph, convs) = (&self.graph, &mut self.convs);
+        if let Some(lesson) = &lesson {
+            lesson.check(graph, &self.taps, pictures, height, width)?;
+        }
+        let last = lesson.as_ref().map_or(graph.layers.len(), |lesson| lesson.layers(graph, &self.taps));
         Team::gather(|team| {
             let on = On { team, graph, plan: &plan, pixels };
-            for (i, conv) in convs.iter_mut().enumerate() {
+            for (i, conv) in convs.iter_mut().enumerate().take(last) {
                 match conv {
                     Some(conv) => conv.forward(&on, arena, mode),
                     None => simple::forward(&on, Node(i), arena),
                 }
+                if let (Some(lesson), Some(tap)) = (&mut lesson, self.taps.iter().position(|&tap| tap == Node(i))) {
+                    lesson.give(&on, tap, Node(i), arena);
+                }
             }
-            simple::gather_predictions(&on, arena, &mut raw);
+            if last == graph.layers.len() {
+                simple::gather_predictions(&on, arena, &mut raw);
+            }
         });
         self.plan = Some(plan);
+        self.pictures = pictures;
         Ok(raw)
     }
 
@@ -150,18 +202,45 @@ impl Training {
     /// # Errors
     /// Fails where no forward pass in training mode went before, or an array has the wrong length.
     pub fn backward(&mut self, gradient: &[f32], update: &mut [f32]) -> Result<()> {
+        self.backward_taught(Some(gradient), None, update)
+    }
+
+    /// As [`Training::backward`] where there is no gradient `of_taps`. With the loss' gradient with respect to the features
+    /// of all taps, it is added to what comes from behind. After a lesson ([`Training::forward_taught`]) nothing comes from
+    /// behind a tap, and without `of_head` only layers in front of the last tap have a gradient: others get 0.
+    ///
+    /// # Errors
+    /// As for [`Training::backward`].
+    pub fn backward_taught(
+        &mut self,
+        of_head: Option<&[f32]>,
+        of_taps: Option<&Features>,
+        update: &mut [f32],
+    ) -> Result<()> {
         let Some(plan) = self.plan.as_ref().filter(|_| !self.pixels.is_empty()) else {
             bail!("a backward pass follows a forward pass in training mode")
         };
         let pictures = self.pixels.len() / (3 * plan.height * plan.width);
         let expected = pictures * self.graph.anchors(plan.height, plan.width) * (5 + self.graph.classes);
-        if gradient.len() != expected || update.len() != self.layout.len {
+        if of_head.is_some_and(|gradient| gradient.len() != expected) || update.len() != self.layout.len {
             bail!(
                 "a gradient of {expected} numbers and an update of {} are needed, not {} and {}",
                 self.layout.len,
-                gradient.len(),
+                of_head.map_or(0, <[f32]>::len),
                 update.len()
             );
+        }
+        if let Some(of_taps) = of_taps {
+            taps::check(of_taps, &self.graph, &self.taps, pictures, plan.height, plan.width)?;
+        }
+        let taught = std::mem::take(&mut self.taught);
+        let last = match (of_head, of_taps, self.taps.last()) {
+            (Some(_), ..) => self.graph.layers.len(),
+            (None, Some(_), Some(last)) => last.0 + 1,
+            _ => bail!("there is no gradient to go back with"),
+        };
+        if last < self.graph.layers.len() {
+            update.fill(0.0);
         }
         let arena = aligned(&mut self.arena, pictures * plan.len);
         let (graph, pixels) = (&self.graph, &self.pixels[..]);
@@ -169,14 +248,20 @@ impl Training {
         let mut begun = vec![false; graph.layers.len()];
         Team::gather(|team| {
             let on = On { team, graph, plan, pixels };
-            for (i, conv) in self.convs.iter().enumerate().rev() {
+            for (i, conv) in self.convs.iter().enumerate().take(last).rev() {
                 let layer = graph.layer(Node(i));
                 if !has_gradient(&layer.op) {
                     continue;
                 }
+                if let (Some(of_taps), Some(tap)) = (of_taps, self.taps.iter().position(|&tap| tap == Node(i))) {
+                    taps::add_gradient(&on, Node(i), &of_taps[tap], begun[i] && !taught, arena);
+                    begun[i] = true;
+                }
                 match conv {
                     Some(conv) => {
-                        simple::scatter_prediction(&on, Node(i), gradient, arena);
+                        if let Some(gradient) = of_head {
+                            simple::scatter_prediction(&on, Node(i), gradient, arena);
+                        }
                         let Node(input) = layer.inputs[0];
                         conv.backward(&on, arena, begun[input], update);
                         begun[input] = true;
@@ -185,7 +270,7 @@ impl Training {
                 }
             }
         });
-        for conv in self.convs.iter().flatten() {
+        for conv in self.convs.iter().take(last).flatten() {
             conv.norm.write_statistics(true, update);
         }
         self.pixels.clear();
@@ -198,6 +283,11 @@ const LINE: usize = 16;
 
 /// The first `len` numbers from the first cache line on: vectors that lie across two lines take twice as long to load.
 fn aligned(arena: &mut [f32], len: usize) -> &mut [f32] {
-    let skip = arena.as_ptr().align_offset(4 * LINE).min(LINE);
+    let skip = line_offset(arena);
     &mut arena[skip..skip + len]
+}
+
+/// Numbers before the first cache line.
+fn line_offset(arena: &[f32]) -> usize {
+    arena.as_ptr().align_offset(4 * LINE).min(LINE)
 }

@@ -48,8 +48,9 @@ pub fn has_gradient(op: &Op) -> bool {
 }
 
 impl TrainingPlan {
-    /// Plans for pictures of `height` x `width` pixels; `shortcuts` are the graph's ([`shortcuts`]).
-    pub fn new(graph: &Graph, shortcuts: &[Option<Node>], height: usize, width: usize) -> Self {
+    /// Plans for pictures of `height` x `width` pixels; `shortcuts` are the graph's ([`shortcuts`]). The outputs of `taps` are
+    /// still there when the forward pass is over, as predictions are.
+    pub fn new(graph: &Graph, shortcuts: &[Option<Node>], taps: &[Node], height: usize, width: usize) -> Self {
         let layers = &graph.layers;
         let count = layers.len();
         let sizes: Vec<usize> = layers
@@ -112,8 +113,9 @@ impl TrainingPlan {
                 }
             }
         }
-        for Node(prediction) in graph.head.iter().flat_map(|level| [level.reg, level.obj, level.cls]) {
-            values.touch(out(prediction), end);
+        let predictions = graph.head.iter().flat_map(|level| [level.reg, level.obj, level.cls]);
+        for Node(read) in predictions.chain(taps.iter().copied()) {
+            values.touch(out(read), end);
         }
         let (places, len) = values.arrange();
         let of = |i: usize| Places {

@@ -12,7 +12,7 @@ use shared_model::{ParameterLayout, VARIANTS, Weights};
 use super::train::{BATCH, LEARNING_RATE, WEIGHT_DECAY, random_objects};
 use super::{Args, CLASSES, SEED, Spread, WARM_UP, spread};
 use crate::table::table;
-use crate::train::{Ema, HeadOutput, LossSettings, Sgd, anchors, loss};
+use crate::train::{Ema, HeadOutput, LossSettings, Optimizer, anchors, loss};
 
 /// Decay of the mean of the weights; its value does not change the time.
 const EMA_DECAY: f64 = 0.9998;
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
     let (pictures, size) = (args.batch.unwrap_or(BATCH), args.size);
     let layout = ParameterLayout::new(&variant.graph(CLASSES));
     let mut parameters = layout.flatten(&Weights::random(variant, CLASSES, SEED));
-    let mut sgd = Sgd::new(&layout, WEIGHT_DECAY, &[], vec![0.0; layout.len])?;
+    let mut sgd = Optimizer::sgd(&layout, WEIGHT_DECAY);
     let mut ema = Ema::new(parameters.clone(), 0);
 
     let mut rng = Pcg64Mcg::seed_from_u64(SEED);

@@ -11,7 +11,7 @@ use shared_model::{ParameterLayout, VARIANTS, Variant, Weights};
 
 use super::{Args, CLASSES, SEED, Spread, spread};
 use crate::table::table;
-use crate::train::{Batch, Engine, EngineChoice, LossSettings, Object, Sgd, loss};
+use crate::train::{Batch, Engine, EngineChoice, LossSettings, Object, Optimizer, loss};
 
 /// Pictures in a step, where nobody says otherwise.
 pub(super) const BATCH: usize = 8;
@@ -20,8 +20,8 @@ const WARM_UP: u32 = 3;
 /// Objects in each picture.
 const OBJECTS: usize = 6;
 /// So small that random pictures do not lead anywhere.
-pub(super) const LEARNING_RATE: f32 = 1e-4;
-pub(super) const WEIGHT_DECAY: f32 = 5e-4;
+pub(super) const LEARNING_RATE: f64 = 1e-4;
+pub(super) const WEIGHT_DECAY: f64 = 5e-4;
 
 #[derive(Serialize)]
 struct Report {
@@ -91,7 +91,7 @@ pub(in crate::commands) fn measure_steps(
 ) -> Result<Parts> {
     let layout = ParameterLayout::new(&variant.graph(CLASSES));
     let mut parameters = layout.flatten(&Weights::random(variant, CLASSES, SEED));
-    let mut sgd = Sgd::new(&layout, WEIGHT_DECAY, &[], vec![0.0; layout.len])?;
+    let mut sgd = Optimizer::sgd(&layout, WEIGHT_DECAY);
     let mut rng = Pcg64Mcg::seed_from_u64(SEED);
     let pixels = (0..pictures * 3 * size * size).map(|_| rng.random()).collect();
     let batch = Batch { pixels, pictures, height: size, width: size };

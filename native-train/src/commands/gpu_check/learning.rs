@@ -19,11 +19,11 @@ use crate::data::{Source, TrainingSet};
 use crate::train::loader::{Loader, LoaderSettings};
 use crate::train::plan::Plan;
 use crate::train::timeline::{StageLengths, Timeline};
-use crate::train::{Batch, EngineChoice, LabelledBatch, LossSettings, Object, Sgd, loss};
+use crate::train::{Batch, EngineChoice, LabelledBatch, LossSettings, Object, Optimizer, loss};
 
-const WEIGHT_DECAY: f32 = 5e-4;
+const WEIGHT_DECAY: f64 = 5e-4;
 /// For each 64 pictures of a step, as in the reference recipe.
-const LEARNING_RATE: f32 = 0.01;
+const LEARNING_RATE: f64 = 0.01;
 /// Steps in which the learning rate rises.
 const WARM_UP: usize = 20;
 /// The loss has fallen if it ends below this part of its beginning.
@@ -93,7 +93,7 @@ pub(super) fn learn(
     };
     let layout = ParameterLayout::new(&variant.graph(CLASSES));
     let mut parameters = layout.flatten(&Weights::random(variant, CLASSES, SEED));
-    let mut sgd = Sgd::new(&layout, WEIGHT_DECAY, &[], vec![0.0; layout.len])?;
+    let mut sgd = Optimizer::sgd(&layout, WEIGHT_DECAY);
     let mut engine = choice.engine(&variant.graph(CLASSES))?;
     let mut update = vec![0.0; layout.len];
     let mut losses = Vec::new();
@@ -114,7 +114,7 @@ pub(super) fn learn(
         engine.step(&labelled.batch, &mut head, &mut update)?;
         ensure!(losses.iter().all(|loss| loss.is_finite()), "the loss of step {step} is no number");
         let warm = ((step + 1) as f32 / WARM_UP as f32).min(1.0);
-        sgd.step(&layout, &mut parameters, &update, warm * LEARNING_RATE * batch as f32 / 64.0);
+        sgd.step(&layout, &mut parameters, &update, f64::from(warm) * LEARNING_RATE * batch as f64 / 64.0);
     }
     let seconds = half.elapsed().as_secs_f64();
     let part = (steps / 10).max(1).min(losses.len());
@@ -139,7 +139,7 @@ fn photographs(source: &Source, batch: usize, size: usize) -> Result<Loader> {
     ensure!(batch <= pictures, "{source} has {pictures} pictures, fewer than a batch of {batch}");
     let plan = Plan { seed: SEED, pictures, batch, accumulate: 1, size, multi_scale: None, mosaic: true };
     let per_epoch = plan.iterations_per_epoch();
-    let timeline = Timeline::new(per_epoch, WHOLE_TRAINING.0 * per_epoch, StageLengths { warmup: None, plain: None });
+    let timeline = Timeline::new(per_epoch, WHOLE_TRAINING.0 * per_epoch, StageLengths::default());
     let threads = rayon::current_num_threads();
     let settings = LoaderSettings { seed: SEED, threads, prefetch: threads + 4 };
     let pictures = Arc::new(Pictures::new(set, CACHE));

@@ -68,8 +68,16 @@ impl Trainer {
         let timeline = &self.progress.timeline;
         let epoch = timeline.epochs(self.progress.iteration);
         let text = match stage {
+            Stage::Fit => format!(
+                "until step {}, {} layers are fitted to the features of {}, part by part",
+                timeline.fit,
+                self.progress.fitted.len(),
+                self.parts.origin
+            ),
             Stage::Warmup => format!("warm-up until epoch {:.2}", timeline.epochs(timeline.warmup)),
-            Stage::Cosine if timeline.warmup > 0 => "warm-up is over: the learning rate falls along a cosine".into(),
+            Stage::Cosine if timeline.warmup > timeline.fit => {
+                "warm-up is over: the learning rate falls along a cosine".into()
+            }
             Stage::Cosine => "the learning rate falls along a cosine".into(),
             Stage::Plain => "the last stage: no mosaic, L1 loss, a flat learning rate".into(),
         };
@@ -82,7 +90,7 @@ impl Trainer {
             progress: self.progress.clone(),
             parameters: self.parameters.clone(),
             ema: self.ema.values.clone(),
-            velocity: self.optimizer.velocity.clone(),
+            optimizer: self.optimizer.state().clone(),
         };
         checkpoint.write(&self.parts.folder.checkpoint())?;
         self.write_weights(Kept::Last)
