@@ -140,3 +140,130 @@ fn wrong_sizes_are_refused() {
     let mut update = vec![0.0; parameters.len()];
     assert!(training.backward(&[0.0], &mut update).is_err(), "no forward pass went before");
 }
+
+/// The outputs of all stages and gradients that begin there, with the head's.
+#[test]
+fn gradients_that_begin_inside_equal_finite_differences() {
+    for variant in &VARIANTS {
+        let Case { mut training, parameters, pixels, mut rng } = case(variant);
+        let graph = variant.graph(CLASSES);
+        let taps: Vec<_> = graph.stages.iter().map(|stage| stage.node).collect();
+        assert_eq!(taps.len(), 8, "{}", variant.name);
+        training.tap(&taps).unwrap();
+        training.load(&parameters).unwrap();
+        let raw = training.forward(&pixels, SIDES.0, SIDES.1).unwrap();
+        let features = training.features().unwrap();
+        let of_head = uniform(&mut rng, raw.len(), -1.0, 1.0);
+        let of_taps: Vec<_> = features.iter().map(|values| uniform(&mut rng, values.len(), -1.0, 1.0)).collect();
+        let mut update = vec![f32::NAN; parameters.len()];
+        training.backward_taught(Some(&of_head), Some(&of_taps), &mut update).unwrap();
+
+        let entries = training.layout().entries.clone();
+        let trainable = entries.iter().filter(|(parameter, _)| parameter.trainable);
+        for (parameter, place) in trainable.step_by(17) {
+            let mut loss = |parameters: &[f32]| -> f64 {
+                training.load(parameters).unwrap();
+                let raw = training.forward(&pixels, SIDES.0, SIDES.1).unwrap();
+                let features = training.features().unwrap();
+                let product = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum() };
+                product(&raw, &of_head) + features.iter().zip(&of_taps).map(|(a, b)| product(a, b)).sum::<f64>()
+            };
+            assert_slope(
+                &parameters,
+                place.clone(),
+                &update,
+                &mut loss,
+                &format!("{}: {}", variant.name, parameter.name),
+            );
+        }
+    }
+}
+
+/// Along its own gradient, the loss of the parameters in `place` has the gradient's length as its slope.
+fn assert_slope(
+    parameters: &[f32],
+    place: std::ops::Range<usize>,
+    update: &[f32],
+    loss: &mut dyn FnMut(&[f32]) -> f64,
+    what: &str,
+) {
+    let gradient = &update[place.clone()];
+    let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+    let size = parameters[place.clone()].iter().map(|p| f64::from(*p).powi(2)).sum::<f64>().sqrt();
+    if norm < 1e-3 {
+        return;
+    }
+    let mut errors = Vec::new();
+    for step in [1e-2, 3e-3, 1e-3, 3e-4, 1e-4].map(|step| step * (size + 0.1)) {
+        let mut at = |sign: f64| {
+            let mut moved = parameters.to_vec();
+            for (value, g) in moved[place.clone()].iter_mut().zip(gradient) {
+                *value += (sign * step * f64::from(*g) / norm) as f32;
+            }
+            loss(&moved)
+        };
+        errors.push(((at(1.0) - at(-1.0)) / (2.0 * step) / norm - 1.0).abs());
+        if errors.last().is_some_and(|&error| error < 0.02) {
+            return;
+        }
+    }
+    panic!("{what}: {errors:?}, gradient {norm}");
+}
+
+/// In a lesson every part computes on the teacher's features, and its gradient is that of its own output alone.
+#[test]
+fn lessons_teach_every_part_by_itself() {
+    for variant in ["final", "ghost"] {
+        let Case { mut training, parameters, pixels, mut rng } = case(Variant::named(variant).unwrap());
+        let graph = Variant::named(variant).unwrap().graph(CLASSES);
+        let taps: Vec<_> = graph.stages.iter().map(|stage| stage.node).collect();
+        training.tap(&taps).unwrap();
+        training.load(&parameters).unwrap();
+        let raw = training.forward(&pixels, SIDES.0, SIDES.1).unwrap();
+        let own = training.features().unwrap();
+        let (taught_raw, found) = training.forward_taught(&pixels, SIDES.0, SIDES.1, &own, true).unwrap();
+        assert!(taught_raw == raw && found == own, "{variant}: its own features change nothing");
+
+        let teacher: Vec<_> = own.iter().map(|values| uniform(&mut rng, values.len(), -0.3, 1.0)).collect();
+        let (_, found) = training.forward_taught(&pixels, SIDES.0, SIDES.1, &teacher, false).unwrap();
+        assert!(found[0] == own[0], "{variant}: nothing is replaced before the first tap");
+        assert!((1..8).all(|tap| found[tap] != own[tap]), "{variant}: all others compute on other features");
+        let of_taps: Vec<_> = found.iter().map(|values| uniform(&mut rng, values.len(), -1.0, 1.0)).collect();
+        let mut update = vec![f32::NAN; parameters.len()];
+        training.backward_taught(None, Some(&of_taps), &mut update).unwrap();
+        let entries = training.layout().entries.clone();
+        for (parameter, place) in entries.iter().filter(|(parameter, _)| parameter.trainable).step_by(13) {
+            if parameter.name.starts_with("head.") {
+                assert!(
+                    update[place.clone()].iter().all(|&value| value == 0.0),
+                    "{} is behind the taps",
+                    parameter.name
+                );
+                continue;
+            }
+            let mut loss = |parameters: &[f32]| -> f64 {
+                training.load(parameters).unwrap();
+                let (_, found) = training.forward_taught(&pixels, SIDES.0, SIDES.1, &teacher, false).unwrap();
+                let pairs = found.iter().flatten().zip(of_taps.iter().flatten());
+                pairs.map(|(a, b)| f64::from(a * b)).sum()
+            };
+            assert_slope(&parameters, place.clone(), &update, &mut loss, &format!("{variant}: {}", parameter.name));
+        }
+    }
+}
+
+#[test]
+fn features_of_others_are_refused() {
+    let Case { mut training, parameters, pixels, .. } = case(&VARIANTS[0]);
+    let taps: Vec<_> = VARIANTS[0].graph(CLASSES).stages.iter().map(|stage| stage.node).collect();
+    assert!(training.tap(&[taps[1], taps[0]]).is_err());
+    assert!(training.tap(&[shared_model::graph::Node(9999)]).is_err());
+    assert!(training.features().is_err(), "there was no pass");
+    training.tap(&taps[..2]).unwrap();
+    training.load(&parameters).unwrap();
+    assert!(training.forward_taught(&pixels, SIDES.0, SIDES.1, &vec![vec![0.0; 3]; 2], false).is_err());
+    training.forward(&pixels, SIDES.0, SIDES.1).unwrap();
+    let mut update = vec![0.0; parameters.len()];
+    assert!(training.backward_taught(None, None, &mut update).is_err());
+    assert!(training.backward_taught(None, Some(&vec![vec![0.0; 3]; 2]), &mut update).is_err());
+}

@@ -5,7 +5,7 @@
 
 use integration_tests::emulator::Emulator;
 use native_train::gpu::GpuEngine;
-use native_train::gpu::check::{Checked, check_operations, check_variant};
+use native_train::gpu::check::{Checked, check_operations, check_taps, check_variant};
 use native_train::gpu::device::Device;
 use native_train::train::{Batch, Engine, HeadOutput};
 use rand::{Rng, SeedableRng};
@@ -34,6 +34,7 @@ fn every_variant_computes_what_the_cpu_does() {
             Ok(Box::new(GpuEngine::new(graph, Emulator::new(false))?))
         };
         assert_passed(&check_variant(variant, (2, 64, 96), 1.0, &mut make).unwrap());
+        assert_passed(&check_taps(variant, (2, 64, 96), 1.0, &mut make).unwrap());
     }
 }
 

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
-use shared_model::graph::SIZE_MULTIPLE;
-use shared_model::training::{TrainingPlan, shortcuts};
+use shared_model::graph::{Node, NormState, SIZE_MULTIPLE};
+use shared_model::training::{Features, TrainingPlan, shortcuts};
 use shared_model::{Graph, ParameterLayout};
 
-use super::device::Device;
+use super::device::{Device, Place};
 use super::layers::{ConvLayer, convolutions};
 use super::memory::{Amounts, Memory};
 use super::programs::{Mode, Programs};
-use crate::train::{Batch, Engine, HeadOutput};
+use crate::train::{Batch, Engine, HeadOutput, Lesson, OutputGradients, Outputs};
 
 /// Sizes of batches whose programs are kept: multi-scale training has a dozen, and validation's last batch is smaller.
 const KEPT: usize = 64;
@@ -22,6 +22,8 @@ pub struct GpuEngine<D> {
     graph: Graph,
     layout: ParameterLayout,
     convolutions: Vec<Option<ConvLayer>>,
+    /// Tapped layers, in order of execution.
+    taps: Vec<Node>,
     /// Of what does not depend on the batch.
     amounts: Amounts,
     parameters: Vec<f32>,
@@ -35,6 +37,27 @@ pub struct GpuEngine<D> {
 struct Size {
     memory: Memory,
     programs: Programs,
+    plan: TrainingPlan,
+    pictures: usize,
+}
+
+impl Size {
+    /// Where a layer's output is.
+    fn out(&self, _: usize, node: Node) -> Place {
+        self.memory.arena + self.pictures * self.plan.places[node.0].out.start
+    }
+}
+
+/// Blocks of numbers in rows and columns, the other way round: a GPU has channels x pictures, features are pictures x channels.
+fn exchanged(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let block = values.len() / (rows * columns);
+    let mut all = Vec::with_capacity(values.len());
+    for column in 0..columns {
+        for row in 0..rows {
+            all.extend_from_slice(&values[(row * columns + column) * block..][..block]);
+        }
+    }
+    all
 }
 
 impl<D: Device> GpuEngine<D> {
@@ -47,9 +70,9 @@ impl<D: Device> GpuEngine<D> {
         let convolutions = convolutions(graph, &layout)?;
         let channels = || convolutions.iter().flatten().map(|conv| conv.channels);
         let (channels, most_channels) = (channels().sum(), channels().max().unwrap_or(0));
-        let amounts = Amounts { parameters: layout.len, channels, most_channels, pictures: 0, raw: 0 };
-        let (graph, parameters, sizes) = (graph.clone(), Vec::new(), BTreeMap::new());
-        Ok(Self { device, graph, layout, convolutions, amounts, parameters, is_loaded: false, sizes })
+        let amounts = Amounts { parameters: layout.len, channels, most_channels, pictures: 0, raw: 0, taps: 0 };
+        let (graph, taps, parameters, sizes) = (graph.clone(), Vec::new(), Vec::new(), BTreeMap::new());
+        Ok(Self { device, graph, layout, convolutions, taps, amounts, parameters, is_loaded: false, sizes })
     }
 
     /// The device.
@@ -79,12 +102,14 @@ impl<D: Device> GpuEngine<D> {
             if self.sizes.len() == KEPT {
                 self.sizes.clear();
             }
-            let plan = TrainingPlan::new(&self.graph, &shortcuts(&self.graph), &[], height, width);
+            let plan = TrainingPlan::new(&self.graph, &shortcuts(&self.graph), &self.taps, height, width);
             let raw = pictures * self.graph.anchors(height, width) * (5 + self.graph.classes);
-            let memory = Memory::new(Amounts { pictures, raw, ..self.amounts }, &plan);
-            let programs = Programs::new(&self.graph, &self.convolutions, &plan, &memory, pictures)?;
+            let amounts = self.amounts_of(pictures, raw, height, width);
+            let memory = Memory::new(amounts, &plan);
+            let (graph, convolutions) = (&self.graph, &self.convolutions);
+            let programs = Programs::new(graph, convolutions, &plan, &memory, pictures, &self.taps)?;
             self.check_room(&plan, pictures, programs.memory)?;
-            self.sizes.insert((pictures, height, width), Size { memory, programs });
+            self.sizes.insert((pictures, height, width), Size { memory, programs, plan, pictures });
         }
         let size = &self.sizes[&(pictures, height, width)];
         let memory = &size.memory;
@@ -112,7 +137,7 @@ impl<D: Device> GpuEngine<D> {
         }
         let room = |pictures: usize| {
             let raw = pictures * self.graph.anchors(plan.height, plan.width) * (5 + self.graph.classes);
-            Memory::new(Amounts { pictures, raw, ..self.amounts }, plan).parts
+            Memory::new(self.amounts_of(pictures, raw, plan.height, plan.width), plan).parts
         };
         // What is behind the last place does not grow with the pictures.
         let rest = needed - room(pictures);
@@ -128,10 +153,58 @@ impl<D: Device> GpuEngine<D> {
         )
     }
 
+    fn amounts_of(&self, pictures: usize, raw: usize, height: usize, width: usize) -> Amounts {
+        let taps = self.taps.iter().map(|&tap| pictures * self.numbers(tap, height, width)).sum();
+        Amounts { pictures, raw, taps, ..self.amounts }
+    }
+
+    /// Numbers of a layer's output for a picture.
+    fn numbers(&self, node: Node, height: usize, width: usize) -> usize {
+        let (h, w) = self.graph.layer(node).extent.size(height, width);
+        self.graph.channels(node) * h * w
+    }
+
+    /// Downloads the outputs of the tapped layers from where each of them lies.
+    fn features(&mut self, batch: &Batch, place: impl Fn(&Size, usize, Node) -> Place) -> Result<Features> {
+        let &Batch { pictures, height, width, .. } = batch;
+        let mut features = Features::new();
+        let mut offset = 0;
+        for &tap in &self.taps {
+            let mut values = vec![0.0; pictures * self.numbers(tap, height, width)];
+            self.device.download(place(&self.sizes[&(pictures, height, width)], offset, tap), &mut values)?;
+            offset += values.len();
+            features.push(exchanged(&values, self.graph.channels(tap), pictures));
+        }
+        Ok(features)
+    }
+
+    /// Uploads the teacher's features or gradients.
+    fn upload_features(&mut self, batch: &Batch, features: &Features) -> Result<()> {
+        let &Batch { pictures, height, width, .. } = batch;
+        let numbers = self.taps.iter().map(|&tap| pictures * self.numbers(tap, height, width));
+        ensure!(features.iter().map(Vec::len).eq(numbers), "the features are not those of the tapped layers");
+        let taught = self.sizes[&(pictures, height, width)].memory.taught;
+        let all = features.iter().zip(&self.taps);
+        let all: Vec<f32> =
+            all.flat_map(|(values, &tap)| exchanged(values, pictures, self.graph.channels(tap))).collect();
+        self.device.upload(taught, &all)
+    }
+
+    /// Of layers that a lesson has left out.
+    fn clear_behind_taps(&self, update: &mut [f32]) {
+        let last = self.taps.last().map_or(0, |last| last.0);
+        for layer in &self.graph.layers[last + 1..] {
+            for parameter in self.graph.layer_parameters(layer, NormState::Separate) {
+                let entry = self.layout.entries.iter().find(|(entry, _)| entry.name == parameter.name);
+                entry.into_iter().for_each(|(_, place)| update[place.clone()].fill(0.0));
+            }
+        }
+    }
+
     fn forward(&mut self, batch: &Batch, mode: Mode) -> Result<HeadOutput> {
         self.prepare(batch)?;
         let &Batch { pictures, height, width, .. } = batch;
-        let Size { memory, programs } = &self.sizes[&(pictures, height, width)];
+        let Size { memory, programs, .. } = &self.sizes[&(pictures, height, width)];
         self.device.run(&programs.forward[mode as usize])?;
         let mut values = vec![0.0; pictures * self.graph.anchors(height, width) * (5 + self.graph.classes)];
         self.device.download(memory.raw, &mut values)?;
@@ -165,7 +238,7 @@ impl<D: Device> Engine for GpuEngine<D> {
         let output = self.forward(batch, Mode::Batch)?;
         let gradient = loss(&output)?;
         ensure!(gradient.len() == output.values.len(), "the gradient has another size than the output");
-        let Size { memory, programs } = &self.sizes[&(batch.pictures, batch.height, batch.width)];
+        let Size { memory, programs, .. } = &self.sizes[&(batch.pictures, batch.height, batch.width)];
         self.device.upload(memory.raw, &gradient)?;
         self.device.run(&programs.backward)?;
         self.device.download(memory.update, update)
@@ -173,6 +246,69 @@ impl<D: Device> Engine for GpuEngine<D> {
 
     fn infer(&mut self, batch: &Batch) -> Result<HeadOutput> {
         self.forward(batch, Mode::Running)
+    }
+
+    fn tap(&mut self, layers: &[Node]) -> Result<()> {
+        ensure!(
+            layers.is_sorted_by(|a, b| a < b) && layers.iter().all(|layer| layer.0 < self.graph.layers.len()),
+            "taps are layers of the network, in order of execution"
+        );
+        self.taps = layers.to_vec();
+        // Their outputs need places of their own.
+        self.sizes.clear();
+        Ok(())
+    }
+
+    fn infer_features(&mut self, batch: &Batch) -> Result<Outputs> {
+        let head = self.infer(batch)?;
+        Ok(Outputs { head, features: self.features(batch, Size::out)? })
+    }
+
+    fn step_features(
+        &mut self,
+        batch: &Batch,
+        lesson: Option<Lesson>,
+        loss: &mut dyn FnMut(&Outputs) -> Result<OutputGradients>,
+        update: &mut [f32],
+    ) -> Result<()> {
+        let &Batch { pictures, height, width, .. } = batch;
+        let key = (pictures, height, width);
+        let with_head = lesson.is_none_or(|lesson| lesson.with_head);
+        let outputs = match lesson {
+            None => {
+                let head = self.forward(batch, Mode::Batch)?;
+                Outputs { head, features: self.features(batch, Size::out)? }
+            }
+            Some(lesson) => {
+                self.prepare(batch)?;
+                self.upload_features(batch, lesson.features)?;
+                self.device.run(&self.sizes[&key].programs.lessons[usize::from(with_head)].0)?;
+                let features = self.features(batch, |size, offset, _| size.memory.found + offset)?;
+                let mut values = Vec::new();
+                if with_head {
+                    values.resize(pictures * self.graph.anchors(height, width) * (5 + self.graph.classes), 0.0);
+                    self.device.download(self.sizes[&key].memory.raw, &mut values)?;
+                }
+                Outputs { head: HeadOutput { values, pictures, classes: self.graph.classes, height, width }, features }
+            }
+        };
+        let gradients = loss(&outputs)?;
+        ensure!(gradients.head.len() == outputs.head.values.len(), "the gradient has another size than the output");
+        self.upload_features(batch, &gradients.features)?;
+        let Size { memory, programs, .. } = &self.sizes[&key];
+        if with_head {
+            self.device.upload(memory.raw, &gradients.head)?;
+        }
+        let backward = match lesson {
+            None => &programs.backward_tapped,
+            Some(_) => &programs.lessons[usize::from(with_head)].1,
+        };
+        self.device.run(backward)?;
+        self.device.download(memory.update, update)?;
+        if !with_head {
+            self.clear_behind_taps(update);
+        }
+        Ok(())
     }
 
     fn observe(&mut self, batch: &Batch, statistics: &mut [f32]) -> Result<()> {

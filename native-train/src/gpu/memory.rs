@@ -22,6 +22,10 @@ pub(super) struct Memory {
     pub(super) counters: Place,
     /// The raw head output, later its gradient.
     pub(super) raw: Place,
+    /// The outputs of tapped layers, one after another, in a lesson, where the arena has the teacher's.
+    pub(super) found: Place,
+    /// The teacher's features, later the gradients that begin at the tapped layers.
+    pub(super) taught: Place,
     /// Bytes.
     pub(super) pixels: Place,
     /// The values of the plan.
@@ -41,6 +45,8 @@ pub(super) struct Amounts {
     pub(super) pictures: usize,
     /// Numbers of the raw head output.
     pub(super) raw: usize,
+    /// Numbers of the outputs of all tapped layers.
+    pub(super) taps: usize,
 }
 
 impl Memory {
@@ -58,6 +64,8 @@ impl Memory {
             channels: place(CHANNEL * amounts.channels),
             counters: place(amounts.most_channels),
             raw: place(amounts.raw),
+            found: place(amounts.taps),
+            taught: place(amounts.taps),
             pixels: place((amounts.pictures * 3 * plan.height * plan.width).div_ceil(4)),
             arena: place(amounts.pictures * plan.len),
             parts: place(0),

@@ -39,6 +39,8 @@ pub(super) struct Builder<'a> {
     pub(super) plan: &'a TrainingPlan,
     pub(super) memory: &'a Memory,
     pub(super) pictures: usize,
+    /// Tapped layers, in order of execution.
+    pub(super) taps: &'a [Node],
     pub(super) commands: Vec<Command>,
     /// Numbers that the kernels' parts take at most.
     pub(super) most_parts: usize,
@@ -48,6 +50,10 @@ pub(super) struct Builder<'a> {
 pub(super) struct Programs {
     pub(super) forward: [Program; 3],
     pub(super) backward: Program,
+    /// Backward with gradients that begin at tapped layers.
+    pub(super) backward_tapped: Program,
+    /// Forward and backward of a lesson, without what is behind the last tap and with it.
+    pub(super) lessons: [(Program, Program); 2],
     /// Numbers.
     pub(super) memory: usize,
 }
@@ -61,6 +67,7 @@ impl Programs {
         plan: &TrainingPlan,
         memory: &Memory,
         pictures: usize,
+        taps: &[Node],
     ) -> Result<Self> {
         let numbers = pictures * plan.height * plan.width;
         ensure!(
@@ -81,24 +88,43 @@ impl Programs {
         let mut most_parts = 0;
         let mut write = |pass: &dyn Fn(&mut Builder)| {
             let (commands, most) = (Vec::new(), 0);
-            let mut builder = Builder { graph, convolutions, plan, memory, pictures, commands, most_parts: most };
+            let mut builder = Builder { graph, convolutions, plan, memory, pictures, taps, commands, most_parts: most };
             pass(&mut builder);
             most_parts = most_parts.max(builder.most_parts);
             Program::new(builder.commands)
         };
-        let forward = [Mode::Running, Mode::Batch, Mode::Observe].map(|mode| write(&|builder| builder.forward(mode)));
-        let backward = write(&|builder| builder.backward());
-        Ok(Self { forward, backward, memory: memory.parts + most_parts })
+        let modes = [Mode::Running, Mode::Batch, Mode::Observe];
+        let forward = modes.map(|mode| write(&|builder| builder.forward(mode, Taps::Unused, graph.layers.len())));
+        let backward = write(&|builder| builder.backward(Taps::Unused, graph.layers.len()));
+        let backward_tapped = write(&|builder| builder.backward(Taps::Read, graph.layers.len()));
+        let last = taps.last().map_or(0, |last| last.0 + 1);
+        let lessons = [last, graph.layers.len()].map(|layers| {
+            let forward = write(&|builder| builder.forward(Mode::Batch, Taps::Taught, layers));
+            (forward, write(&|builder| builder.backward(Taps::Taught, layers)))
+        });
+        Ok(Self { forward, backward, backward_tapped, lessons, memory: memory.parts + most_parts })
     }
 }
 
+/// What tapped layers have to do with a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taps {
+    /// Nothing.
+    Unused,
+    /// Gradients begin there, in addition to those from behind.
+    Read,
+    /// Their outputs are replaced, and nothing comes back from behind.
+    Taught,
+}
+
 impl Builder<'_> {
-    fn forward(&mut self, mode: Mode) {
+    /// The first `layers` layers.
+    fn forward(&mut self, mode: Mode, taps: Taps, layers: usize) {
         let channels: usize = self.convolutions.iter().flatten().map(|conv| conv.channels).sum();
         let Memory { channel_places, parameters, channels: states, .. } = *self.memory;
         let arguments = vec![At(channel_places), At(parameters), At(states), Int(channels as i32)];
         self.launch("prepare_channels", (channels.div_ceil(THREADS), 1), arguments);
-        for (i, conv) in self.convolutions.iter().enumerate() {
+        for (i, conv) in self.convolutions.iter().enumerate().take(layers) {
             match conv {
                 Some(conv) => {
                     self.conv_forward(Node(i), conv, mode);
@@ -106,14 +132,37 @@ impl Builder<'_> {
                 }
                 None => self.simple_forward(Node(i)),
             }
+            if let (Taps::Taught, Some(offset)) = (taps, self.tap(Node(i))) {
+                self.move_numbers(self.out(Node(i)), self.memory.found + offset, Node(i), false);
+                self.move_numbers(self.memory.taught + offset, self.out(Node(i)), Node(i), false);
+            }
         }
     }
 
-    fn backward(&mut self) {
+    /// Where the numbers of a tapped layer begin among those of all.
+    fn tap(&self, node: Node) -> Option<Place> {
+        let position = self.taps.iter().position(|&tap| tap == node)?;
+        Some(self.taps[..position].iter().map(|&tap| self.graph.channels(tap) * self.count(tap)).sum())
+    }
+
+    /// Copies or adds as many numbers as a layer's output has.
+    fn move_numbers(&mut self, from: Place, to: Place, node: Node, adds: bool) {
+        let count = self.graph.channels(node) * self.count(node);
+        let arguments = vec![At(from), At(to), Int(count as i32), Int(adds.into())];
+        self.launch("copy", self.grid(count, 1, LITTLE), arguments);
+    }
+
+    /// The first `layers` layers.
+    fn backward(&mut self, taps: Taps, layers: usize) {
         // Whose gradient has been begun, so that the next share is added.
         let mut begun = vec![false; self.graph.layers.len()];
-        for (i, conv) in self.convolutions.iter().enumerate().rev() {
+        for (i, conv) in self.convolutions.iter().enumerate().take(layers).rev() {
             let layer = self.graph.layer(Node(i));
+            if let (Taps::Read | Taps::Taught, Some(offset)) = (taps, self.tap(Node(i))) {
+                let adds = begun[i] && taps == Taps::Read;
+                self.move_numbers(self.memory.taught + offset, self.gradient(Node(i)), Node(i), adds);
+                begun[i] = true;
+            }
             match conv {
                 Some(conv) => {
                     let Node(input) = layer.inputs[0];

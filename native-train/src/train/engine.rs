@@ -122,8 +122,8 @@ pub trait Engine {
     /// Fails where the engine has no such thing.
     fn tap(&mut self, _layers: &[Node]) -> Result<()> {
         bail!(
-            "features are taught on the CPU only (--device cpu --engine native): leave them out with --distill-features 0 \
-               --fit-steps 0"
+            "this engine cannot look inside a network: take --engine native, or leave features out with --distill-features 0 \
+             and --fit-steps 0"
         )
     }
 

@@ -6,7 +6,7 @@ use shared_model::{ColourOrder, NormState, ParameterLayout, Variant, Weights};
 use super::loader::plain_batch;
 use super::settings::Settings;
 use super::start::MakeEngine;
-use super::{Batch, Engine, Fate, observe_norm, recreate_norm, transfer, unfolded};
+use super::{Batch, Engine, Fate, recreate_norm, settle_norm, transfer, unfolded};
 use crate::data::TrainingSet;
 use crate::models;
 
@@ -74,7 +74,7 @@ pub fn initial(
     let mut parameters = layout.flatten(&weights);
     if from.metadata.variant != variant.name {
         let batches = calibration(set, settings.size)?;
-        observe_norm(engine, &graph, &mut parameters, &batches)?;
+        settle_norm(engine, &graph, &mut parameters, &batches)?;
         notes += &format!("\n  statistics of batch normalisation from {} training pictures", pictures(&batches));
     }
     let unfit = [Fate::Approximate, Fate::Random].into_iter().filter_map(|fate| report.layers.get(&fate));

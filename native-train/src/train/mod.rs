@@ -44,7 +44,7 @@ pub use ema::Ema;
 pub use engine::{Batch, Engine, HeadOutput, Lesson, OutputGradients, Outputs};
 pub use loss::{LossSettings, Losses, loss};
 pub use native::NativeEngine;
-pub use norm::{observe_norm, recreate_norm, unfolded};
+pub use norm::{recreate_norm, settle_norm, unfolded};
 pub use optimizer::{Optimizer, OptimizerName, OptimizerSettings, OptimizerState};
 pub use sample::{LabelledBatch, Object};
 pub use schedule::Schedule;

@@ -87,13 +87,34 @@ pub fn recreate_norm(engine: &mut dyn Engine, graph: &Graph, parameters: &mut [f
     Ok(())
 }
 
-/// Makes the running statistics those of `batches`, through a network that normalises by each batch's own, as in training.
+/// Makes the running statistics those of `batches`, through a network that normalises by each batch's own, as in training: for
+/// networks whose running statistics belong to another function, so that none can be taken behind them.
 ///
 /// `parameters` is laid out as the [`ParameterLayout`] of `graph`, which is `engine`'s network.
 ///
 /// # Errors
 /// Fails where there is no batch, or the device fails.
-pub fn observe_norm(engine: &mut dyn Engine, graph: &Graph, parameters: &mut [f32], batches: &[Batch]) -> Result<()> {
+pub fn settle_norm(engine: &mut dyn Engine, graph: &Graph, parameters: &mut [f32], batches: &[Batch]) -> Result<()> {
+    take_statistics(engine, graph, parameters, batches, &mut |engine, batch, statistics| {
+        engine.step(batch, &mut |output| Ok(vec![0.0; output.values.len()]), statistics)
+    })
+}
+
+/// Makes the running statistics those of `batches`, through a network that normalises by the running ones.
+fn observe_norm(engine: &mut dyn Engine, graph: &Graph, parameters: &mut [f32], batches: &[Batch]) -> Result<()> {
+    take_statistics(engine, graph, parameters, batches, &mut |engine, batch, all| engine.observe(batch, all))
+}
+
+/// Fills the places of a batch's statistics.
+type Look<'a> = dyn FnMut(&mut dyn Engine, &Batch, &mut [f32]) -> Result<()> + 'a;
+
+fn take_statistics(
+    engine: &mut dyn Engine,
+    graph: &Graph,
+    parameters: &mut [f32],
+    batches: &[Batch],
+    look: &mut Look,
+) -> Result<()> {
     let pictures: usize = batches.iter().map(|batch| batch.pictures).sum();
     ensure!(pictures > 0, "statistics of batch normalisation cannot be taken without pictures");
     engine.load(parameters)?;
@@ -102,7 +123,7 @@ pub fn observe_norm(engine: &mut dyn Engine, graph: &Graph, parameters: &mut [f3
     let mut moments = vec![(0.0f64, 0.0f64); channels.len()];
     let mut of_batch = vec![0.0f32; parameters.len()];
     for batch in batches {
-        engine.observe(batch, &mut of_batch)?;
+        look(engine, batch, &mut of_batch)?;
         let share = batch.pictures as f64 / pictures as f64;
         for (channel, (mean, square)) in channels.iter().zip(&mut moments) {
             let (m, v) = (f64::from(of_batch[channel.mean]), f64::from(of_batch[channel.variance]));
@@ -305,5 +326,29 @@ mod tests {
         };
         engine.step(&batch, &mut loss, &mut vec![0.0; layout.len]).unwrap();
         assert_outputs("training", &trained.unwrap(), &expected, 1e-2);
+    }
+
+    /// A network that begins with another's layers: what they were normalised by there says nothing here.
+    #[test]
+    fn settled_statistics_make_inference_say_what_training_does() {
+        let start = weights();
+        let graph = start.graph().unwrap();
+        let layout = ParameterLayout::new(&graph);
+        let mut parameters = layout.flatten(&start);
+        let mut engine = NativeEngine::new(&graph).unwrap();
+        // So many that their unbiased variance is nearly the plain one.
+        let batch = pictures(12);
+        settle_norm(&mut engine, &graph, &mut parameters, std::slice::from_ref(&batch)).unwrap();
+        engine.load(&parameters).unwrap();
+        let inferred = engine.infer(&batch).unwrap();
+        let mut trained = None;
+        let mut loss = |output: &HeadOutput| {
+            trained = Some(output.clone());
+            Ok(vec![0.0; output.values.len()])
+        };
+        engine.step(&batch, &mut loss, &mut vec![0.0; layout.len]).unwrap();
+        let trained = trained.unwrap();
+        let spread = trained.values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        assert_outputs("training", &trained, &inferred, 0.05 * spread);
     }
 }

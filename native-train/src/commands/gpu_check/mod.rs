@@ -19,7 +19,7 @@ use super::bench::CLASSES;
 use crate::Outcome;
 use crate::data::Source;
 use crate::files::write_whole;
-use crate::gpu::check::{Checked, check_operations, check_variant};
+use crate::gpu::check::{Checked, check_operations, check_taps, check_variant};
 use crate::gpu::{Cuda, GpuEngine, Properties};
 use crate::table::table;
 use crate::train::{DeviceName, Engine, EngineChoice, EngineName, Precision};
@@ -202,6 +202,7 @@ impl Check<'_> {
                 Ok(Box::new(GpuEngine::new(graph, Cuda::open(self.index, precision)?)?))
             };
             all.extend(check_variant(variant, COMPARED, looseness, &mut make)?);
+            all.extend(check_taps(variant, COMPARED, looseness, &mut make)?);
         }
         self.report.networks.push((precision, all.clone()));
         self.print_checked("network", &all)

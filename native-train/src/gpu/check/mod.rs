@@ -4,11 +4,13 @@
 mod bench;
 mod networks;
 mod operations;
+mod taps;
 
 use serde::Serialize;
 
 pub use networks::{check_variant, settled_parameters};
 pub use operations::check_operations;
+pub use taps::check_taps;
 
 /// What was compared.
 #[derive(Clone, Debug, PartialEq, Serialize)]

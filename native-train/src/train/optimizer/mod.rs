@@ -244,6 +244,32 @@ mod tests {
         }
     }
 
+    fn assert_near(found: &[f32], expected: &[f32]) {
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= 2e-6 * (1.0 + expected.abs()), "{found} instead of {expected}");
+        }
+    }
+
+    // As above, with
+    // adamw = torch.optim.AdamW([{"params": [conv], "weight_decay": 0.05},
+    //                            {"params": [bn_weight, bn_bias], "weight_decay": 0.0}])
+    #[test]
+    fn adamw_steps_as_pytorch_2_11() {
+        let expected = [0.1520873, -0.8890277, 1.6259682, -0.24094766, 0.6590636, 1.0909364, -0.14093623, -0.6409365];
+        let (parameters, state) = three_steps(OptimizerName::Adamw, 0.05, &[]);
+        assert_near(&parameters[..8], &expected);
+        assert_eq!(state.steps, 3);
+    }
+
+    // muon = torch.optim.Muon([conv.view(2, 2)], weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
+    // adamw = torch.optim.AdamW([bn_weight, bn_bias], weight_decay=0.0)
+    // with `_zeropower_via_newtonschulz` in single precision instead of bfloat16.
+    #[test]
+    fn muon_steps_as_pytorch_2_11() {
+        let expected = [0.41883922, -1.2245167, 1.9615468, 0.029751085, 0.6590636, 1.0909364, -0.14093623, -0.6409365];
+        assert_near(&three_steps(OptimizerName::Muon, 0.05, &[]).0[..8], &expected);
+    }
+
     #[test]
     fn running_statistics_follow_the_batches_and_have_no_velocity() {
         let (parameters, state) = three_steps(OptimizerName::Sgd, 5e-4, &[]);

@@ -13,7 +13,7 @@ use crate::train::settings::Settings;
 use crate::train::timeline::{Stage, Timeline};
 use crate::train::{
     Ema, HeadOutput, LabelledBatch, Lesson, LossSettings, Losses, Optimizer, OptimizerName, OptimizerSettings,
-    OptimizerState, OutputGradients, Outputs, Schedule, loss, observe_norm,
+    OptimizerState, OutputGradients, Outputs, Schedule, loss, settle_norm,
 };
 
 /// The losses of a batch, or sums of them.
@@ -173,7 +173,7 @@ impl Trainer {
     /// the teacher's features so far; optimizer and mean of the weights begin anew.
     pub(super) fn end_fitting(&mut self) -> Result<()> {
         let batches = calibration(&self.parts.set, self.progress.settings.size)?;
-        observe_norm(self.parts.engine.as_mut(), &self.parts.graph, &mut self.parameters, &batches)?;
+        settle_norm(self.parts.engine.as_mut(), &self.parts.graph, &mut self.parameters, &batches)?;
         self.parts.engine.load(&self.parameters)?;
         let state = OptimizerState::new(self.progress.settings.optimizer, self.parts.layout.len);
         self.optimizer = optimizer(&self.parts.layout, &self.progress, state)?;

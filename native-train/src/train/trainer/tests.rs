@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use shared_model::Graph;
+use shared_model::{Graph, Variant, Weights};
 
 use super::*;
 use crate::data::testing::{VocBuilder, rectangles};
-use crate::train::Batch;
 use crate::train::metrics::Evaluation;
 use crate::train::settings::Settings;
 use crate::train::start::{Run, new_run, resumed_run};
+use crate::train::{Batch, HeadOutput, NativeEngine};
 
 /// Every anchor's row is `parameters[..row] * (1 + brightness of the picture)`; the statistics are the brightness.
 struct Line {
@@ -124,6 +124,50 @@ fn records(out: &Path) -> Vec<Record> {
         }
     }
     records
+}
+
+fn native(graph: &Graph, _: &Settings) -> Result<Box<dyn Engine>> {
+    Ok(Box::new(NativeEngine::new(graph)?))
+}
+
+/// Another variant than its teacher, stopped while its parts are fitted and again later.
+#[test]
+fn a_student_that_is_stopped_goes_on_as_if_it_never_had() {
+    let (voc, set) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let teacher = folder.path().join("teacher.safetensors");
+    let mut weights = Weights::random(Variant::named("baseline").unwrap(), set.class_names.len(), 5);
+    weights.metadata.class_names = set.class_names;
+    std::fs::write(&teacher, weights.to_bytes(shared_model::Precision::Single).unwrap()).unwrap();
+    let more = format!(
+        "variant = 'dw3'\ninit = '{0}'\ndistill = '{0}'\nfit-steps = 3\noptimizer = 'muon'\nclip = 1.0\nlr-hold = 0.5",
+        teacher.display()
+    );
+    let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
+    let new = |out: &Path| trainer(new_run(settings(&voc, &more), Some(out), &native).unwrap());
+    let resumed = || trainer(resumed_run(&stopped, toml::Table::new(), &native, |_| Ok(())).unwrap());
+    assert_eq!(new(&whole).train().unwrap(), Ending::Finished);
+    for iteration in [1, 2, 3, 4] {
+        let mut part = if iteration == 1 { new(&stopped) } else { resumed() };
+        part.interrupt.ask();
+        assert_eq!(part.train().unwrap(), Ending::Interrupted);
+        assert_eq!(part.progress().iteration, iteration);
+    }
+    assert_eq!(resumed().train().unwrap(), Ending::Finished);
+    assert_eq!(records(&whole), records(&stopped));
+    assert_eq!(checkpoint(&whole), checkpoint(&stopped));
+
+    let steps: Vec<Step> = records(&whole)
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Step(step) => Some(step),
+            Record::Evaluation(_) => None,
+        })
+        .collect();
+    assert_eq!(steps.len(), 3 + 2 * 3, "fitting comes in addition to the epochs");
+    assert!(steps.iter().all(|step| step.parts.len() == 8 && step.output.is_some()), "dw3 has another head, too");
+    assert!(steps[..3].iter().all(|step| step.iou == 0.0) && steps[3..].iter().all(|step| step.iou > 0.0));
+    assert!(steps[2].features < steps[0].features, "{:?}", steps.iter().map(|step| step.features).collect::<Vec<_>>());
 }
 
 #[test]
