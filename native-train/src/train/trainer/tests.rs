@@ -105,7 +105,7 @@ fn resume(out: &Path, given: &str) -> Result<Trainer> {
 fn checkpoint(out: &Path) -> Checkpoint {
     let path = RunFolder::existing(out).checkpoint();
     let mut checkpoint = Checkpoint::read(&path, |progress| {
-        let variant = shared_model::Variant::named(&progress.settings.variant)?;
+        let variant = Variant::named(&progress.settings.variant)?;
         Ok(ParameterLayout::new(&variant.graph(progress.class_names.len())).len)
     })
     .unwrap();
@@ -248,7 +248,7 @@ fn the_mean_reaches_the_weight_file_and_differs_from_the_raw_weights() {
     trainer.train().unwrap();
     let read = |name: &str| {
         let bytes = std::fs::read(out.join("weights").join(name)).unwrap();
-        shared_model::Weights::from_bytes(&bytes).unwrap()
+        Weights::from_bytes(&bytes).unwrap()
     };
     let (mean, raw) = (read("last.safetensors"), read("last-raw.safetensors"));
     let layout = &trainer.parts.layout;
