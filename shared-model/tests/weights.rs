@@ -74,11 +74,12 @@ fn half_precision_keeps_statistics_that_it_cannot_hold() {
         let mut weights = Weights::random(variant, 20, 0);
         // As much as a training writes, and more.
         weights.metadata.training = Some("x".repeat(2000).into());
+        let plain = weights.to_bytes(Precision::Half).unwrap().len();
         for (name, value) in [(VARIANCE, 1e6), (MEAN, -1e5)] {
             weights.tensors.get_mut(name).unwrap().values[3] = value;
         }
         let bytes = weights.to_bytes(Precision::Half).unwrap();
-        assert!(bytes.len() <= 1_900_000, "{}: {} bytes", variant.name, bytes.len());
+        assert!(bytes.len() <= plain + 200 && bytes.len() <= 1_910_000, "{}: {} bytes", variant.name, bytes.len());
         let read = Weights::from_bytes(&bytes).unwrap();
         for name in [VARIANCE, MEAN] {
             assert_eq!(read.tensors[name], weights.tensors[name], "{}", variant.name);

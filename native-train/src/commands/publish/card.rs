@@ -126,8 +126,9 @@ fn scores(entry: &ManifestEntry, metadata: &Metadata) -> String {
 fn command(settings: &Map<String, Value>) -> String {
     let defaults = defaults();
     let differs = |key: &str| defaults.get(key) != settings.get(key);
-    let others = settings.keys().map(String::as_str);
-    let others = others.filter(|key| !NAMED.contains(key) && !LEFT_OUT.contains(key) && differs(key));
+    let is_other = |key: &&str| !NAMED.contains(key) && !LEFT_OUT.contains(key) && differs(key);
+    let mut others: Vec<&str> = settings.keys().map(String::as_str).filter(is_other).collect();
+    others.sort_unstable();
     let mut command = "yolox-nano train".to_string();
     for key in NAMED.into_iter().chain(others) {
         // A time budget sets their number.
@@ -167,6 +168,7 @@ mod tests {
 
     fn example() -> (ManifestEntry, Metadata) {
         let mut metadata = Weights::random(Variant::named("dw7").unwrap(), 20, 0).metadata;
+        (metadata.class_names[0], metadata.class_names[1]) = ("aeroplane".into(), "bicycle".into());
         let settings = Settings {
             variant: "dw7".into(),
             train: vec!["train0.tar:train".parse().unwrap()],
@@ -261,6 +263,6 @@ mod tests {
         );
         let (entry, mut metadata) = example();
         metadata.training = Some(json!({ "recipe": recipe }));
-        assert!(card(&entry, &metadata).contains("`{\"degrees\":10.0,\"flip\":0.0,"));
+        assert!(card(&entry, &metadata).contains("other numbers than the defaults: `{"));
     }
 }
