@@ -163,6 +163,12 @@ mod tests {
                 let of_classes = classes.values().sum::<f64>() / classes.len() as f64;
                 assert!((of_classes - mean).abs() < 0.01, "{}: AP50 {mean}, of its classes {of_classes}", entry.name);
             }
+            // What the page downloads; fpn2, the largest, has 1,906,000 bytes.
+            assert!(entry.classes != 20 || entry.bytes <= 1_910_000, "{}: {} bytes", entry.name, entry.bytes);
+            if entry.protocol.is_some() {
+                let card = std::fs::read_to_string(models.folder.join(format!("{}.md", entry.name))).unwrap();
+                assert!(card.contains(&entry.sha256), "{}: the card is of other weights", entry.name);
+            }
             if let Some(curves) = &entry.curves {
                 assert!(models.folder.join(curves).is_file(), "{} has no curves", entry.name);
             }

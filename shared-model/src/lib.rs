@@ -32,7 +32,7 @@ pub use head::STRIDES;
 pub use kernels::colour::ColourShift;
 pub use kernels::warp::Quads;
 pub use layout::ParameterLayout;
-pub use manifest::{MANIFEST_VERSION, Manifest, ManifestEntry, ManifestError};
+pub use manifest::{MANIFEST_VERSION, Manifest, ManifestEntry, ManifestError, Protocol};
 pub use picture::{Letterbox, PAD, Picture, PictureError, letterbox};
 pub use runtime::Network;
 pub use training::Training;

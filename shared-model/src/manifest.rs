@@ -19,6 +19,16 @@ pub struct Manifest {
     pub models: Vec<ManifestEntry>,
 }
 
+/// Which comparison weights belong to: within one, they differ in nothing but the variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Trained from random weights: scores say what the structure is worth.
+    Random,
+    /// Started from the COCO weights and taught by them: the weights to use.
+    Teacher,
+}
+
 /// A published weight file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ManifestEntry {
@@ -45,6 +55,18 @@ pub struct ManifestEntry {
     /// How they were trained, in a few words, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
+    /// The comparison they belong to, if to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// Seed of the training's randomness, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// AP at IoU .50 (11-point, per cent) on the pictures that these weights were chosen by, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_ap50: Option<f64>,
+    /// AP on the same pictures, mean over IoU .50:.05:.95.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_ap: Option<f64>,
     /// Where the weights come from.
     pub source: String,
     /// Licence of the weights (SPDX identifier).
@@ -123,11 +145,20 @@ mod tests {
     }
 
     #[test]
+    fn protocols_are_written_in_lower_case() {
+        let entry = ManifestEntry { protocol: Some(Protocol::Teacher), seed: Some(1), ..ManifestEntry::default() };
+        let json = serde_json::to_string(&entry).unwrap();
+        assert!(json.contains(r#""protocol":"teacher","seed":1"#), "{json}");
+        assert_eq!(serde_json::from_str::<ManifestEntry>(&json).unwrap(), entry);
+    }
+
+    #[test]
     fn reads_an_entry_and_refuses_what_does_not_fit() {
         let manifest = Manifest::from_json(&text(1, "a")).unwrap();
         assert_eq!(manifest.default_entry().file, "a.safetensors");
         assert_eq!(manifest.default_entry().voc2007_ap50, None);
         assert!(manifest.default_entry().voc2007_classes.is_empty());
+        assert_eq!((manifest.default_entry().protocol, manifest.default_entry().seed), (None, None));
         assert!(matches!(Manifest::from_json(&text(2, "a")), Err(ManifestError::Newer(2))));
         assert!(matches!(Manifest::from_json(&text(1, "b")), Err(ManifestError::NoDefault(_))));
         assert!(matches!(Manifest::from_json("{"), Err(ManifestError::Json(_))));

@@ -62,7 +62,7 @@ pub struct WeightTensor {
 pub enum Precision {
     /// Single precision: lossless.
     Single,
-    /// Half precision: half the bytes.
+    /// Half precision: half the bytes. Running statistics that it cannot hold stay in single precision.
     Half,
 }
 
@@ -107,6 +107,14 @@ pub enum WeightsError {
     /// NaN or infinity.
     #[error("tensor \"{0}\" holds a value that is not finite: the training that wrote it had diverged")]
     NotFinite(String),
+    /// A parameter that half precision cannot hold.
+    #[error("tensor \"{name}\" holds {value:e}, which half precision ends before (at {:e})", f16::MAX)]
+    TooLarge {
+        /// Which.
+        name: String,
+        /// The first such value.
+        value: f32,
+    },
     /// Names or shapes differ from the variant's.
     #[error("the weights do not fit the variant \"{variant}\": {}", problems.join("; "))]
     Misfit {
@@ -155,22 +163,29 @@ impl Weights {
     /// The bytes of a weight file.
     ///
     /// # Errors
-    /// Fails where the metadata or a shape cannot be written.
+    /// Fails where the metadata or a shape cannot be written, or half precision does not hold a parameter.
     pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>, WeightsError> {
-        let (dtype, data): (_, Vec<(&String, &WeightTensor, Vec<u8>)>) = match precision {
-            Precision::Single => (Dtype::F32, self.encode(|value| value.to_le_bytes())),
-            Precision::Half => (Dtype::F16, self.encode(|value| f16::from_f32(value).to_le_bytes())),
+        let data: Vec<(Dtype, Vec<u8>)> = match precision {
+            Precision::Single => self.tensors.values().map(single).collect(),
+            Precision::Half => {
+                let parameters = self.graph()?.parameters(self.metadata.norm);
+                let statistics: BTreeSet<_> =
+                    parameters.into_iter().filter(|parameter| !parameter.trainable).map(|p| p.name).collect();
+                let encode = |(name, tensor): (&String, &WeightTensor)| match too_large(tensor) {
+                    None => Ok(half(tensor)),
+                    // Variances of the layers near the picture, whose values go to 255, grow beyond 65,504.
+                    Some(_) if statistics.contains(name) => Ok(single(tensor)),
+                    Some(value) => Err(WeightsError::TooLarge { name: name.clone(), value }),
+                };
+                self.tensors.iter().map(encode).collect::<Result<_, _>>()?
+            }
         };
         let mut views = Vec::new();
-        for (name, tensor, bytes) in &data {
-            views.push((name.as_str(), TensorView::new(dtype, tensor.shape.clone(), bytes)?));
+        for ((name, tensor), (dtype, bytes)) in self.tensors.iter().zip(&data) {
+            views.push((name.as_str(), TensorView::new(*dtype, tensor.shape.clone(), bytes)?));
         }
         let metadata = [(METADATA_KEY.to_string(), serde_json::to_string(&self.metadata)?)];
         Ok(serialize(views, Some(metadata.into_iter().collect()))?)
-    }
-
-    fn encode<const N: usize>(&self, to_bytes: impl Fn(f32) -> [u8; N]) -> Vec<(&String, &WeightTensor, Vec<u8>)> {
-        self.tensors.iter().map(|(name, t)| (name, t, t.values.iter().flat_map(|&v| to_bytes(v)).collect())).collect()
     }
 
     /// The network these weights belong to.
@@ -231,6 +246,19 @@ impl Weights {
         }
         Err(WeightsError::Misfit { variant: self.metadata.variant.clone(), problems })
     }
+}
+
+fn single(tensor: &WeightTensor) -> (Dtype, Vec<u8>) {
+    (Dtype::F32, tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+fn half(tensor: &WeightTensor) -> (Dtype, Vec<u8>) {
+    (Dtype::F16, tensor.values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect())
+}
+
+/// The first finite value that is infinite in half precision.
+fn too_large(tensor: &WeightTensor) -> Option<f32> {
+    tensor.values.iter().copied().find(|&value| value.is_finite() && f16::from_f32(value).is_infinite())
 }
 
 /// Misfits named in an error: a wrong variant has hundreds.

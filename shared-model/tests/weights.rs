@@ -65,6 +65,54 @@ fn every_variant_is_written_read_and_run() {
     }
 }
 
+/// Training from random weights leaves such variances behind the stem, whose inputs go to 255.
+#[test]
+fn half_precision_keeps_statistics_that_it_cannot_hold() {
+    const VARIANCE: &str = "backbone.backbone.stem.conv.bn.running_var";
+    const MEAN: &str = "backbone.backbone.stem.conv.bn.running_mean";
+    for variant in &VARIANTS {
+        let mut weights = Weights::random(variant, 20, 0);
+        // As much as a training writes, and more.
+        weights.metadata.training = Some("x".repeat(2000).into());
+        let plain = weights.to_bytes(Precision::Half).unwrap().len();
+        for (name, value) in [(VARIANCE, 1e6), (MEAN, -1e5)] {
+            weights.tensors.get_mut(name).unwrap().values[3] = value;
+        }
+        let bytes = weights.to_bytes(Precision::Half).unwrap();
+        assert!(bytes.len() <= plain + 200 && bytes.len() <= 1_910_000, "{}: {} bytes", variant.name, bytes.len());
+        let read = Weights::from_bytes(&bytes).unwrap();
+        for name in [VARIANCE, MEAN] {
+            assert_eq!(read.tensors[name], weights.tensors[name], "{}", variant.name);
+        }
+        // Written and read once more, nothing changes: what is published can be imported, exported and published again.
+        assert_eq!(Weights::from_bytes(&read.to_bytes(Precision::Half).unwrap()).unwrap(), read);
+        let folded = read.folded().unwrap();
+        assert!(folded.tensors.values().flat_map(|tensor| &tensor.values).all(|value| value.is_finite()));
+        let pixels = vec![100; 50 * 40 * 3];
+        Detector::new(&read).unwrap().detect(Picture::rgb(&pixels, 50, 40).unwrap(), 0.01, 0.45).unwrap();
+    }
+}
+
+#[test]
+fn parameters_beyond_half_precision_are_named() {
+    for norm in [NormState::Separate, NormState::Folded] {
+        let mut weights = weights("baseline", norm);
+        weights.tensors.get_mut("head.obj_preds.1.bias").unwrap().values[0] = -65_504.0;
+        weights.to_bytes(Precision::Half).unwrap();
+        weights.tensors.get_mut("head.obj_preds.1.bias").unwrap().values[0] = -7e4;
+        let error = weights.to_bytes(Precision::Half).unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, WeightsError::TooLarge { name, .. } if name == "head.obj_preds.1.bias"), "{message}");
+        assert!(message.contains("-7e4") && message.contains("6.5504e4"), "{message}");
+        weights.to_bytes(Precision::Single).unwrap();
+    }
+    // A training that has diverged is another matter.
+    let mut weights = weights("baseline", NormState::Separate);
+    weights.tensors.get_mut("head.obj_preds.1.bias").unwrap().values[0] = f32::INFINITY;
+    let read = Weights::from_bytes(&weights.to_bytes(Precision::Half).unwrap());
+    assert!(matches!(read, Err(WeightsError::NotFinite(_))));
+}
+
 /// The runtime on shapes other than the weights' own: rectangles, batches, and a run after another size.
 #[test]
 fn a_batch_is_its_pictures_one_by_one() {

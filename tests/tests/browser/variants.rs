@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use shared_model::{Manifest, VARIANTS, Variant, cost};
+use shared_model::{Manifest, Protocol, VARIANTS, Variant, cost};
 
 use crate::browser::browse;
 use crate::page::Page;
@@ -38,17 +38,24 @@ async fn drawn(page: &Page) -> Result<Vec<(String, String)>> {
 
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
-fn the_table_of_results_is_the_manifest_and_sorts() {
+fn the_tables_of_results_are_the_manifest_and_sort() {
     browse(async |page| {
         open(page).await?;
         let script = "return Array.from(document.querySelectorAll('[data-testid=result]'), row => ({
             variant: row.dataset.variant,
+            comparison: row.closest('table').dataset.comparison,
             model: row.dataset.model ?? null,
             ...Object.fromEntries(Array.from(row.querySelectorAll('[data-key]'), cell => [cell.dataset.key, cell.textContent.trim()])),
         }))";
         let rows: Vec<BTreeMap<String, Value>> = serde_json::from_value(page.script(script, vec![]).await?)?;
         for model in &published().models {
             let row = rows.iter().find(|row| row["model"] == json!(model.name)).with_context(|| model.name.clone())?;
+            let comparison = match model.protocol {
+                Some(Protocol::Random) => "random",
+                Some(Protocol::Teacher) => "teacher",
+                None => "others",
+            };
+            ensure!(row["comparison"] == comparison, "{row:?}");
             ensure!(row["ap50"] == json!(format!("{:.2}", model.voc2007_ap50.unwrap())), "{row:?}");
             ensure!(row["ap"] == json!(format!("{:.2}", model.voc2007_ap.unwrap())), "{row:?}");
             ensure!(row["gflops"] == json!(format!("{:.4}", model.gflops)), "{row:?}");
@@ -61,7 +68,7 @@ fn the_table_of_results_is_the_manifest_and_sorts() {
 
         page.click("sort-Parameters").await?;
         let sorted = "const header = document.querySelector('[data-testid=sort-Parameters]').closest('th');
-            const figures = Array.from(document.querySelectorAll('[data-testid=result] [data-key=parameters]'),
+            const figures = Array.from(header.closest('table').querySelectorAll('[data-testid=result] [data-key=parameters]'),
                 cell => Number(cell.textContent.replaceAll(',', '')));
             return [header.ariaSort, figures];";
         let (order, figures): (String, Vec<f64>) = serde_json::from_value(page.script(sorted, vec![]).await?)?;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use shared_model::{Manifest, ManifestEntry, VARIANTS, Variant, cost};
+use shared_model::{Manifest, ManifestEntry, Protocol, VARIANTS, Variant, cost};
 
 /// Figures of the original report: Pascal VOC2007 test, all 4,952 pictures, after 300 epochs of VOC2007 trainval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +28,9 @@ const PUBLISHED: [Published; 5] = [
     Published { variant: "final", ap: 32.80, ap50: 53.65 },
 ];
 
+/// The comparisons in the order in which the page shows them; last what belongs to none.
+pub const COMPARISONS: [Option<Protocol>; 3] = [Some(Protocol::Random), Some(Protocol::Teacher), None];
+
 /// Classes of the network of a variant that has no weights: Pascal VOC's.
 pub const VOC_CLASSES: usize = 20;
 /// Side in pixels of the picture that cost is counted for where there are no weights.
@@ -50,12 +53,16 @@ pub struct Row {
     pub published: Option<Published>,
 }
 
-/// All variants in their order; of one with several weights there are several rows.
-pub fn rows(manifest: &Manifest) -> Vec<Row> {
+/// The weights of a comparison, in the order of their variants. In that of random weights, which is about the variants
+/// themselves, those without any have a row too.
+pub fn rows(manifest: &Manifest, comparison: Option<Protocol>) -> Vec<Row> {
     let of_variant = |variant: &'static Variant| {
         let published = PUBLISHED.into_iter().find(|published| published.variant == variant.name);
-        let models = manifest.models.iter().filter(|model| model.variant == variant.name);
-        let mut rows: Vec<Row> = models
+        let is_here = |model: &&ManifestEntry| model.variant == variant.name && model.protocol == comparison;
+        let mut rows: Vec<Row> = manifest
+            .models
+            .iter()
+            .filter(is_here)
             .map(|model| Row {
                 variant,
                 classes: model.classes,
@@ -65,7 +72,7 @@ pub fn rows(manifest: &Manifest) -> Vec<Row> {
                 model: Some(model.clone()),
             })
             .collect();
-        if rows.is_empty() {
+        if rows.is_empty() && comparison == Some(Protocol::Random) {
             let cost = cost(&variant.graph(VOC_CLASSES), INPUT_SIZE, INPUT_SIZE);
             let (parameters, gflops) = (cost.parameters, cost.gflops);
             rows.push(Row { variant, model: None, classes: VOC_CLASSES, parameters, gflops, published });
@@ -174,10 +181,34 @@ mod tests {
         Manifest::from_json(include_str!("../../../models/manifest.json")).unwrap()
     }
 
+    fn entry(name: &str, variant: &str, protocol: Option<Protocol>) -> ManifestEntry {
+        ManifestEntry { name: name.into(), variant: variant.into(), protocol, ..ManifestEntry::default() }
+    }
+
+    #[test]
+    fn weights_stand_in_the_table_of_their_comparison() {
+        let models = vec![
+            entry("coco", "baseline", None),
+            entry("final-taught", "final", Some(Protocol::Teacher)),
+            entry("taught", "baseline", Some(Protocol::Teacher)),
+            entry("random", "dw3", Some(Protocol::Random)),
+            entry("random-2", "dw3", Some(Protocol::Random)),
+        ];
+        let manifest = Manifest { format_version: 1, default: "coco".into(), models };
+        let names = |comparison| -> Vec<String> {
+            rows(&manifest, comparison).into_iter().filter_map(|row| row.model.map(|model| model.name)).collect()
+        };
+        assert_eq!(names(Some(Protocol::Random)), ["random", "random-2"]);
+        assert_eq!(names(Some(Protocol::Teacher)), ["taught", "final-taught"]);
+        assert_eq!(names(None), ["coco"]);
+        assert_eq!(rows(&manifest, Some(Protocol::Random)).len(), VARIANTS.len() + 1);
+        assert_eq!(rows(&manifest, Some(Protocol::Teacher)).len(), 2);
+    }
+
     #[test]
     fn every_model_and_every_variant_has_a_row() {
         let manifest = published();
-        let rows = rows(&manifest);
+        let rows: Vec<Row> = COMPARISONS.iter().flat_map(|comparison| rows(&manifest, *comparison)).collect();
         let mut models: Vec<&str> = rows.iter().flat_map(|row| row.model.as_ref().map(|m| m.name.as_str())).collect();
         let mut listed: Vec<&str> = manifest.models.iter().map(|model| model.name.as_str()).collect();
         models.sort_unstable();
@@ -203,7 +234,7 @@ mod tests {
     #[test]
     fn rows_without_the_figure_come_last() {
         for descending in [false, true] {
-            let mut rows = rows(&published());
+            let mut rows = rows(&published(), Some(Protocol::Random));
             sort(&mut rows, Key::PublishedAp, descending);
             let figures: Vec<Option<f64>> = rows.iter().map(|row| Key::PublishedAp.of(row)).collect();
             let known = figures.iter().take_while(|figure| figure.is_some()).count();

@@ -19,9 +19,16 @@ const MIN_SCORE: f32 = 0.25;
 /// # Errors
 /// Fails where the metrics cannot be read or the file cannot be written.
 pub fn curves(folder: &RunFolder) -> Result<()> {
+    write_whole(&folder.curves(), drawn_curves(folder)?.as_bytes())
+}
+
+/// What [`curves`] writes: an SVG drawing.
+///
+/// # Errors
+/// Fails where the metrics cannot be read.
+pub fn drawn_curves(folder: &RunFolder) -> Result<String> {
     let records = metrics::read(&folder.metrics())?;
-    let svg = charts::training(&records).map_err(|error| anyhow!("curves.svg cannot be drawn: {error}"))?;
-    write_whole(&folder.curves(), svg.as_bytes())
+    charts::training(&records).map_err(|error| anyhow!("curves.svg cannot be drawn: {error}"))
 }
 
 /// Writes the folder `report`: AP of every class as text and JSON, precision over recall, which class is taken for which,

@@ -1,6 +1,6 @@
 //! Figures in words.
 
-use shared_model::{Detection, ManifestEntry};
+use shared_model::{Detection, ManifestEntry, Protocol};
 
 use crate::page::language::text;
 
@@ -70,6 +70,15 @@ pub fn model(entry: &ManifestEntry) -> String {
             ap = format!("{ap:.1}")
         ),
         None => text!("%{name} (%{classes} classes)", name = entry.name, classes = entry.classes),
+    }
+}
+
+/// What the weights of a comparison have in common.
+pub fn comparison(comparison: Option<Protocol>) -> String {
+    match comparison {
+        Some(Protocol::Random) => text!("From random weights: what the structure is worth"),
+        Some(Protocol::Teacher) => text!("Taught by COCO's weights: what to use"),
+        None => text!("Other weights"),
     }
 }
 

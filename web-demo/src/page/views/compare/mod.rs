@@ -5,6 +5,7 @@ mod cost;
 mod gestures;
 mod legend;
 mod objects;
+mod options;
 mod panels;
 mod phase;
 mod stage;

@@ -2,7 +2,9 @@
 
 use leptos::html;
 use leptos::prelude::*;
+use shared_model::ManifestEntry;
 
+use super::options::Options;
 use super::phase::Phase;
 use super::stage::Stage;
 use crate::page::compare::Standing;
@@ -83,12 +85,14 @@ fn Head(place: ReadSignal<usize>, panel: Panel) -> impl IntoView {
     let options = move || {
         let models = state.manifest().map(|manifest| manifest.models.clone()).unwrap_or_default();
         let shown = state.shown_models();
-        let free = models.into_iter().filter(|entry| panel.is(&entry.name) || !shown.contains(&entry.name));
-        let listed: Vec<_> = free.map(|entry| (entry.name.clone(), words::model(&entry))).collect();
+        let is_free = |entry: &ManifestEntry| panel.is(&entry.name) || !shown.contains(&entry.name);
+        let free: Vec<_> = models.into_iter().filter(is_free).collect();
         // Weights of one's own are in the list only once they have proved good.
-        let is_listed = listed.iter().any(|(name, _)| panel.is(name));
-        let own = (!is_listed).then(|| (panel.name(), panel.name()));
-        own.into_iter().chain(listed).collect::<Vec<_>>()
+        let own = !free.iter().any(|entry| panel.is(&entry.name));
+        view! {
+            {own.then(|| view! { <option value=panel.name() selected=true>{panel.name()}</option> })}
+            <Options models=free selected=panel.name()/>
+        }
     };
     view! {
         <header class="panel-head">
@@ -97,10 +101,7 @@ fn Head(place: ReadSignal<usize>, panel: Panel) -> impl IntoView {
                 data-testid="model"
                 on:change=move |event| replace(event_target_value(&event))
             >
-                {move || options().into_iter().map(|(name, text)| {
-                    let selected = panel.is(&name);
-                    view! { <option value=name selected=selected>{text}</option> }
-                }).collect_view()}
+                {options}
             </select>
             <Show when=move || { state.panels.read().len() > 1 }>
                 <button
@@ -276,10 +277,7 @@ pub fn AddPanel() -> impl IntoView {
                 }
             >
                 <option value="" selected=true>{move || text!("+ Add a model")}</option>
-                {move || free().into_iter().map(|entry| {
-                    let text = words::model(&entry);
-                    view! { <option value=entry.name>{text}</option> }
-                }).collect_view()}
+                {move || view! { <Options models=free()/> }}
             </select>
         </Show>
     }

@@ -1,30 +1,20 @@
-//! The table of results: what was published, what was measured, what it costs, how it was trained.
+//! The tables of results: what was published, what was measured, what it costs, how it was trained.
 
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use shared_model::{Manifest, ManifestEntry};
+use shared_model::{Manifest, ManifestEntry, Protocol};
 
 use crate::page::language::text;
-use crate::page::results::{INPUT_SIZE, Key, PUBLISHED_SOURCE, Row, VOC_CLASSES, rows, sort};
+use crate::page::results::{COMPARISONS, INPUT_SIZE, Key, PUBLISHED_SOURCE, Row, VOC_CLASSES, rows, sort};
 use crate::page::views::words;
 
 /// Pictures of VOC2007 test.
 const VOC_IMAGES: usize = 4952;
 
-/// A row for each published model and each variant; headers sort.
+/// A table for each comparison that has a row.
 #[component]
 pub fn Results(manifest: Arc<Manifest>) -> impl IntoView {
-    // What is sorted by, and whether downwards; at first the variants' own order.
-    let order = RwSignal::new(None::<(Key, bool)>);
-    let all = rows(&manifest);
-    let sorted = move || {
-        let mut rows = all.clone();
-        if let Some((key, descending)) = order.get() {
-            sort(&mut rows, key, descending);
-        }
-        rows
-    };
     let images = manifest.models.iter().filter_map(|model| model.voc2007_images).min().unwrap_or(VOC_IMAGES);
     view! {
         <section class="card" aria-labelledby="results-title">
@@ -33,36 +23,12 @@ pub fn Results(manifest: Arc<Manifest>) -> impl IntoView {
                 {text!(
                     "AP50 and AP (mean over IoU .50:.05:.95) are per cent on Pascal VOC2007 test, by its own rules (11-point). \
                     Measured: the weights of this page, on %{images} of the %{all} pictures. Published: all pictures, after 300 \
-                    epochs from random weights. These are other trainings on other data: compare within a pair of columns, not across.",
+                    epochs from random weights. Trainings and data differ: compare within one table, and there within a pair of columns.",
                     images = words::thousands(images), all = words::thousands(VOC_IMAGES)
                 )}
                 " "<a href=PUBLISHED_SOURCE>{text!("The original report")}</a>
             </p>
-            <div class="wide" tabindex="0" role="group" aria-labelledby="results-title">
-                <table class="results" data-testid="results">
-                    <thead>
-                        <tr>
-                            <th scope="col" rowspan="2">{text!("Variant")}</th>
-                            <th scope="col" rowspan="2">{text!("Weights")}</th>
-                            <th scope="colgroup" colspan="2" class="over">{text!("Measured")}</th>
-                            <th scope="colgroup" colspan="2" class="over">{text!("Published")}</th>
-                            <Header order key=Key::Parameters name=text!("Parameters") rows="2"/>
-                            <Header order key=Key::Gflops name=text!("GFLOPs") rows="2"/>
-                            <Header order key=Key::Bytes name=text!("Download") rows="2"/>
-                            <th scope="col" rowspan="2" class="numbers">{text!("Classes")}</th>
-                            <th scope="col" rowspan="2">{text!("How trained")}</th>
-                            <th scope="col" rowspan="2">{text!("Licence")}</th>
-                        </tr>
-                        <tr>
-                            <Header order key=Key::Ap50 name="AP50".into()/>
-                            <Header order key=Key::Ap name="AP".into()/>
-                            <Header order key=Key::PublishedAp50 name="AP50".into()/>
-                            <Header order key=Key::PublishedAp name="AP".into()/>
-                        </tr>
-                    </thead>
-                    <tbody>{move || sorted().into_iter().map(result).collect_view()}</tbody>
-                </table>
-            </div>
+            {COMPARISONS.map(|comparison| view! { <Comparison rows=rows(&manifest, comparison) comparison/> })}
             <p class="hint">
                 {text!(
                     "GFLOPs of one picture of %{size} \u{d7} %{size} pixels, counted as in the published figures. Variants without \
@@ -72,6 +38,56 @@ pub fn Results(manifest: Arc<Manifest>) -> impl IntoView {
             </p>
         </section>
     }
+}
+
+/// The rows of one comparison under its name; headers sort.
+#[component]
+fn Comparison(rows: Vec<Row>, comparison: Option<Protocol>) -> impl IntoView {
+    // What is sorted by, and whether downwards; at first the variants' own order.
+    let order = RwSignal::new(None::<(Key, bool)>);
+    let (id, code) = match comparison {
+        Some(Protocol::Random) => ("results-random", "random"),
+        Some(Protocol::Teacher) => ("results-teacher", "teacher"),
+        None => ("results-others", "others"),
+    };
+    if rows.is_empty() {
+        return None;
+    }
+    let sorted = move || {
+        let mut rows = rows.clone();
+        if let Some((key, descending)) = order.get() {
+            sort(&mut rows, key, descending);
+        }
+        rows
+    };
+    Some(view! {
+        <h3 id=id>{words::comparison(comparison)}</h3>
+        <div class="wide" tabindex="0" role="group" aria-labelledby=id>
+            <table class="results" data-testid="results" data-comparison=code>
+                <thead>
+                    <tr>
+                        <th scope="col" rowspan="2">{text!("Variant")}</th>
+                        <th scope="col" rowspan="2">{text!("Weights")}</th>
+                        <th scope="colgroup" colspan="2" class="over">{text!("Measured")}</th>
+                        <th scope="colgroup" colspan="2" class="over">{text!("Published")}</th>
+                        <Header order key=Key::Parameters name=text!("Parameters") rows="2"/>
+                        <Header order key=Key::Gflops name=text!("GFLOPs") rows="2"/>
+                        <Header order key=Key::Bytes name=text!("Download") rows="2"/>
+                        <th scope="col" rowspan="2" class="numbers">{text!("Classes")}</th>
+                        <th scope="col" rowspan="2">{text!("How trained")}</th>
+                        <th scope="col" rowspan="2">{text!("Licence")}</th>
+                    </tr>
+                    <tr>
+                        <Header order key=Key::Ap50 name="AP50".into()/>
+                        <Header order key=Key::Ap name="AP".into()/>
+                        <Header order key=Key::PublishedAp50 name="AP50".into()/>
+                        <Header order key=Key::PublishedAp name="AP".into()/>
+                    </tr>
+                </thead>
+                <tbody>{move || sorted().into_iter().map(result).collect_view()}</tbody>
+            </table>
+        </div>
+    })
 }
 
 /// A column that can be sorted by: the greatest first, then the least first, then as it was.

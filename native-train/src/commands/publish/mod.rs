@@ -1,11 +1,14 @@
 //! `yolox-nano publish`: trained weights into models/, where the command line and the page find them.
 
+mod card;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::Value;
-use shared_model::{Detector, ManifestEntry, Metadata, Precision, Weights, cost};
+use shared_model::{Detector, ManifestEntry, Metadata, Precision, Protocol, Weights, cost};
 
 use crate::Outcome;
 use crate::data::voc::VocFolder;
@@ -13,16 +16,18 @@ use crate::eval::{MAX_IOU, MIN_SCORE, Report, detect_all};
 use crate::files::write_whole;
 use crate::models::{self, Models};
 use crate::progress::Progress;
+use crate::train::report;
 use crate::train::run_folder::RunFolder;
 
-/// Score trained weights on VOC2007 test and put them into models/, in half precision, with an entry in the manifest.
+/// Score trained weights on VOC2007 test and put them into models/, in half precision, with an entry in the manifest and a
+/// model card.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   yolox-nano publish runs/final/weights/best.safetensors --name final-voc --data VOC2007
 
 What is scored is the file that is published, after rounding to half precision. Of the training, folders' names are left out.
 The training's curves go along where the weights lie in the folder of their run. An entry of the same name is replaced.
-Afterwards `--weights NAME` works in every command, and the page offers it.")]
+NAME.md says what the weights are, how they were trained, what they score and what they are not for. Afterwards `--weights NAME` works in every command, and the page offers it.")]
 pub struct Args {
     /// The weights, as `yolox-nano train` writes them.
     #[arg(value_name = "FILE")]
@@ -42,6 +47,14 @@ pub struct Args {
     /// Data that the weights were trained on [default: what they say about their training].
     #[arg(long, value_name = "TEXT")]
     trained_on: Option<String>,
+    /// The comparison that the weights belong to: trained from random weights, or started from the COCO weights and taught
+    /// by them [default: what they say about their training].
+    #[arg(long, value_parser = PossibleValuesParser::new(["random", "teacher"]).map(|text| named_protocol(&text)))]
+    protocol: Option<Protocol>,
+}
+
+fn named_protocol(text: &str) -> Protocol {
+    if text == "teacher" { Protocol::Teacher } else { Protocol::Random }
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -62,12 +75,19 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let mut published = Models::find()?;
     let mut weights = models::load(args.weights.to_str())?.weights;
     without_folders(&mut weights.metadata);
-    let trained_on = match &args.trained_on {
-        Some(text) => text.clone(),
-        None => trained_on(&weights.metadata)
-            .with_context(|| format!("{path} does not say what it was trained on: say it with --trained-on"))?,
+    let trained_on = match (&args.trained_on, trained_on(&weights.metadata)) {
+        (Some(text), known) => {
+            // Names of copies or archives say less about where the weights come from.
+            if let Some(known) = known {
+                weights.metadata.source = weights.metadata.source.replace(&known, text);
+            }
+            text.clone()
+        }
+        (None, known) => {
+            known.with_context(|| format!("{path} does not say what it was trained on: say it with --trained-on"))?
+        }
     };
-    let bytes = weights.to_bytes(Precision::Half)?;
+    let bytes = weights.to_bytes(Precision::Half).with_context(|| path.to_string())?;
     let weights = Weights::from_bytes(&bytes).with_context(|| format!("{path} in half precision"))?;
 
     let truth = names.iter().map(|name| folder.objects(name)).collect::<Result<Vec<_>>>()?;
@@ -95,6 +115,10 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
         input_size: size,
         trained_on,
         recipe: recipe(metadata),
+        protocol: args.protocol.or_else(|| protocol(metadata)),
+        seed: metadata.training.as_ref().and_then(|training| training["recipe"]["seed"].as_u64()),
+        val_ap50: on_val(metadata, "ap50").map(hundredths),
+        val_ap: on_val(metadata, "ap").map(hundredths),
         source: metadata.source.clone(),
         licence: args.licence.clone(),
         voc2007_ap50: Some(hundredths(report.mean.ap50_11)),
@@ -114,6 +138,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     if let Some(svg) = &curves {
         write_whole(&curves_path, svg)?;
     }
+    write_whole(&published.folder().join(format!("{}.md", args.name)), card::card(&entry, metadata).as_bytes())?;
     published.put(entry)?;
     // Those of an earlier training under this name.
     if curves.is_none() && curves_path.is_file() {
@@ -123,12 +148,14 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     Ok(Outcome::Complete)
 }
 
-/// The curves of the training that has written these weights, if its folder has them.
+/// The curves of the training that has written these weights, if its folder has them, or the metrics to draw them from.
 fn curves(weights: &Path) -> Result<Option<Vec<u8>>> {
-    let Some(path) = RunFolder::of_weights(weights).map(|folder| folder.curves()).filter(|path| path.is_file()) else {
-        return Ok(None);
-    };
-    Ok(Some(std::fs::read(&path).with_context(|| path.display().to_string())?))
+    let Some(folder) = RunFolder::of_weights(weights) else { return Ok(None) };
+    let path = folder.curves();
+    if path.is_file() {
+        return Ok(Some(std::fs::read(&path).with_context(|| path.display().to_string())?));
+    }
+    if folder.metrics().is_file() { Ok(Some(report::drawn_curves(&folder)?.into_bytes())) } else { Ok(None) }
 }
 
 /// Leaves nothing but the last part of every path that the weights' description of their training holds: what folders the
@@ -159,15 +186,38 @@ fn trained_on(metadata: &Metadata) -> Option<String> {
     Some(format!("{} ({} pictures)", sets.join(", "), training["facts"]["train_pictures"].as_u64()?))
 }
 
+/// The comparison that weights belong to by what they say about their training. Those that started from others and had no
+/// teacher belong to none.
+fn protocol(metadata: &Metadata) -> Option<Protocol> {
+    let recipe = metadata.training.as_ref()?["recipe"].as_object()?;
+    let has = |key: &str| recipe.get(key).is_some_and(|value| !value.is_null());
+    match (has("teacher"), has("init") || has("overfit")) {
+        (true, _) => Some(Protocol::Teacher),
+        (false, true) => None,
+        (false, false) => Some(Protocol::Random),
+    }
+}
+
+/// A score of exactly these weights on the pictures that the best ones are chosen by. Other weights of a training, such as
+/// the last, name the best ones' score too.
+fn on_val(metadata: &Metadata, figure: &str) -> Option<f64> {
+    let training = metadata.training.as_ref()?;
+    let best = &training["best_on_val"];
+    (best["iteration"].as_u64()? == training["iterations"].as_u64()?).then(|| best[figure].as_f64())?
+}
+
 /// The settings that matter most.
 fn recipe(metadata: &Metadata) -> Option<String> {
     let training = metadata.training.as_ref()?;
     let recipe = &training["recipe"];
     let start = recipe["init"].as_str().map_or("from scratch".into(), |from| format!("from {from}"));
-    let epochs = training["epochs"].as_f64()?;
+    let after = training["epochs"].as_f64()?;
+    // A time budget sets their number, whatever the settings say.
+    let all = recipe["epochs"].as_f64().filter(|all| recipe["time-budget"].is_null() && after < all - 0.05);
+    let epochs = all.map_or_else(|| format!("{after:.1} epochs"), |all| format!("{after:.1} of {all} epochs"));
     let (size, batch) = (recipe["size"].as_u64()?, training["facts"]["effective_batch"].as_u64()?);
     let lr = training["facts"]["learning_rate"].as_f64()?;
-    Some(format!("{start}, {epochs:.1} epochs, {size} px, batch {batch}, learning rate {lr}"))
+    Some(format!("{start}, {epochs}, {size} px, batch {batch}, learning rate {lr}"))
 }
 
 #[cfg(test)]
@@ -182,6 +232,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let weights = folder.path().join("weights/best.safetensors");
         assert_eq!(curves(&weights).unwrap(), None);
+        let line = r#"{"kind":"evaluation","iteration":2,"epoch":1.0,"ap":1.5,"ap50":3.5,"best":true,"seconds":1.0}"#;
+        std::fs::write(folder.path().join("metrics.jsonl"), line).unwrap();
+        let drawn = String::from_utf8(curves(&weights).unwrap().unwrap()).unwrap();
+        assert!(drawn.starts_with("<svg") && drawn.contains("AP50"), "{drawn}");
         std::fs::write(folder.path().join("curves.svg"), "<svg/>").unwrap();
         assert_eq!(curves(&weights).unwrap().as_deref(), Some(&b"<svg/>"[..]));
         // Weights elsewhere may be of another run.
@@ -206,5 +260,46 @@ mod tests {
             recipe(&metadata).unwrap(),
             "from coco.safetensors, 4.0 epochs, 416 px, batch 16, learning rate 0.001"
         );
+    }
+
+    fn trained(training: Value) -> Metadata {
+        let mut metadata = Weights::random(&VARIANTS[0], 20, 0).metadata;
+        metadata.training = Some(training);
+        metadata
+    }
+
+    #[test]
+    fn the_comparison_follows_from_the_training() {
+        let of = |recipe: Value| protocol(&trained(json!({ "recipe": recipe })));
+        assert_eq!(of(json!({ "seed": 0 })), Some(Protocol::Random));
+        assert_eq!(of(json!({ "init": null })), Some(Protocol::Random));
+        assert_eq!(of(json!({ "init": "coco.safetensors" })), None);
+        assert_eq!(of(json!({ "overfit": 16 })), None);
+        assert_eq!(of(json!({ "init": "coco.safetensors", "teacher": "coco.safetensors" })), Some(Protocol::Teacher));
+        assert_eq!(protocol(&trained(json!("by hand"))), None);
+        assert_eq!(protocol(&Weights::random(&VARIANTS[0], 20, 0).metadata), None);
+    }
+
+    #[test]
+    fn scores_on_val_are_those_of_the_weights_themselves() {
+        let training = |iterations: u64| {
+            let best = json!({ "iteration": 70, "ap50": 33.5, "ap": 19.1 });
+            trained(json!({ "iterations": iterations, "best_on_val": best }))
+        };
+        assert_eq!((on_val(&training(70), "ap50"), on_val(&training(70), "ap")), (Some(33.5), Some(19.1)));
+        assert_eq!(on_val(&training(77), "ap"), None);
+        assert_eq!(on_val(&trained(json!({ "iterations": 7, "best_on_val": null })), "ap"), None);
+    }
+
+    #[test]
+    fn weights_of_the_middle_of_a_training_say_so() {
+        let words = |settings: Value| {
+            let facts = json!({ "effective_batch": 64, "learning_rate": 0.01 });
+            recipe(&trained(json!({ "recipe": settings, "facts": facts, "epochs": 90.0 }))).unwrap()
+        };
+        let settings = json!({ "size": 416, "epochs": 100 });
+        assert_eq!(words(settings), "from scratch, 90.0 of 100 epochs, 416 px, batch 64, learning rate 0.01");
+        let settings = json!({ "size": 416, "epochs": 300, "time-budget": "2h" });
+        assert_eq!(words(settings), "from scratch, 90.0 epochs, 416 px, batch 64, learning rate 0.01");
     }
 }
