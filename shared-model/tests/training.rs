@@ -194,7 +194,7 @@ fn assert_slope(
         return;
     }
     let mut errors = Vec::new();
-    for step in [1e-2, 3e-3, 1e-3, 3e-4, 1e-4].map(|step| step * (size + 0.1)) {
+    for step in [1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5].map(|step| step * (size + 0.1)) {
         let mut at = |sign: f64| {
             let mut moved = parameters.to_vec();
             for (value, g) in moved[place.clone()].iter_mut().zip(gradient) {

@@ -101,10 +101,10 @@ mod tests {
 
     #[test]
     fn default_stages_are_the_references() {
-        let timeline = Timeline::new(100, 30_000, StageLengths::default());
-        assert_eq!((timeline.warmup, timeline.plain_from), (500, 28_500));
+        let timeline = Timeline::new(259, 77_700, StageLengths::default());
+        assert_eq!((timeline.warmup, timeline.plain_from), (5 * 259, 285 * 259));
         let short = Timeline::new(100, 1200, StageLengths::default());
-        assert_eq!((short.warmup, short.plain_from), (100, 1100));
+        assert_eq!((short.warmup, short.plain_from), (120, 1100));
         let tiny = Timeline::new(100, 200, StageLengths::default());
         assert_eq!((tiny.warmup, tiny.plain_from), (20, 160));
     }
@@ -128,7 +128,7 @@ mod tests {
         let in_warmup = timeline.replanned(50, 120, 5, lengths);
         assert_eq!((in_warmup.warmup, in_warmup.iterations), (50, 120), "warm-up is over at once");
         let later = timeline.replanned(500, 2400, 5, lengths);
-        assert_eq!((later.warmup, later.plain_from), (100, 2280));
+        assert_eq!((later.warmup, later.plain_from), (120, 2280));
         let late = timeline.replanned(900, 910, 20, lengths);
         assert_eq!((late.plain_from, late.iterations), (910, 910), "batches with mosaic are there already");
         let plain = timeline.replanned(1150, 4000, 5, lengths);

@@ -106,7 +106,7 @@ impl Training {
     }
 
     /// As [`Training::forward`], but behind every tap the network goes on with the `teacher`'s features in place of its own,
-    /// which are returned; with the raw head output where the pass goes on to it (`with_head`).
+    /// which are returned, with the raw head output where the pass goes on to it (`with_head`).
     ///
     /// # Errors
     /// As for [`Training::forward`], and where the features are not those of the taps.
@@ -123,6 +123,6 @@ impl Training {
         self.pixels.clear();
         self.pixels.extend_from_slice(pixels);
         self.taught = true;
-        Ok((raw, lesson.found))
+        Ok((if with_head { raw } else { Vec::new() }, lesson.found))
     }
 }
