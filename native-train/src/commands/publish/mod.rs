@@ -191,7 +191,7 @@ fn trained_on(metadata: &Metadata) -> Option<String> {
 fn protocol(metadata: &Metadata) -> Option<Protocol> {
     let recipe = metadata.training.as_ref()?["recipe"].as_object()?;
     let has = |key: &str| recipe.get(key).is_some_and(|value| !value.is_null());
-    match (has("teacher"), has("init") || has("overfit")) {
+    match (has("distill"), has("init") || has("overfit")) {
         (true, _) => Some(Protocol::Teacher),
         (false, true) => None,
         (false, false) => Some(Protocol::Random),
@@ -211,13 +211,14 @@ fn recipe(metadata: &Metadata) -> Option<String> {
     let training = metadata.training.as_ref()?;
     let recipe = &training["recipe"];
     let start = recipe["init"].as_str().map_or("from scratch".into(), |from| format!("from {from}"));
+    let teacher = recipe["distill"].as_str().map_or(String::new(), |teacher| format!(", taught by {teacher}"));
     let after = training["epochs"].as_f64()?;
     // A time budget sets their number, whatever the settings say.
     let all = recipe["epochs"].as_f64().filter(|all| recipe["time-budget"].is_null() && after < all - 0.05);
     let epochs = all.map_or_else(|| format!("{after:.1} epochs"), |all| format!("{after:.1} of {all} epochs"));
     let (size, batch) = (recipe["size"].as_u64()?, training["facts"]["effective_batch"].as_u64()?);
     let lr = training["facts"]["learning_rate"].as_f64()?;
-    Some(format!("{start}, {epochs}, {size} px, batch {batch}, learning rate {lr}"))
+    Some(format!("{start}{teacher}, {epochs}, {size} px, batch {batch}, learning rate {lr}"))
 }
 
 #[cfg(test)]
@@ -275,7 +276,7 @@ mod tests {
         assert_eq!(of(json!({ "init": null })), Some(Protocol::Random));
         assert_eq!(of(json!({ "init": "coco.safetensors" })), None);
         assert_eq!(of(json!({ "overfit": 16 })), None);
-        assert_eq!(of(json!({ "init": "coco.safetensors", "teacher": "coco.safetensors" })), Some(Protocol::Teacher));
+        assert_eq!(of(json!({ "init": "coco.safetensors", "distill": "coco.safetensors" })), Some(Protocol::Teacher));
         assert_eq!(protocol(&trained(json!("by hand"))), None);
         assert_eq!(protocol(&Weights::random(&VARIANTS[0], 20, 0).metadata), None);
     }
