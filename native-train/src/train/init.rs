@@ -74,7 +74,18 @@ pub fn initial(
     let mut parameters = layout.flatten(&weights);
     if from.metadata.variant != variant.name {
         let batches = calibration(set, settings.size)?;
+        let before = parameters.clone();
         settle_norm(engine, &graph, &mut parameters, &batches)?;
+        if report.same_function() {
+            // What the other network was normalised by over its whole training is better than what a few pictures say.
+            let is_silent = |name: &str| {
+                let mut silent = report.layers.get(&Fate::Silent).into_iter().flatten();
+                silent.any(|(layer, _)| name.strip_prefix(layer.as_str()).is_some_and(|rest| rest.starts_with('.')))
+            };
+            for (_, place) in layout.entries.iter().filter(|(parameter, _)| !is_silent(&parameter.name)) {
+                parameters[place.clone()].copy_from_slice(&before[place.clone()]);
+            }
+        }
         notes += &format!("\n  statistics of batch normalisation from {} training pictures", pictures(&batches));
     }
     let unfit = [Fate::Approximate, Fate::Random].into_iter().filter_map(|fate| report.layers.get(&fate));
