@@ -41,7 +41,7 @@ pub use device::{DeviceName, EngineChoice, EngineName, Precision};
 pub use dry_run::dry_run;
 pub use ema::Ema;
 pub use engine::{Batch, Engine, HeadOutput};
-pub use loss::{LossSettings, Losses, loss};
+pub use loss::{BoxLoss, ClassLoss, LossSettings, Losses, ObjectnessTarget, loss};
 pub use native::NativeEngine;
 pub use norm::{observe_norm, recreate_norm, unfolded};
 pub use optimizer::Sgd;

@@ -25,7 +25,7 @@ use super::run_folder::{Facts, Kept, RunFolder};
 use super::tensorboard::EventFile;
 use super::timeline::{Stage, Timeline};
 use super::validation::Validation;
-use super::{DeviceName, Ema, Engine, HeadOutput, LossSettings, Losses, Schedule, Sgd, loss};
+use super::{DeviceName, Ema, Engine, HeadOutput, Losses, Schedule, Sgd, loss};
 use crate::data::TrainingSet;
 use crate::data::pictures::Pictures;
 
@@ -150,6 +150,9 @@ impl Trainer {
                     ending = Ending::Learned;
                     break;
                 }
+                if self.lose_patience()? {
+                    loader = self.start_loader();
+                }
             }
             if self.interrupt.asked() {
                 ending = Ending::Interrupted;
@@ -212,7 +215,7 @@ impl Trainer {
         let iteration = self.progress.iteration;
         let Timeline { warmup, plain_from: flat_from, .. } = self.progress.timeline;
         let lr = Schedule { peak: settings.learning_rate(), warmup, flat_from }.lr(iteration);
-        let loss_settings = LossSettings { center_radius: settings.center_radius, l1: stage == Stage::Plain };
+        let loss_settings = settings.loss_settings(stage == Stage::Plain);
         let share = 1.0 / settings.accumulate as f32;
 
         let mut sum = Losses::default();
