@@ -84,16 +84,17 @@ fn check_release(release: &str) -> Result<()> {
     Ok(())
 }
 
-/// Only the packages that know the engine, in both commands, so that what one compiled serves the other.
+/// Always of the whole workspace: cargo gives a choice of packages other features of their dependencies, and compiles all of them
+/// anew. So only what the feature changes is compiled, and only what it changes is tested.
 fn run_all(libtorch: &Libtorch) -> Result<()> {
     let with_feature = |subcommand: &str, more: &[&str]| {
         let mut command = cargo();
-        command.args([subcommand, "--package", "native-train", "--package", "integration-tests"]);
-        command.args(["--features", "integration-tests/torch"]).args(more);
+        command.args([subcommand, "--workspace", "--features", "integration-tests/torch"]).args(more);
         run(libtorch.equip(&mut command))
     };
     with_feature("clippy", &["--all-targets", "--", "--deny", "warnings"])?;
-    with_feature("test", &["--no-fail-fast", "--lib", "--test", "torch_engine", "--test", "training_golden"])
+    with_feature("test", &["--no-fail-fast", "--test", "torch_engine", "--test", "training_golden"])?;
+    with_feature("test", &["--no-fail-fast", "--lib", "--", "train::torch", "train::device"])
 }
 
 /// `LD_LIBRARY_PATH` with `folders` in front.

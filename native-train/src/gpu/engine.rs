@@ -190,6 +190,12 @@ impl<D: Device> GpuEngine<D> {
         self.device.upload(taught, &all)
     }
 
+    fn check_update(&self, update: &[f32]) -> Result<()> {
+        let (expected, found) = (self.layout.len, update.len());
+        ensure!(found == expected, "an update of {expected} numbers is needed, not {found}");
+        Ok(())
+    }
+
     /// Of layers that a lesson has left out.
     fn clear_behind_taps(&self, update: &mut [f32]) {
         let last = self.taps.last().map_or(0, |last| last.0);
@@ -229,12 +235,7 @@ impl<D: Device> Engine for GpuEngine<D> {
         loss: &mut dyn FnMut(&HeadOutput) -> Result<Vec<f32>>,
         update: &mut [f32],
     ) -> Result<()> {
-        ensure!(
-            update.len() == self.layout.len,
-            "an update of {} numbers is needed, not {}",
-            self.layout.len,
-            update.len()
-        );
+        self.check_update(update)?;
         let output = self.forward(batch, Mode::Batch)?;
         let gradient = loss(&output)?;
         ensure!(gradient.len() == output.values.len(), "the gradient has another size than the output");
@@ -271,6 +272,7 @@ impl<D: Device> Engine for GpuEngine<D> {
         loss: &mut dyn FnMut(&Outputs) -> Result<OutputGradients>,
         update: &mut [f32],
     ) -> Result<()> {
+        self.check_update(update)?;
         let &Batch { pictures, height, width, .. } = batch;
         let key = (pictures, height, width);
         let with_head = lesson.is_none_or(|lesson| lesson.with_head);

@@ -172,7 +172,7 @@ impl Training {
         let mut raw = vec![0.0; pictures * self.graph.anchors(height, width) * (5 + self.graph.classes)];
         let (graph, convs) = (&self.graph, &mut self.convs);
         if let Some(lesson) = &lesson {
-            lesson.check(graph, &self.taps, pictures, height, width)?;
+            taps::check(lesson.teacher, graph, &self.taps, pictures, height, width)?;
         }
         let last = lesson.as_ref().map_or(graph.layers.len(), |lesson| lesson.layers(graph, &self.taps));
         Team::gather(|team| {

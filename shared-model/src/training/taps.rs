@@ -23,17 +23,6 @@ pub(super) struct Lesson<'a> {
 }
 
 impl Lesson<'_> {
-    pub(super) fn check(
-        &self,
-        graph: &Graph,
-        taps: &[Node],
-        pictures: usize,
-        height: usize,
-        width: usize,
-    ) -> Result<()> {
-        check(self.teacher, graph, taps, pictures, height, width)
-    }
-
     /// Number of layers of the pass.
     pub(super) fn layers(&self, graph: &Graph, taps: &[Node]) -> usize {
         taps.last().filter(|_| !self.with_head).map_or(graph.layers.len(), |last| last.0 + 1)

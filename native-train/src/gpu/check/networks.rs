@@ -33,12 +33,7 @@ pub fn check_variant(
     let mut rng = Pcg64Mcg::seed_from_u64(7);
     let pixels = (0..pictures * 3 * height * width).map(|_| rng.random()).collect();
     let batch = Batch { pixels, pictures, height, width };
-    let mut parameters = layout.flatten(&Weights::random(variant, CLASSES, 1));
-    // Normalisation that does something, also by its running statistics.
-    for (parameter, place) in layout.entries.iter().filter(|(parameter, _)| parameter.name.contains(".bn.")) {
-        let low = if parameter.name.ends_with("weight") || parameter.name.ends_with("var") { 0.5 } else { -0.5 };
-        parameters[place.clone()].iter_mut().for_each(|value| *value = rng.random_range(low..1.0));
-    }
+    let parameters = random_parameters(variant, CLASSES, &layout, &mut rng);
     let mut native = NativeEngine::new(&graph)?;
     let settled = settled_parameters(&layout, &parameters, &batch, &mut native, &mut rng)?;
     let expected = Found::new(&mut native, &layout, &parameters, &settled, &batch)?;
@@ -66,6 +61,21 @@ pub fn check_variant(
         tensors("the batch's statistics", &found.update, &expected.update, false),
         tensors("observed statistics", &found.observed, &expected.observed, false),
     ])
+}
+
+/// Random parameters with a normalisation that does something, also by its running statistics.
+pub fn random_parameters(
+    variant: &Variant,
+    classes: usize,
+    layout: &ParameterLayout,
+    rng: &mut impl Rng,
+) -> Vec<f32> {
+    let mut parameters = layout.flatten(&Weights::random(variant, classes, 1));
+    for (parameter, place) in layout.entries.iter().filter(|(parameter, _)| parameter.name.contains(".bn.")) {
+        let low = if parameter.name.ends_with("weight") || parameter.name.ends_with("var") { 0.5 } else { -0.5 };
+        parameters[place.clone()].iter_mut().for_each(|value| *value = rng.random_range(low..1.0));
+    }
+    parameters
 }
 
 /// Parameters with running statistics near those of a batch, as they are in the middle of a training, but not its very own:
