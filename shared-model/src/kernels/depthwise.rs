@@ -84,12 +84,30 @@ pub(crate) fn depthwise<'a>(
     team.for_each_part(weights.bias.len(), |from, to| {
         with_scratch(weights.scratch(height, width), |scratch| {
             let residual = plus.pointer(out);
-            weights.instructions.run(Channels { weights, x, height, width, residual, out, from, to, scratch });
+            let chunk = weights.bias.len() / weights.kernels.len();
+            let mut channel = from;
+            while channel < to {
+                // Channels of one kernel width share the padded plane's layout, and so its zeros.
+                let end = to.min((channel / chunk + 1) * chunk);
+                let channels = Channels {
+                    weights,
+                    x,
+                    height,
+                    width,
+                    residual,
+                    out,
+                    from: channel,
+                    to: end,
+                    scratch: &mut *scratch,
+                };
+                channels.compute(weights.kernels[channel / chunk].0);
+                channel = end;
+            }
         });
     });
 }
 
-/// The output channels `from..to`.
+/// The output channels `from..to`, which share their kernel width.
 struct Channels<'a> {
     weights: &'a DepthwiseWeights,
     x: &'a [f32],
@@ -103,39 +121,38 @@ struct Channels<'a> {
     scratch: &'a mut [f32],
 }
 
-impl Kernel for Channels<'_> {
+/// Channels whose kernels are `K` wide. A type for each size and stride, so that each is a function of its own: compilers take
+/// minutes for one that has them all.
+struct Sized<'a, const K: usize, const STRIDE: usize>(Channels<'a>);
+
+impl<const K: usize, const STRIDE: usize> Kernel for Sized<'_, K, STRIDE> {
     #[inline(always)]
-    unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(mut self) {
-        let chunk = self.weights.bias.len() / self.weights.kernels.len();
-        let mut channel = self.from;
-        while channel < self.to {
-            // Channels of one kernel width share the padded plane's layout, and so its zeros.
-            let end = self.to.min((channel / chunk + 1) * chunk);
-            let k = self.weights.kernels[channel / chunk].0;
-            // SAFETY: the caller's.
-            unsafe {
-                match (k, self.weights.stride) {
-                    (3, 1) => self.planes::<S, 3, 1>(channel, end),
-                    (5, 1) => self.planes::<S, 5, 1>(channel, end),
-                    (7, 1) => self.planes::<S, 7, 1>(channel, end),
-                    (9, 1) => self.planes::<S, 9, 1>(channel, end),
-                    (3, 2) => self.planes::<S, 3, 2>(channel, end),
-                    (5, 2) => self.planes::<S, 5, 2>(channel, end),
-                    (7, 2) => self.planes::<S, 7, 2>(channel, end),
-                    (9, 2) => self.planes::<S, 9, 2>(channel, end),
-                    _ => unreachable!("checked at construction"),
-                }
-            }
-            channel = end;
-        }
+    unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
+        // SAFETY: the caller's.
+        unsafe { self.0.planes::<S, K, STRIDE>() }
     }
 }
 
 impl Channels<'_> {
-    /// Channels `from..to`, which share their kernel width.
+    /// Computes them; their kernels are `k` wide.
+    fn compute(self, k: usize) {
+        let instructions = self.weights.instructions;
+        match (k, self.weights.stride) {
+            (3, 1) => instructions.run(Sized::<3, 1>(self)),
+            (5, 1) => instructions.run(Sized::<5, 1>(self)),
+            (7, 1) => instructions.run(Sized::<7, 1>(self)),
+            (9, 1) => instructions.run(Sized::<9, 1>(self)),
+            (3, 2) => instructions.run(Sized::<3, 2>(self)),
+            (5, 2) => instructions.run(Sized::<5, 2>(self)),
+            (7, 2) => instructions.run(Sized::<7, 2>(self)),
+            (9, 2) => instructions.run(Sized::<9, 2>(self)),
+            _ => unreachable!("checked at construction"),
+        }
+    }
+
     #[inline(always)]
-    unsafe fn planes<S: Simd, const K: usize, const STRIDE: usize>(&mut self, from: usize, to: usize) {
-        let weights = self.weights;
+    unsafe fn planes<S: Simd, const K: usize, const STRIDE: usize>(self) {
+        let Self { weights, from, to, .. } = self;
         let (height, width) = (self.height / STRIDE, self.width / STRIDE);
         let (x, plane) = (self.x, self.height * self.width / if weights.spread { 4 } else { 1 });
         let (channels, chunk) = (weights.bias.len(), weights.bias.len() / weights.kernels.len());

@@ -37,55 +37,72 @@ pub(crate) fn kernel_gradient(instructions: Instructions, shape: Shape, x: &[f32
     assert_eq!(out.len(), shape.weights());
     let padded = |&k: &usize| Padded::new(k, shape.stride, shape.height, shape.width, MOST_LANES).len();
     let most = shape.widths.iter().map(padded).max().unwrap_or(0);
-    with_scratch(most, |scratch| instructions.run(Channels { shape, x, gradient, out, scratch }));
+    with_scratch(most, |scratch| {
+        let chunk = shape.outputs / shape.widths.len();
+        let mut rest = out;
+        for (i, &k) in shape.widths.iter().enumerate() {
+            let (out, others) = rest.split_at_mut(chunk * k * k);
+            rest = others;
+            let channels =
+                Channels { shape, x, gradient, from: i * chunk, to: (i + 1) * chunk, out, scratch: &mut *scratch };
+            channels.compute(instructions, k);
+        }
+    });
 }
 
+/// The output channels `from..to`, which share their kernel width.
 struct Channels<'a> {
     shape: Shape<'a>,
     x: &'a [f32],
     gradient: &'a [f32],
+    from: usize,
+    to: usize,
+    /// Their kernels' gradients.
     out: &'a mut [f32],
     scratch: &'a mut [f32],
 }
 
-impl Kernel for Channels<'_> {
+/// Channels whose kernels are `K` wide. A type for each size and stride, so that each is a function of its own: compilers take
+/// minutes for one that has them all.
+struct Sized<'a, const K: usize, const STRIDE: usize>(Channels<'a>);
+
+impl<const K: usize, const STRIDE: usize> Kernel for Sized<'_, K, STRIDE> {
     #[inline(always)]
-    unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(mut self) {
-        let chunk = self.shape.outputs / self.shape.widths.len();
-        let mut at = 0;
-        for (i, &k) in self.shape.widths.iter().enumerate() {
-            let channels = (i * chunk, (i + 1) * chunk);
-            // SAFETY: the caller's. Rows of the kernel at once: as many as registers allow that hold the sums (of 32 or 16).
-            unsafe {
-                match (k, self.shape.stride) {
-                    (3, 1) => self.chunk::<S, 3, 1, 3>(channels, at),
-                    (5, 1) if S::LANES == 16 => self.chunk::<S, 5, 1, 5>(channels, at),
-                    (5, 1) => self.chunk::<S, 5, 1, 2>(channels, at),
-                    (7, 1) if S::LANES == 16 => self.chunk::<S, 7, 1, 4>(channels, at),
-                    (7, 1) => self.chunk::<S, 7, 1, 1>(channels, at),
-                    (9, 1) if S::LANES == 16 => self.chunk::<S, 9, 1, 3>(channels, at),
-                    (9, 1) => self.chunk::<S, 9, 1, 1>(channels, at),
-                    (3, 2) => self.chunk::<S, 3, 2, 3>(channels, at),
-                    (5, 2) => self.chunk::<S, 5, 2, 2>(channels, at),
-                    (7, 2) if S::LANES == 16 => self.chunk::<S, 7, 2, 4>(channels, at),
-                    (7, 2) => self.chunk::<S, 7, 2, 1>(channels, at),
-                    (9, 2) => self.chunk::<S, 9, 2, 1>(channels, at),
-                    _ => unreachable!("kernels are 3, 5, 7 or 9 wide, strides 1 or 2"),
-                }
+    unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
+        // SAFETY: the caller's. Rows of the kernel at once: as many as registers allow that hold the sums (of 32 or 16).
+        unsafe {
+            match (K, STRIDE) {
+                (3, _) => self.0.compute_by::<S, K, STRIDE, 3>(),
+                (5, 1) if S::LANES == 16 => self.0.compute_by::<S, K, STRIDE, 5>(),
+                (5, _) => self.0.compute_by::<S, K, STRIDE, 2>(),
+                (7, _) if S::LANES == 16 => self.0.compute_by::<S, K, STRIDE, 4>(),
+                (9, 1) if S::LANES == 16 => self.0.compute_by::<S, K, STRIDE, 3>(),
+                _ => self.0.compute_by::<S, K, STRIDE, 1>(),
             }
-            at += chunk * k * k;
         }
     }
 }
 
 impl Channels<'_> {
-    /// The output channels `from..to`, whose kernels are `K` wide; their gradients begin at `at`.
+    /// Computes them; their kernels are `k` wide.
+    fn compute(self, instructions: Instructions, k: usize) {
+        match (k, self.shape.stride) {
+            (3, 1) => instructions.run(Sized::<3, 1>(self)),
+            (5, 1) => instructions.run(Sized::<5, 1>(self)),
+            (7, 1) => instructions.run(Sized::<7, 1>(self)),
+            (9, 1) => instructions.run(Sized::<9, 1>(self)),
+            (3, 2) => instructions.run(Sized::<3, 2>(self)),
+            (5, 2) => instructions.run(Sized::<5, 2>(self)),
+            (7, 2) => instructions.run(Sized::<7, 2>(self)),
+            (9, 2) => instructions.run(Sized::<9, 2>(self)),
+            _ => unreachable!("kernels are 3, 5, 7 or 9 wide, strides 1 or 2"),
+        }
+    }
+
+    /// `AT_ONCE` rows of the kernels at once.
     #[inline(always)]
-    unsafe fn chunk<S: Simd, const K: usize, const STRIDE: usize, const AT_ONCE: usize>(
-        &mut self,
-        (from, to): (usize, usize),
-        at: usize,
-    ) {
+    unsafe fn compute_by<S: Simd, const K: usize, const STRIDE: usize, const AT_ONCE: usize>(self) {
+        let Self { from, to, .. } = self;
         let Shape { inputs, outputs, height, width, .. } = self.shape;
         let padded = Padded::new(K, STRIDE, height, width, S::LANES);
         padded.clear_border::<K, STRIDE>(self.scratch, height, width);
@@ -93,7 +110,7 @@ impl Channels<'_> {
         for channel in from..to {
             let x = &self.x[channel * inputs / outputs * plane..][..plane];
             let gradient = &self.gradient[channel * of_gradient..][..of_gradient];
-            let out = &mut self.out[at + (channel - from) * K * K..][..K * K];
+            let out = &mut self.out[(channel - from) * K * K..][..K * K];
             // SAFETY: the caller's.
             unsafe {
                 padded.copy::<S, K, STRIDE>(x, self.scratch, width);

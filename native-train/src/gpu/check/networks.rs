@@ -64,12 +64,7 @@ pub fn check_variant(
 }
 
 /// Random parameters with a normalisation that does something, also by its running statistics.
-pub fn random_parameters(
-    variant: &Variant,
-    classes: usize,
-    layout: &ParameterLayout,
-    rng: &mut impl Rng,
-) -> Vec<f32> {
+pub fn random_parameters(variant: &Variant, classes: usize, layout: &ParameterLayout, rng: &mut impl Rng) -> Vec<f32> {
     let mut parameters = layout.flatten(&Weights::random(variant, classes, 1));
     for (parameter, place) in layout.entries.iter().filter(|(parameter, _)| parameter.name.contains(".bn.")) {
         let low = if parameter.name.ends_with("weight") || parameter.name.ends_with("var") { 0.5 } else { -0.5 };
