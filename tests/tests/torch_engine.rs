@@ -6,7 +6,7 @@ use std::sync::Arc;
 use integration_tests::{repository, shared};
 use native_train::augment::Augmentation;
 use native_train::data::pictures::Pictures;
-use native_train::data::{Source, TrainingSet};
+use native_train::data::{Difficult, Source, TrainingSet};
 use native_train::train::loader::{BatchPlan, Loader, LoaderSettings};
 use native_train::train::{
     Batch, DeviceName, Engine, HeadOutput, LabelledBatch, LossSettings, NativeEngine, Object, Optimizer, Precision,
@@ -190,7 +190,7 @@ fn training_batches() -> Vec<LabelledBatch> {
     const SIZE: usize = 128;
     if let Some(shared) = shared("training on photographs") {
         let source = Source { folder: shared.join("voc/VOC2008plus"), split: "val".into() };
-        let set = Arc::new(TrainingSet::open(&[source], None, false).unwrap());
+        let set = Arc::new(TrainingSet::open(&[source], None, Difficult::Learn).unwrap());
         assert_eq!(set.class_names.len(), VOC_CLASSES);
         let settings = LoaderSettings { seed: 0, threads: 1, prefetch: 2 };
         let plan = |index: usize| {
@@ -210,6 +210,7 @@ fn training_batches() -> Vec<LabelledBatch> {
             cy: side * rng.random_range(0.2..0.8),
             w: side * rng.random_range(0.1..0.4),
             h: side * rng.random_range(0.1..0.4),
+            ignored: false,
         };
         let objects = (0..PICTURES).map(|_| (0..3).map(|_| object()).collect()).collect();
         LabelledBatch { batch, objects }

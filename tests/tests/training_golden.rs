@@ -55,7 +55,14 @@ impl Start {
         let object = |row: &[f32]| {
             // Rows of zeros fill up the array.
             let is_object = row.iter().any(|&value| value > 0.0);
-            is_object.then(|| Object { class: row[0] as usize, cx: row[1], cy: row[2], w: row[3], h: row[4] })
+            is_object.then(|| Object {
+                class: row[0] as usize,
+                cx: row[1],
+                cy: row[2],
+                w: row[3],
+                h: row[4],
+                ignored: false,
+            })
         };
         let objects = targets
             .chunks_exact(shape[1] * shape[2])
@@ -145,7 +152,7 @@ fn current_release() {
         let l1 = read(&shared.join("golden/baseline-radius1.5-l1.safetensors"));
         check_summary(&start, engine.as_mut(), LossSettings { l1: true, ..LossSettings::default() }, &l1);
         let release_2022 = read(&shared.join("golden/baseline-radius2.5.safetensors"));
-        let settings = LossSettings { center_radius: CenterRadius::R2_5, l1: false };
+        let settings = LossSettings { center_radius: CenterRadius::R2_5, ..LossSettings::default() };
         check_summary(&start, engine.as_mut(), settings, &release_2022);
     }
 }

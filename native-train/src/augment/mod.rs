@@ -3,7 +3,9 @@
 
 mod affine;
 mod hsv;
+mod mixup;
 mod mosaic;
+mod paste;
 mod warp;
 
 use anyhow::{Result, ensure};
@@ -14,9 +16,11 @@ use shared_model::{BBox, ColourOrder, Letterbox, PAD, letterbox};
 
 use self::affine::clip;
 use self::hsv::draw_shift;
+use self::mixup::Mixup;
 use self::mosaic::Mosaic;
+use self::paste::paste;
 use self::warp::Canvas;
-use crate::data::LabelledBox;
+use crate::data::TrainingSet;
 use crate::data::pictures::Pictures;
 use crate::photo::Photo;
 use crate::train::Object;
@@ -39,6 +43,10 @@ pub struct Augmentation {
     pub hsv: [f32; 3],
     /// Probability of mirroring.
     pub flip: f32,
+    /// Probability that a mosaic with objects is mixed with another picture, as YOLOX's larger models do.
+    pub mixup: f32,
+    /// Probability that objects of other pictures are pasted in, cut out along their boxes.
+    pub copy_paste: f32,
 }
 
 impl Default for Augmentation {
@@ -51,6 +59,8 @@ impl Default for Augmentation {
             shear: 2.0,
             hsv: [5.0, 30.0, 30.0],
             flip: 0.5,
+            mixup: 0.0,
+            copy_paste: 0.0,
         }
     }
 }
@@ -66,6 +76,8 @@ impl Augmentation {
         for (name, number, range) in [
             ("mosaic", self.mosaic, 0.0..=1.0),
             ("flip", self.flip, 0.0..=1.0),
+            ("mixup", self.mixup, 0.0..=1.0),
+            ("copy-paste", self.copy_paste, 0.0..=1.0),
             ("mosaic-scale", smallest, 0.05..=20.0),
             ("mosaic-scale", largest, smallest..=20.0),
             ("degrees", self.degrees, 0.0..=180.0),
@@ -82,7 +94,8 @@ impl Augmentation {
     }
 
     /// Paints picture number `picture` of the set, changed by chance, on `planes` (3 x size x size: blue, green, red
-    /// levels 0-255); returns what is in it. Without `mosaic`, it is neither put among others nor warped.
+    /// levels 0-255); returns what is in it. Without `mosaic`, it is neither put among others nor warped, and nothing of
+    /// others is mixed or pasted into it.
     ///
     /// # Errors
     /// Fails, naming the file, where a picture cannot be decoded.
@@ -100,15 +113,41 @@ impl Augmentation {
     ) -> Result<Vec<Object>> {
         // Drawn either way, so that the end of the mosaics changes nothing else.
         let chosen = rng.random_bool(f64::from(self.mosaic));
-        if mosaic && chosen {
+        if !mosaic {
+            return Ok(self.paint_alone(&mut rng, pictures, picture, size, planes)?.1);
+        }
+        let (extent, mut objects) = if chosen {
             planes.fill(PAD);
             let count = pictures.set().items.len();
-            return Mosaic::draw(&mut rng, self, picture, count, size).paint(pictures, planes);
+            ([size; 2], Mosaic::draw(&mut rng, self, picture, count, size).paint(pictures, planes)?)
+        } else {
+            let (fit, objects) = self.paint_alone(&mut rng, pictures, picture, size, planes)?;
+            ([fit.width, fit.height], objects)
+        };
+        // Drawn after all else, and only where they are wanted: without them nothing else changes.
+        if self.copy_paste > 0.0 && rng.random_bool(f64::from(self.copy_paste)) {
+            paste(&mut rng, self, pictures, extent, size, planes, &mut objects)?;
         }
+        let mixable = chosen && objects.iter().any(|object| !object.ignored);
+        if self.mixup > 0.0 && mixable && rng.random_bool(f64::from(self.mixup)) {
+            objects.extend(Mixup::draw(&mut rng, self, pictures.set(), size).paint(pictures, planes)?);
+        }
+        Ok(objects)
+    }
+
+    /// Paints a picture by itself; returns where it lies, and what is in it.
+    fn paint_alone(
+        &self,
+        rng: &mut impl Rng,
+        pictures: &Pictures,
+        picture: usize,
+        size: usize,
+        planes: &mut [u8],
+    ) -> Result<(Letterbox, Vec<Object>)> {
         let photo = pictures.get(picture)?;
-        let (fit, mut objects) = paint_plain(&photo, &pictures.set().items[picture].boxes, size, planes)?;
+        let (fit, mut objects) = paint_plain(&photo, pictures.set(), picture, size, planes)?;
         let mirror = rng.random_bool(f64::from(self.flip));
-        let colours = draw_shift(&mut rng, self.hsv);
+        let colours = draw_shift(rng, self.hsv);
         let mut canvas = Canvas::new(planes, size);
         for y in 0..fit.height {
             let mut row = canvas.span(y, 0..fit.width);
@@ -120,7 +159,7 @@ impl Augmentation {
         if mirror {
             objects.iter_mut().for_each(|object| object.cx = fit.width as f32 - object.cx);
         }
-        Ok(objects)
+        Ok((fit, objects))
     }
 }
 
@@ -131,10 +170,12 @@ pub fn random(seed: u64, epoch: usize, position: usize) -> Pcg64Mcg {
     Pcg64Mcg::seed_from_u64(mix(mix(seed, epoch), position))
 }
 
-/// Paints a picture as detection sees it, letterboxed; returns where it lies, and what is in it, cut at its edges.
+/// Paints picture number `picture` of a set as detection sees it, letterboxed; returns where it lies, and what is in it,
+/// cut at its edges.
 pub(crate) fn paint_plain(
     photo: &Photo,
-    boxes: &[LabelledBox],
+    set: &TrainingSet,
+    picture: usize,
     size: usize,
     planes: &mut [u8],
 ) -> Result<(Letterbox, Vec<Object>)> {
@@ -143,19 +184,19 @@ pub(crate) fn paint_plain(
     // By way of whole numbers of 32 bits, for which compilers have vectors.
     planes.iter_mut().zip(pixels).for_each(|(out, level)| *out = level as i32 as u8);
     let frame = BBox { x1: 0.0, y1: 0.0, x2: fit.width as f32, y2: fit.height as f32 };
-    let objects = boxes.iter().filter_map(|labelled| {
+    let objects = set.items[picture].boxes.iter().filter_map(|labelled| {
         let BBox { x1, y1, x2, y2 } = labelled.bbox.into();
         let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(|edge| edge * fit.ratio);
         let scaled = clip(BBox { x1, y1, x2, y2 }, frame);
         // As YOLOX's `TrainTransform` does.
         let keep = (scaled.x2 - scaled.x1).min(scaled.y2 - scaled.y1) > 1.0;
-        keep.then(|| object(labelled.class, scaled))
+        keep.then(|| object(labelled.class, scaled, set.difficult.ignores(labelled)))
     });
     Ok((fit, objects.collect()))
 }
 
-fn object(class: usize, b: BBox) -> Object {
-    Object { class, cx: 0.5 * (b.x1 + b.x2), cy: 0.5 * (b.y1 + b.y2), w: b.x2 - b.x1, h: b.y2 - b.y1 }
+fn object(class: usize, b: BBox, ignored: bool) -> Object {
+    Object { class, cx: 0.5 * (b.x1 + b.x2), cy: 0.5 * (b.y1 + b.y2), w: b.x2 - b.x1, h: b.y2 - b.y1, ignored }
 }
 
 #[cfg(test)]
@@ -182,7 +223,7 @@ mod tests {
             let mirrored = Augmentation { flip: 1.0, ..straight.clone() };
             let plain = paint(&straight, &pictures, picture, 1);
             for (planes, objects) in [&plain, &paint(&mirrored, &pictures, picture, 1)] {
-                let [Object { class, cx, cy, w, h }] = objects[..] else { panic!("{objects:?}") };
+                let [Object { class, cx, cy, w, h, .. }] = objects[..] else { panic!("{objects:?}") };
                 let b = coloured(planes, SIZE, picture).unwrap();
                 let centre = [cx - (b.x1 + b.x2) / 2.0, cy - (b.y1 + b.y2) / 2.0, w - (b.x2 - b.x1), h - (b.y2 - b.y1)];
                 assert!(class == picture && centre.iter().all(|d| d.abs() <= 1.0), "{picture}: {b:?} {objects:?}");
@@ -250,6 +291,8 @@ mod tests {
         for (wrong, name) in [
             (Augmentation { flip: 1.5, ..Augmentation::default() }, "flip"),
             (Augmentation { mosaic_scale: [1.0, 0.5], ..Augmentation::default() }, "mosaic-scale"),
+            (Augmentation { mixup: -0.1, ..Augmentation::default() }, "mixup"),
+            (Augmentation { copy_paste: f32::NAN, ..Augmentation::default() }, "copy-paste"),
             (Augmentation { hsv: [0.0, f32::NAN, 0.0], ..Augmentation::default() }, "saturation"),
         ] {
             let error = wrong.check().unwrap_err().to_string();

@@ -14,8 +14,9 @@ use super::affine::{Affine, clip};
 use super::hsv::draw_shift;
 use super::warp::Canvas;
 use super::{Augmentation, object};
-use crate::data::LabelledBox;
 use crate::data::pictures::Pictures;
+use crate::data::{LabelledBox, TrainingSet};
+use crate::photo::Photo;
 use crate::train::Object;
 
 /// Boxes with less than this part of their area left are dropped.
@@ -78,9 +79,7 @@ impl Mosaic {
             let photo = pictures.get(index)?;
             let tile = self.tile(corner, photo.width(), photo.height());
             canvas.warp(photo.pixels(), tile.visible, &tile.map, |span| self.colours.apply(span));
-            let whole = BBox { x1: 0.0, y1: 0.0, x2: photo.width() as f32, y2: photo.height() as f32 };
-            let boxes = &pictures.set().items[index].boxes;
-            objects.extend(boxes.iter().filter_map(|labelled| tile.object(labelled, whole, self.size)));
+            objects.extend(tile.objects(pictures.set(), index, &photo, self.size));
         }
         Ok(objects)
     }
@@ -109,15 +108,24 @@ impl Mosaic {
     }
 }
 
-/// A picture of a mosaic.
-struct Tile {
+/// A picture, or a part of one, among others.
+pub(crate) struct Tile {
     /// From the picture's pixels to the network's input.
-    map: Affine,
-    /// The part of the picture that lies on the mosaic's canvas.
-    visible: BBox,
+    pub(crate) map: Affine,
+    /// The part of the picture that is there.
+    pub(crate) visible: BBox,
 }
 
 impl Tile {
+    /// What becomes of the objects of picture number `picture` of the set.
+    pub(crate) fn objects(&self, set: &TrainingSet, picture: usize, photo: &Photo, size: usize) -> Vec<Object> {
+        let whole = BBox { x1: 0.0, y1: 0.0, x2: photo.width() as f32, y2: photo.height() as f32 };
+        let mark =
+            |labelled: &LabelledBox, object: Object| Object { ignored: set.difficult.ignores(labelled), ..object };
+        let boxes = set.items[picture].boxes.iter();
+        boxes.filter_map(|labelled| Some(mark(labelled, self.object(labelled, whole, size)?))).collect()
+    }
+
     /// What becomes of an object of the picture, which covers `whole`; `None` where too little of it is left.
     fn object(&self, labelled: &LabelledBox, whole: BBox, size: usize) -> Option<Object> {
         let before = clip(labelled.bbox.into(), whole);
@@ -130,7 +138,7 @@ impl Tile {
             && height > MIN_SIDE
             && left > MIN_AREA_LEFT
             && (width / height).max(height / width) < MAX_ASPECT_RATIO;
-        keep.then(|| object(labelled.class, after))
+        keep.then(|| object(labelled.class, after, false))
     }
 }
 
@@ -186,7 +194,7 @@ mod tests {
                 continue;
             }
             let mut planes = vec![PAD; 3 * size * size];
-            for Object { class, cx, cy, w, h } in mosaic.paint(&pictures, &mut planes).unwrap() {
+            for Object { class, cx, cy, w, h, .. } in mosaic.paint(&pictures, &mut planes).unwrap() {
                 let found = coloured(&planes, size, class).unwrap();
                 let b = BBox { x1: cx - w / 2.0, y1: cy - h / 2.0, x2: cx + w / 2.0, y2: cy + h / 2.0 };
                 let differences = [b.x1 - found.x1, b.y1 - found.y1, found.x2 - b.x2, found.y2 - b.y2];
@@ -221,9 +229,9 @@ mod tests {
         let whole = BBox { x1: 0.0, y1: 0.0, x2: 100.0, y2: 100.0 };
         let become_of = |bbox: LabelledBox| tile.object(&bbox, whole, 100);
         // The picture's corner lies at 50, 50: half of the picture is seen.
-        let middle = Object { class: 3, cx: 75.0, cy: 70.0, w: 30.0, h: 20.0 };
+        let middle = Object { class: 3, cx: 75.0, cy: 70.0, w: 30.0, h: 20.0, ignored: false };
         assert_eq!(become_of(labelled(11.0, 11.0, 41.0, 31.0)), Some(middle));
-        let cut = Object { class: 3, cx: 95.0, cy: 70.0, w: 10.0, h: 20.0 };
+        let cut = Object { class: 3, cx: 95.0, cy: 70.0, w: 10.0, h: 20.0, ignored: false };
         assert_eq!(become_of(labelled(41.0, 11.0, 61.0, 31.0)), Some(cut));
         for (what, bbox) in [
             ("outside", labelled(61.0, 11.0, 81.0, 31.0)),

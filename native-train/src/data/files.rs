@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use crate::data::testing::{VocBuilder, rectangles};
     use crate::data::voc::VocFolder;
-    use crate::data::{Source, TrainingSet};
+    use crate::data::{Difficult, Source, TrainingSet};
 
     /// A file of these bytes called `voc.tar`, in a folder that is removed at the end.
     fn file(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -197,7 +197,7 @@ mod tests {
 
     fn open(bytes: &[u8], split: &str) -> Result<TrainingSet> {
         let (_folder, path) = file(bytes);
-        TrainingSet::open(&[Source { folder: path, split: split.into() }], None, false)
+        TrainingSet::open(&[Source { folder: path, split: split.into() }], None, Difficult::Learn)
     }
 
     #[test]

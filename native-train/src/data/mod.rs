@@ -15,4 +15,4 @@ pub mod voc;
 
 pub use files::DataFile;
 pub use source::Source;
-pub use training_set::{Item, LabelledBox, TrainingSet};
+pub use training_set::{Difficult, Item, LabelledBox, TrainingSet};

@@ -70,6 +70,7 @@ pub fn open(set: &TrainingSet, index: usize) -> Result<Photo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Difficult;
     use crate::data::testing::{VocBuilder, object};
 
     #[test]
@@ -80,7 +81,7 @@ mod tests {
             voc.picture(name, 10, 20, &object("dog", [1.0, 1.0, 9.0, 9.0]));
         }
         voc.split("train", &names);
-        let set = Arc::new(TrainingSet::open(&[voc.source("train")], None, false).unwrap());
+        let set = Arc::new(TrainingSet::open(&[voc.source("train")], None, Difficult::Learn).unwrap());
         let pictures = Pictures::new(set, 1500);
         for _ in 0..3 {
             let all: Vec<_> = (0..3).map(|index| pictures.get(index).unwrap()).collect();

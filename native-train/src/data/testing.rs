@@ -6,7 +6,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use shared_model::BBox;
 use tempfile::TempDir;
 
-use super::{Source, TrainingSet};
+use super::{Difficult, Source, TrainingSet};
 
 /// A folder in Pascal VOC's layout, removed at the end.
 pub(crate) struct VocBuilder {
@@ -92,7 +92,7 @@ pub(crate) fn rectangles() -> (VocBuilder, TrainingSet) {
         voc.pixels(&names[usize::from(class)], &picture, &object(&names[usize::from(class)], corners));
     }
     voc.split("train", &names.iter().map(String::as_str).collect::<Vec<_>>());
-    let set = TrainingSet::open(&[voc.source("train")], None, false).unwrap();
+    let set = TrainingSet::open(&[voc.source("train")], None, Difficult::Learn).unwrap();
     (voc, set)
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use shared_model::voc::{Annotation, VocBox};
 
 use super::files::DataFile;
@@ -20,6 +21,26 @@ pub struct LabelledBox {
     pub difficult: bool,
 }
 
+/// What training makes of objects that are marked as difficult.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Difficult {
+    /// They are learned like others, as in the reference recipe.
+    #[default]
+    Learn,
+    /// They are left out: where they are is background.
+    Skip,
+    /// Neither objects nor background: what the network says there does not count.
+    Ignore,
+}
+
+impl Difficult {
+    /// Whether a box is neither to be learned nor background.
+    pub fn ignores(self, labelled: &LabelledBox) -> bool {
+        labelled.difficult && self == Self::Ignore
+    }
+}
+
 /// A picture to learn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
@@ -31,6 +52,13 @@ pub struct Item {
     pub boxes: Vec<LabelledBox>,
 }
 
+impl Item {
+    /// What is to be learned of it.
+    pub fn learned(&self, difficult: Difficult) -> impl Iterator<Item = &LabelledBox> {
+        self.boxes.iter().filter(move |labelled| !difficult.ignores(labelled))
+    }
+}
+
 /// The pictures of one or more splits, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingSet {
@@ -38,6 +66,8 @@ pub struct TrainingSet {
     pub class_names: Vec<String>,
     /// The pictures, in the order of the sources and their lists.
     pub items: Vec<Item>,
+    /// What is made of difficult objects.
+    pub difficult: Difficult,
     /// What is wrong with the data, but harmless: for people to see.
     pub warnings: Vec<Problem>,
 }
@@ -45,16 +75,15 @@ pub struct TrainingSet {
 impl TrainingSet {
     /// Reads annotations and the pictures' headers.
     ///
-    /// The classes are `class_names`, else those that occur (see [`of_names`](super::class_list::of_names)). Difficult objects are
-    /// learned like others, as in the reference recipe, unless `skip_difficult`.
+    /// The classes are `class_names`, else those that occur (see [`of_names`](super::class_list::of_names)).
     ///
     /// # Errors
     /// Fails where a source or one of its files cannot be read, or a label would poison training (see
     /// [`ProblemKind::poisons_training`](super::problem::ProblemKind::poisons_training)), naming file and line.
-    pub fn open(sources: &[Source], class_names: Option<&[String]>, skip_difficult: bool) -> Result<Self> {
+    pub fn open(sources: &[Source], class_names: Option<&[String]>, difficult: Difficult) -> Result<Self> {
         let read = sources.iter().map(SourceAnnotations::read).collect::<Result<Vec<_>>>()?;
         let class_names = class_names.map_or_else(|| class_names_of(&read), <[String]>::to_vec);
-        let mut set = Self { class_names, items: Vec::new(), warnings: Vec::new() };
+        let mut set = Self { class_names, items: Vec::new(), difficult, warnings: Vec::new() };
         for (source, annotations) in sources.iter().zip(read) {
             let found: Vec<Problem> = annotations
                 .pictures
@@ -73,15 +102,16 @@ impl TrainingSet {
             let SourceAnnotations { folder, pictures } = annotations;
             for Labelled { name, annotation, .. } in pictures {
                 let annotation = annotation.map_err(|problem| refusal(source, &problem, 1))?;
-                set.items.push(set.item(&folder, name, annotation, skip_difficult));
+                set.items.push(set.item(&folder, name, annotation));
             }
         }
         Ok(set)
     }
 
-    fn item(&self, folder: &VocFolder, name: String, annotation: Annotation, skip_difficult: bool) -> Item {
+    fn item(&self, folder: &VocFolder, name: String, annotation: Annotation) -> Item {
+        let skip = self.difficult == Difficult::Skip;
         let objects = annotation.objects.into_iter().map(|annotated| annotated.object);
-        let boxes = objects.filter(|object| !(skip_difficult && object.difficult)).filter_map(|object| {
+        let boxes = objects.filter(|object| !(skip && object.difficult)).filter_map(|object| {
             let class = self.class_names.iter().position(|name| *name == object.class)?;
             Some(LabelledBox { class, bbox: object.bbox, difficult: object.difficult })
         });
@@ -104,7 +134,7 @@ mod tests {
     use crate::data::testing::{VocBuilder, object};
 
     fn open(builder: &VocBuilder) -> Result<TrainingSet> {
-        TrainingSet::open(&[builder.source("train")], None, false)
+        TrainingSet::open(&[builder.source("train")], None, Difficult::Learn)
     }
 
     #[test]
@@ -120,7 +150,7 @@ mod tests {
         voc.split("train", &["b"]);
         voc.split("val", &["a"]);
         let sources = [voc.source("train"), voc.source("val")];
-        let set = TrainingSet::open(&sources, None, false).unwrap();
+        let set = TrainingSet::open(&sources, None, Difficult::Learn).unwrap();
         assert_eq!(set.class_names, ["cat", "dog"]);
         assert_eq!(class_names(&sources).unwrap(), set.class_names);
         assert_eq!(set.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
@@ -129,9 +159,13 @@ mod tests {
         assert!(set.items[1].boxes[0].difficult && set.items[1].picture.exists());
 
         let given = ["dog", "bird", "cat"].map(String::from);
-        let set = TrainingSet::open(&sources, Some(&given), true).unwrap();
+        let set = TrainingSet::open(&sources, Some(&given), Difficult::Skip).unwrap();
         assert_eq!((set.items[0].boxes[0].class, set.items[1].boxes.len()), (0, 0), "difficult ones are skipped");
         assert_eq!(set.class_names, given);
+
+        let set = TrainingSet::open(&sources, None, Difficult::Ignore).unwrap();
+        let counts = [0, 1].map(|item| (set.items[item].boxes.len(), set.items[item].learned(set.difficult).count()));
+        assert_eq!(counts, [(1, 1), (1, 0)], "difficult ones are there, but not to be learned");
     }
 
     #[test]

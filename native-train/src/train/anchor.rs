@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes_to_the_same_box() {
-        let object = Object { class: 0, cx: 70.0, cy: 33.0, w: 41.0, h: 12.5 };
+        let object = Object { class: 0, cx: 70.0, cy: 33.0, w: 41.0, h: 12.5, ignored: false };
         for anchor in anchors(64, 96) {
             let (found, expected) = (anchor.decode(&anchor.encode(&object)), object.bbox());
             for (a, b) in

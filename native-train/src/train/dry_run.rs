@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use image::{ImageFormat, Rgb, RgbImage, imageops};
-use shared_model::BBox;
 
 use super::loader::{BatchPlan, Loader, LoaderSettings};
 use super::{LabelledBatch, Object};
@@ -63,10 +62,10 @@ fn painted<'a>(batch: &'a LabelledBatch, class_names: &'a [String]) -> impl Iter
             // Blue comes first.
             Rgb([2, 1, 0].map(|plane| planes[plane * area + y as usize * width + x as usize]))
         });
-        let mark = |&Object { class, cx, cy, w, h }: &Object| Mark {
-            bbox: BBox { x1: cx - w / 2.0, y1: cy - h / 2.0, x2: cx + w / 2.0, y2: cy + h / 2.0 },
-            class,
-            text: class_names[class].clone(),
+        let mark = |object: &Object| Mark {
+            bbox: object.bbox(),
+            class: object.class,
+            text: format!("{}{}", class_names[object.class], if object.ignored { " (ignored)" } else { "" }),
         };
         draw_marks(&mut picture, &objects.iter().map(mark).collect::<Vec<_>>());
         picture

@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 
 use super::text::{SizeRange, TimeSpan};
-use super::{CenterRadius, DeviceName, EngineName, OptimizerName, Precision};
-use crate::data::Source;
+use super::{BoxLoss, CenterRadius, ClassLoss, DeviceName, EngineName, ObjectnessTarget, OptimizerName, Precision};
+use crate::data::{Difficult, Source};
 
 /// What [`Settings`](super::settings::Settings) can be told on the command line: `None` and empty where it is not. Defaults, which
 /// depend on each other, and checks are those of the settings.
@@ -30,10 +30,10 @@ pub struct Flags {
     #[arg(long, value_name = "NAME,NAME...", value_delimiter = ',', help_heading = "Data")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
-    /// Do not learn objects that are marked as difficult.
-    #[arg(long, help_heading = "Data")]
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    skip_difficult: bool,
+    /// What to make of objects that are marked as difficult: learn them like others, skip them, so that they are background,
+    /// or ignore what the network says where they are, for labels that even people disagree about [default: learn].
+    #[arg(long, value_enum, help_heading = "Data")]
+    difficult: Option<Difficult>,
 
     /// The network; `yolox-nano variants` lists them [default: baseline].
     #[arg(long, value_name = "NAME", help_heading = "Network")]
@@ -121,6 +121,18 @@ pub struct Flags {
     /// 2022 [default: 1.5].
     #[arg(long, value_enum, help_heading = "Schedule")]
     center_radius: Option<CenterRadius>,
+    /// What boxes cost: iou is YOLOX's 1 - IoU^2, which says nothing where a box lies beside its object; giou, ciou and siou
+    /// do. For objects that are found late, such as small ones [default: iou].
+    #[arg(long, value_enum, help_heading = "Loss")]
+    box_loss: Option<BoxLoss>,
+    /// What objectness and classes cost: bce is YOLOX's binary cross-entropy; qfl (quality focal) counts less what the network
+    /// is right about, vfl (varifocal) does so for what is to be 0. For few objects among much background [default: bce].
+    #[arg(long, value_enum, help_heading = "Loss")]
+    cls_loss: Option<ClassLoss>,
+    /// What the objectness is to be where there is an object: one, or the iou of the box that the network says, for scores
+    /// that tell how well a box lies [default: one].
+    #[arg(long, value_enum, help_heading = "Loss")]
+    obj_target: Option<ObjectnessTarget>,
     /// Of all randomness [default: 0].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64), help_heading = "Schedule")]
     seed: Option<u64>,
@@ -129,6 +141,10 @@ pub struct Flags {
     /// well when AP50 on these pictures reaches 95 %.
     #[arg(long, value_name = "N", help_heading = "Run")]
     overfit: Option<usize>,
+    /// Begin the last stage (without mosaic) once so many evaluations in a row are no better than the best, so that a
+    /// training that has stopped to gain ends early but whole; counted after warm-up [default: it begins when planned].
+    #[arg(long, value_name = "N", help_heading = "Run")]
+    patience: Option<usize>,
     /// Epochs between two evaluations [default: a tenth of the training].
     #[arg(long, value_name = "EPOCHS", help_heading = "Run")]
     eval_every: Option<f64>,
@@ -180,7 +196,8 @@ mod tests {
         Cli::try_parse_from(["train"].into_iter().chain(flags.split_whitespace())).unwrap().flags.given().unwrap()
     }
 
-    const ALL: &str = "--train a:train --train b/c:val --val a:val --classes cat,dog --skip-difficult --variant final \
+    const ALL: &str = "--train a:train --train b/c:val --val a:val --classes cat,dog --difficult ignore --variant final \
+        --box-loss giou --cls-loss vfl --obj-target iou --patience 4 \
         --init w.safetensors --freeze backbone --size 320 --multi-scale 256:384 --epochs 7 --batch 8 --accumulate 2 \
         --optimizer muon --lr 0.02 --lr-hold 0.5 --clip 10 --norm-momentum 0.1 --fit-steps 20 --fit-lr 0.001 \
         --distill t.safetensors --distill-output 2 --distill-features 0.5 --labels 0.25 --weight-decay 0.1 --warmup-epochs 1.5 --no-mosaic-epochs 2 --ema-decay 0.99 --center-radius 2.5 \
@@ -190,7 +207,11 @@ mod tests {
         train = ["a:train", "b/c:val"]
         val = ["a:val"]
         classes = ["cat", "dog"]
-        skip-difficult = true
+        difficult = "ignore"
+        box-loss = "giou"
+        cls-loss = "vfl"
+        obj-target = "iou"
+        patience = 4
         variant = "final"
         init = "w.safetensors"
         freeze = ["backbone"]

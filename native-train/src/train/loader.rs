@@ -22,7 +22,7 @@ pub struct BatchPlan {
     pub pictures: Vec<(usize, usize)>,
     /// Side in pixels of the pictures as the network takes them.
     pub size: usize,
-    /// Whether some pictures become mosaics.
+    /// Whether some pictures become mosaics, or get objects of others pasted in.
     pub mosaic: bool,
 }
 
@@ -187,7 +187,7 @@ impl Recipe {
 /// Fails, naming the file, where one cannot be decoded.
 pub fn plain_batch(set: &TrainingSet, pictures: &[usize], size: usize) -> Result<LabelledBatch> {
     batch(pictures, size, |&picture, planes| {
-        let (_, objects) = paint_plain(&open(set, picture)?, &set.items[picture].boxes, size, planes)?;
+        let (_, objects) = paint_plain(&open(set, picture)?, set, picture, size, planes)?;
         Ok(objects)
     })
 }
@@ -207,8 +207,8 @@ fn batch<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Source;
     use crate::data::testing::rectangles;
+    use crate::data::{Difficult, Source};
 
     fn plan(index: usize) -> Option<BatchPlan> {
         let pictures = (0..3).map(|i| (3 * index + i, (7 * index + i) % 6)).collect();
@@ -247,7 +247,7 @@ mod tests {
         let archive = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(archive.path(), voc.archive(&["VOC2007"])).unwrap();
         let source = Source { folder: archive.path().into(), split: "train".into() };
-        let archived = TrainingSet::open(&[source], None, false).unwrap();
+        let archived = TrainingSet::open(&[source], None, Difficult::Learn).unwrap();
         assert!(rest(start(&Arc::new(archived), 3, 2, 0)) == rest(start(&Arc::new(set), 1, 1, 0)));
     }
 

@@ -42,7 +42,7 @@ pub use device::{DeviceName, EngineChoice, EngineName, Precision};
 pub use dry_run::dry_run;
 pub use ema::Ema;
 pub use engine::{Batch, Engine, HeadOutput, Lesson, OutputGradients, Outputs};
-pub use loss::{LossSettings, Losses, loss};
+pub use loss::{BoxLoss, ClassLoss, LossSettings, Losses, ObjectnessTarget, loss};
 pub use native::NativeEngine;
 pub use norm::{recreate_norm, settle_norm, unfolded};
 pub use optimizer::{Optimizer, OptimizerName, OptimizerSettings, OptimizerState};

@@ -28,7 +28,7 @@ pub struct Plan {
     pub size: usize,
     /// The range that the input's side is drawn from.
     pub multi_scale: Option<SizeRange>,
-    /// Whether there is mosaic at all.
+    /// Whether pictures become mosaics, or get objects of others pasted in, at all.
     pub mosaic: bool,
 }
 

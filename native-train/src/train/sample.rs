@@ -15,6 +15,8 @@ pub struct Object {
     pub w: f32,
     /// Height.
     pub h: f32,
+    /// Whether it is neither to be found nor background: what the network says there does not count.
+    pub ignored: bool,
 }
 
 /// Pictures and the objects of each.

@@ -1,7 +1,7 @@
 //! What a training can be told, and what it does where it is not.
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 use shared_model::Variant;
 use shared_model::graph::SIZE_MULTIPLE;
@@ -10,9 +10,12 @@ use super::optimizer::STATISTICS_MOMENTUM;
 use super::plan::Plan;
 use super::text::{SizeRange, TimeSpan};
 use super::timeline::{StageLengths, Timeline};
-use super::{CenterRadius, DeviceName, EngineChoice, EngineName, OptimizerName, OptimizerSettings, Precision};
+use super::{
+    BoxLoss, CenterRadius, ClassLoss, DeviceName, EngineChoice, EngineName, LossSettings, ObjectnessTarget,
+    OptimizerName, OptimizerSettings, Precision,
+};
 use crate::augment::Augmentation;
-use crate::data::Source;
+use crate::data::{Difficult, Source};
 
 /// Batch size that the reference recipe's learning rate belongs to.
 pub(super) const REFERENCE_BATCH: f64 = 64.0;
@@ -48,8 +51,9 @@ pub struct Settings {
     pub val: Vec<Source>,
     /// Names of the classes, in the order of the network's outputs; where there are none, those that occur.
     pub classes: Vec<String>,
-    /// Leaves difficult objects out of training.
-    pub skip_difficult: bool,
+    /// What training makes of difficult objects. Older runs have `skip-difficult = true` or `false` instead.
+    #[serde(alias = "skip-difficult", deserialize_with = "difficult_or_skip")]
+    pub difficult: Difficult,
     /// Weights to start from: a file or a name in the list of models.
     pub init: Option<String>,
     /// Parameters whose names begin so stay as they are.
@@ -100,10 +104,18 @@ pub struct Settings {
     pub multi_scale: Option<SizeRange>,
     /// Which anchors may find an object.
     pub center_radius: CenterRadius,
+    /// What boxes cost.
+    pub box_loss: BoxLoss,
+    /// What objectness and classes cost.
+    pub cls_loss: ClassLoss,
+    /// What the objectness is to be where there is an object.
+    pub obj_target: ObjectnessTarget,
     /// Of all randomness.
     pub seed: u64,
     /// Learns so many pictures by heart.
     pub overfit: Option<usize>,
+    /// Evaluations in a row that are no better, after which the last stage begins.
+    pub patience: Option<usize>,
     /// Epochs between two evaluations.
     pub eval_every: Option<f64>,
     /// Minutes between two checkpoints.
@@ -130,7 +142,7 @@ impl Default for Settings {
             train: Vec::new(),
             val: Vec::new(),
             classes: Vec::new(),
-            skip_difficult: false,
+            difficult: Difficult::default(),
             init: None,
             freeze: Vec::new(),
             fit_steps: None,
@@ -155,8 +167,12 @@ impl Default for Settings {
             size: 416,
             multi_scale: None,
             center_radius: CenterRadius::default(),
+            box_loss: BoxLoss::default(),
+            cls_loss: ClassLoss::default(),
+            obj_target: ObjectnessTarget::default(),
             seed: 0,
             overfit: None,
+            patience: None,
             eval_every: None,
             checkpoint_every: 10.0,
             device: DeviceName::default(),
@@ -192,7 +208,12 @@ impl Settings {
     pub fn from_layers(layers: &[toml::Table]) -> Result<Self> {
         let mut given = toml::Table::new();
         for layer in layers {
-            given.extend(layer.clone());
+            let mut layer = layer.clone();
+            // As older runs have it; where two layers say it, the later one is heard.
+            if let Some(skip) = layer.remove("skip-difficult") {
+                layer.entry("difficult").or_insert(skip);
+            }
+            given.extend(layer);
         }
         let overfit = given.get("overfit").and_then(toml::Value::as_integer).and_then(|n| usize::try_from(n).ok());
         let defaults = overfit.map_or_else(Self::default, Self::overfit);
@@ -229,6 +250,15 @@ impl Settings {
         }
         ensure!(self.accumulate == 1 || self.batch > 1, "--accumulate needs a --batch of 2 or more");
         ensure!(self.overfit != Some(0), "--overfit must be at least 1");
+        ensure!(self.patience != Some(0), "--patience must be at least 1");
+        ensure!(
+            self.patience.is_none() || !self.val.is_empty() || self.overfit.is_some(),
+            "--patience needs pictures to be evaluated on: name them with --val FOLDER:SPLIT"
+        );
+        ensure!(
+            self.patience.is_none() || self.time_budget.is_none(),
+            "--patience ends a training early, --time-budget fills the time: give one of them"
+        );
         ensure!(self.threads.is_none_or(|threads| (1..=1024).contains(&threads)), "--threads must be 1 to 1024");
         ensure!(self.cache <= usize::MAX >> 20, "--cache {} is more than any memory", self.cache);
         let not_negative = [
@@ -322,6 +352,12 @@ impl Settings {
         self.ema_decay.unwrap_or(scaled.min(REFERENCE_EMA_DECAY))
     }
 
+    /// What the loss depends on, with or without the L1 loss of the last stage.
+    pub fn loss_settings(&self, l1: bool) -> LossSettings {
+        let Self { center_radius, box_loss: boxes, cls_loss: classes, obj_target: objectness, .. } = *self;
+        LossSettings { center_radius, l1, boxes, classes, objectness }
+    }
+
     /// How long the stages are asked to be.
     pub fn stage_lengths(&self) -> StageLengths {
         StageLengths { fit: 0, warmup: self.warmup_epochs, plain: self.no_mosaic_epochs }
@@ -339,9 +375,24 @@ impl Settings {
              {accumulate}): give a smaller --batch"
         );
         let (seed, size, multi_scale) = (self.seed, self.size, self.multi_scale);
-        let mosaic = self.augmentation.mosaic > 0.0;
+        let mosaic = self.augmentation.mosaic > 0.0 || self.augmentation.copy_paste > 0.0;
         Ok(Plan { seed, pictures, batch, accumulate, size, multi_scale, mosaic })
     }
+}
+
+/// What is made of difficult objects, or whether they are left out.
+fn difficult_or_skip<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Difficult, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "difficult must be learn, skip or ignore")]
+    enum Given {
+        Difficult(Difficult),
+        Skip(bool),
+    }
+    Ok(match Given::deserialize(deserializer)? {
+        Given::Difficult(difficult) => difficult,
+        Given::Skip(true) => Difficult::Skip,
+        Given::Skip(false) => Difficult::Learn,
+    })
 }
 
 #[cfg(test)]
@@ -354,8 +405,13 @@ mod tests {
 
     #[test]
     fn what_is_stored_can_be_fed_back() {
-        for text in ["", "overfit = 16", "multi-scale = '320:640'\ntime-budget = '90m'\nlr = 0.123", "classes = ['a']"]
-        {
+        for text in [
+            "",
+            "overfit = 16",
+            "difficult = 'ignore'\nbox-loss = 'siou'",
+            "multi-scale = '320:640'\ntime-budget = '90m'\nlr = 0.123",
+            "classes = ['a']",
+        ] {
             let settings = read(text).unwrap();
             let stored = toml::to_string_pretty(&settings).unwrap();
             assert_eq!(Settings::from_layers(&[stored.parse().unwrap()]).unwrap(), settings, "{stored}");
@@ -389,7 +445,14 @@ mod tests {
             ("lr = nan", "--lr"),
             ("lr = -1.0", "--lr"),
             ("ema-decay = 1.0", "--ema-decay"),
+            ("patience = 0", "--patience"),
+            ("patience = 3", "--val"),
+            ("patience = 3\nval = ['VOC:val']\ntime-budget = '5m'", "give one of them"),
             ("center-radius = '2.0'", "unknown variant `2.0`"),
+            ("box-loss = 'diou'", "unknown variant `diou`"),
+            ("cls-loss = 'focal'", "unknown variant `focal`"),
+            ("obj-target = 'zero'", "unknown variant `zero`"),
+            ("difficult = 'maybe'", "learn, skip or ignore"),
             ("variant = 'yolo'", "no variant \"yolo\""),
             ("epochs = 3\nwarmup-epochs = 2\nno-mosaic-epochs = 2", "--warmup-epochs"),
             ("train = []", "--train FOLDER:SPLIT"),
@@ -398,12 +461,36 @@ mod tests {
             ("batch = 1\naccumulate = 4", "--batch of 2"),
             ("[augmentation]\nmosiac = 1.0", "mosiac"),
             ("[augmentation]\nflip = 2.0", "flip"),
+            ("[augmentation]\nmixup = 2.0", "mixup"),
+            ("[augmentation]\ncopy-paste = -1.0", "copy-paste"),
         ] {
             let mut table: toml::Table = "train = ['VOC:train']".parse().unwrap();
             table.extend(text.parse::<toml::Table>().unwrap());
             let error = format!("{:#}", Settings::from_layers(&[table]).unwrap_err());
             assert!(error.contains(complaint), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn older_runs_say_whether_difficult_objects_are_skipped() {
+        assert_eq!(read("skip-difficult = true").unwrap().difficult, Difficult::Skip);
+        assert_eq!(read("skip-difficult = false").unwrap().difficult, Difficult::Learn);
+        assert_eq!(read("difficult = 'ignore'").unwrap().difficult, Difficult::Ignore);
+        let layers =
+            ["train = ['a:b']\nskip-difficult = true", "difficult = 'learn'"].map(|text| text.parse().unwrap());
+        assert_eq!(Settings::from_layers(&layers).unwrap().difficult, Difficult::Learn, "the later layer");
+        // A checkpoint's settings are JSON, from before there were settings of the loss.
+        let before = r#"{"variant": "dw7", "skip-difficult": true, "center-radius": "2.5"}"#;
+        let settings: Settings = serde_json::from_str(before).unwrap();
+        let expected = LossSettings { center_radius: CenterRadius::R2_5, l1: true, ..LossSettings::default() };
+        assert_eq!((settings.difficult, settings.loss_settings(true)), (Difficult::Skip, expected));
+    }
+
+    #[test]
+    fn pictures_are_left_alone_only_where_nothing_else_comes_into_them() {
+        let mosaic = |text: &str| read(&format!("batch = 2\n[augmentation]\n{text}")).unwrap().plan(9).unwrap().mosaic;
+        assert!(mosaic("mosaic = 0.5") && mosaic("mosaic = 0.0\ncopy-paste = 0.5"));
+        assert!(!mosaic("mosaic = 0.0\nmixup = 1.0"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::trainer::Parts;
 use super::validation::Validation;
 use super::warnings::warnings;
 use super::{Engine, Optimizer, OptimizerState, trainer};
-use crate::data::TrainingSet;
+use crate::data::{Difficult, Item, TrainingSet};
 use crate::files::remove_unfinished;
 use crate::table::grouped;
 
@@ -46,15 +46,16 @@ pub struct Run {
 /// Fails where data cannot be read, naming them.
 pub fn training_set(settings: &Settings) -> Result<TrainingSet> {
     let classes = Some(settings.classes.as_slice()).filter(|classes| !classes.is_empty());
-    let mut set = TrainingSet::open(&settings.train, classes, settings.skip_difficult)?;
+    let mut set = TrainingSet::open(&settings.train, classes, settings.difficult)?;
+    let has_objects = |item: &Item| item.learned(settings.difficult).next().is_some();
     if let Some(pictures) = settings.overfit {
-        set.items.retain(|item| !item.boxes.is_empty());
+        set.items.retain(has_objects);
         let found = set.items.len();
         ensure!(found >= pictures, "--overfit {pictures}: only {found} pictures have objects: ask for fewer");
         set.items.truncate(pictures);
     }
     ensure!(
-        set.items.iter().any(|item| !item.boxes.is_empty()),
+        set.items.iter().any(has_objects),
         "no picture of the training set has an object of these classes: {}",
         set.class_names.join(", ")
     );
@@ -81,7 +82,7 @@ impl Prepared {
         } else if settings.val.is_empty() {
             None
         } else {
-            Some(Validation::new(&TrainingSet::open(&settings.val, Some(&set.class_names), false)?))
+            Some(Validation::new(&TrainingSet::open(&settings.val, Some(&set.class_names), Difficult::Learn)?))
         };
         let variant = Variant::named(&settings.variant)?;
         let layout = ParameterLayout::new(&variant.graph(set.class_names.len()));
@@ -89,7 +90,7 @@ impl Prepared {
             parameter.trainable && !settings.freeze.iter().any(|prefix| parameter.name.starts_with(prefix))
         });
         let mut train_objects = vec![0; set.class_names.len()];
-        for labelled in set.items.iter().flat_map(|item| &item.boxes) {
+        for labelled in set.items.iter().flat_map(|item| item.learned(set.difficult)) {
             train_objects[labelled.class] += 1;
         }
         let facts = Facts {

@@ -76,6 +76,14 @@ impl Timeline {
         new
     }
 
+    /// The same training, whose last stage begins at `iteration` already and is as long as planned.
+    #[must_use]
+    pub fn cut_short(&self, iteration: usize) -> Self {
+        let plain_from = iteration.min(self.plain_from);
+        let iterations = plain_from + self.iterations - self.plain_from;
+        Self { plain_from, iterations, warmup: self.warmup.min(plain_from), ..*self }
+    }
+
     /// The stage of an iteration.
     pub fn stage(&self, iteration: usize) -> Stage {
         if iteration < self.fit {
@@ -119,6 +127,14 @@ mod tests {
         assert_eq!(stages[25..], [Stage::Plain; 5]);
         let none = Timeline::new(10, 30, StageLengths { warmup: Some(0.0), plain: Some(0.0), fit: 0 });
         assert!((0..30).all(|i| none.stage(i) == Stage::Cosine));
+    }
+
+    #[test]
+    fn a_training_cut_short_has_its_last_stage() {
+        let timeline = Timeline::new(100, 1200, StageLengths::default());
+        let short = timeline.cut_short(600);
+        assert_eq!((short.warmup, short.plain_from, short.iterations), (timeline.warmup, 600, 700));
+        assert_eq!(timeline.cut_short(1150), timeline, "the last stage has begun");
     }
 
     #[test]

@@ -159,6 +159,9 @@ impl Trainer {
                     ending = Ending::Learned;
                     break;
                 }
+                if self.lose_patience()? {
+                    loader = self.start_loader();
+                }
             }
             if self.interrupt.asked() {
                 ending = Ending::Interrupted;

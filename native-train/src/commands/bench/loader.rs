@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::{Args, SEED};
 use crate::augment::Augmentation;
-use crate::data::TrainingSet;
 use crate::data::pictures::Pictures;
+use crate::data::{Difficult, TrainingSet};
 use crate::table::table;
 use crate::train::loader::{BatchPlan, Loader, LoaderSettings};
 
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
     let source = args.data.as_ref().context(
         "the loader is measured with pictures: name a data set in Pascal VOC's layout, as in --data VOC2007:trainval",
     )?;
-    let mut set = TrainingSet::open(std::slice::from_ref(source), None, false)?;
+    let mut set = TrainingSet::open(std::slice::from_ref(source), None, Difficult::Learn)?;
     ensure!(!set.items.is_empty(), "{source} has no pictures to measure with");
     let batch = args.batch.unwrap_or(BATCH);
     // As many as are asked for, so that a pass meets every picture, as an epoch does.

@@ -135,6 +135,7 @@ pub(in crate::commands) fn random_objects(rng: &mut impl Rng, pictures: usize, s
         cy: side * rng.random_range(0.2..0.8),
         w: side * rng.random_range(0.1..0.4),
         h: side * rng.random_range(0.1..0.4),
+        ignored: false,
     };
     (0..pictures).map(|_| (0..OBJECTS).map(|_| object()).collect()).collect()
 }

@@ -15,7 +15,7 @@ use crate::augment::Augmentation;
 use crate::commands::bench::SEED;
 use crate::commands::bench::train::random_objects;
 use crate::data::pictures::Pictures;
-use crate::data::{Source, TrainingSet};
+use crate::data::{Difficult, Source, TrainingSet};
 use crate::train::loader::{Loader, LoaderSettings};
 use crate::train::plan::Plan;
 use crate::train::timeline::{StageLengths, Timeline};
@@ -133,7 +133,7 @@ pub(super) fn learn(
 
 /// Batches as a training of 300 epochs begins with.
 fn photographs(source: &Source, batch: usize, size: usize) -> Result<Loader> {
-    let set = Arc::new(TrainingSet::open(std::slice::from_ref(source), None, false)?);
+    let set = Arc::new(TrainingSet::open(std::slice::from_ref(source), None, Difficult::Learn)?);
     ensure!(set.class_names.len() <= CLASSES, "{source} has more than {CLASSES} classes");
     let pictures = set.items.len();
     ensure!(batch <= pictures, "{source} has {pictures} pictures, fewer than a batch of {batch}");

@@ -165,6 +165,7 @@ mod tests {
     use shared_model::Weights;
 
     use super::*;
+    use crate::data::Difficult;
 
     fn example() -> (ManifestEntry, Metadata) {
         let mut metadata = Weights::random(Variant::named("dw7").unwrap(), 20, 0).metadata;
@@ -249,7 +250,7 @@ mod tests {
         let mut settings = Settings {
             init: Some("coco.safetensors".into()),
             freeze: vec!["backbone".into(), "head".into()],
-            skip_difficult: true,
+            difficult: Difficult::Skip,
             time_budget: Some("2h 30m".parse().unwrap()),
             lr: Some(0.001),
             ..Settings::default()
@@ -258,8 +259,8 @@ mod tests {
         let recipe = serde_json::to_value(&settings).unwrap();
         assert_eq!(
             command(recipe.as_object().unwrap()),
-            "yolox-nano train --variant baseline --time-budget '2h 30m' --batch 16 --size 416 --seed 0 --freeze backbone \
-             --freeze head --init coco.safetensors --lr 0.001 --skip-difficult"
+            "yolox-nano train --variant baseline --time-budget '2h 30m' --batch 16 --size 416 --seed 0 \
+             --difficult skip --freeze backbone --freeze head --init coco.safetensors --lr 0.001"
         );
         let (entry, mut metadata) = example();
         metadata.training = Some(json!({ "recipe": recipe }));

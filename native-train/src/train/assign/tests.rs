@@ -17,6 +17,7 @@ fn random_picture(rng: &mut Pcg64Mcg, size: (usize, usize), count: usize) -> (Ve
         cy: rng.random_range(-0.1..1.1) * height as f32,
         w: rng.random_range(0.02..0.9f32).powi(2) * width as f32,
         h: rng.random_range(0.02..0.9f32).powi(2) * height as f32,
+        ignored: false,
     };
     let objects: Vec<_> = (0..count).map(|_| object(rng)).collect();
     let mut rows = Vec::new();
@@ -114,7 +115,7 @@ fn equals_the_paper_s_matrices() {
 }
 
 fn object(cx: f32, cy: f32, w: f32, h: f32) -> Object {
-    Object { class: 1, cx, cy, w, h }
+    Object { class: 1, cx, cy, w, h, ignored: false }
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn random_batch(
             cy: rng.random_range(0.0..1.0) * height as f32,
             w: rng.random_range(0.02..0.8) * width as f32,
             h: rng.random_range(0.02..0.8) * height as f32,
+            ignored: false,
         };
         let objects: Vec<_> = (0..count).map(|_| object(rng)).collect();
         for anchor in anchors(height, width) {
@@ -40,7 +41,7 @@ fn random_batch(
 struct Reference<'a> {
     output: &'a HeadOutput,
     objects: &'a [Vec<Object>],
-    l1: bool,
+    settings: LossSettings,
     /// Of each picture and anchor: its match.
     matches: Vec<Option<Match>>,
 }
@@ -54,7 +55,7 @@ impl<'a> Reference<'a> {
                 matches[i * grid.len() + found.anchor] = Some(found);
             }
         }
-        Self { output, objects, l1: settings.l1, matches }
+        Self { output, objects, settings: *settings, matches }
     }
 
     /// The loss of one anchor (of all pictures'), before the division by the foreground.
@@ -80,11 +81,18 @@ impl<'a> Reference<'a> {
         let both = overlap(cx, w, bx, bw) * overlap(cy, h, by, bh);
         let iou = both / (w * h + bw * bh - both);
         let iou = 5.0 * (1.0 - iou * iou);
-        let obj = binary(row[4], 1.0);
+        let obj = binary(
+            row[4],
+            match self.settings.objectness {
+                ObjectnessTarget::One => 1.0,
+                ObjectnessTarget::Iou => f64::from(found.iou),
+            },
+        );
         let target = |class: usize| if class == object.class { f64::from(found.iou) } else { 0.0 };
         let cls: f64 = row[5..].iter().enumerate().map(|(class, &logit)| binary(logit, target(class))).sum();
         let ideal = [cx / stride - x, cy / stride - y, (w / stride + 1e-8).ln(), (h / stride + 1e-8).ln()];
-        let l1 = ideal.iter().zip(row).map(|(ideal, value)| (value - ideal).abs()).sum::<f64>() * f64::from(self.l1);
+        let l1 = ideal.iter().zip(row).map(|(ideal, value)| (value - ideal).abs()).sum::<f64>()
+            * f64::from(self.settings.l1);
         [iou + obj + cls + l1, iou, obj, cls, l1]
     }
 }
@@ -95,8 +103,9 @@ fn value_and_gradient_equal_formulas_and_finite_differences() {
     let mut rng = Pcg64Mcg::seed_from_u64(11);
     for (round, size) in [(64, 96), (96, 64), (128, 160)].into_iter().enumerate() {
         for settings in [
-            LossSettings { center_radius: CenterRadius::R1_5, l1: false },
-            LossSettings { center_radius: CenterRadius::R2_5, l1: true },
+            LossSettings::default(),
+            LossSettings { center_radius: CenterRadius::R2_5, l1: true, ..LossSettings::default() },
+            LossSettings { objectness: ObjectnessTarget::Iou, ..LossSettings::default() },
         ] {
             let (output, objects) = random_batch(&mut rng, size, &[3, 0, 7], [1, 3, 20][round]);
             let (losses, gradient) = loss(&output, &objects, &settings);
@@ -150,7 +159,7 @@ fn without_objects_only_the_objectness_counts() {
 fn objects_outside_the_picture_and_of_no_size_give_finite_losses() {
     let mut rng = Pcg64Mcg::seed_from_u64(4);
     let (output, _) = random_batch(&mut rng, (64, 64), &[1], 3);
-    let place = |cx, cy, w, h| Object { class: 2, cx, cy, w, h };
+    let place = |cx, cy, w, h| Object { class: 2, cx, cy, w, h, ignored: false };
     for objects in [
         vec![place(-900.0, 10.0, 5.0, 5.0)],
         vec![place(10.0, 10.0, 5.0, 5.0), place(-900.0, 10.0, 5.0, 5.0)],
@@ -158,26 +167,16 @@ fn objects_outside_the_picture_and_of_no_size_give_finite_losses() {
         vec![place(20.0, 20.0, 0.01, 1e6)],
     ] {
         for center_radius in [CenterRadius::R1_5, CenterRadius::R2_5] {
-            let (losses, gradient) =
-                loss(&output, std::slice::from_ref(&objects), &LossSettings { center_radius, l1: true });
-            assert!(
-                losses.total.is_finite() && gradient.iter().all(|slope| slope.is_finite()),
-                "{objects:?}: {losses:?}"
-            );
+            for boxes in [BoxLoss::Iou, BoxLoss::Giou, BoxLoss::Ciou, BoxLoss::Siou] {
+                let settings = LossSettings { center_radius, l1: true, boxes, ..LossSettings::default() };
+                let (losses, gradient) = loss(&output, std::slice::from_ref(&objects), &settings);
+                assert!(
+                    losses.total.is_finite() && gradient.iter().all(|slope| slope.is_finite()),
+                    "{boxes:?} {objects:?}: {losses:?}"
+                );
+            }
         }
     }
-}
-
-#[test]
-fn extreme_logits_neither_overflow_nor_lose_their_gradient() {
-    assert_eq!(cross_entropy(200.0, 1.0), (0.0, 0.0));
-    assert_eq!(cross_entropy(-200.0, 1.0), (200.0, -1.0));
-    assert_eq!(cross_entropy(200.0, 0.0), (200.0, 1.0));
-    let (loss, slope) = cross_entropy(-20.0, 0.0);
-    assert!(
-        (loss / 2.061_153_6e-9 - 1.0).abs() < 1e-6 && (slope / 2.061_153_6e-9 - 1.0).abs() < 1e-6,
-        "{loss} {slope}"
-    );
 }
 
 #[test]
@@ -205,4 +204,110 @@ fn threads_do_not_change_a_bit() {
     };
     let one = on(1);
     assert!(one == on(2) && one == on(5));
+}
+
+#[test]
+fn each_setting_changes_its_own_part_and_its_gradient() {
+    let mut rng = Pcg64Mcg::seed_from_u64(21);
+    let (output, objects) = random_batch(&mut rng, (64, 64), &[2, 1], 3);
+    let grid = anchors(64, 64);
+    let default = LossSettings::default();
+    let (plain, _) = loss(&output, &objects, &default);
+    let parts = |losses: &Losses| [losses.iou, losses.obj, losses.cls];
+    for (settings, changed) in [
+        (LossSettings { boxes: BoxLoss::Giou, ..default }, [true, false, false]),
+        (LossSettings { boxes: BoxLoss::Ciou, ..default }, [true, false, false]),
+        (LossSettings { boxes: BoxLoss::Siou, ..default }, [true, false, false]),
+        (LossSettings { classes: ClassLoss::Qfl, ..default }, [false, true, true]),
+        (LossSettings { classes: ClassLoss::Vfl, ..default }, [false, true, true]),
+        (LossSettings { objectness: ObjectnessTarget::Iou, ..default }, [false, true, false]),
+    ] {
+        let (losses, gradient) = loss(&output, &objects, &settings);
+        let differs: Vec<bool> = parts(&losses).iter().zip(parts(&plain)).map(|(a, b)| *a != b).collect();
+        assert_eq!((differs.as_slice(), losses.foreground), (&changed[..], plain.foreground), "{settings:?}");
+        assert_eq!(losses.total, losses.iou + losses.obj + losses.cls);
+
+        for (i, objects) in objects.iter().enumerate() {
+            let matches = assign(output.picture(i), &grid, objects, settings.center_radius);
+            for (index, anchor) in grid.iter().enumerate() {
+                let place = index * output.row()..(index + 1) * output.row();
+                let row = &output.picture(i)[place.clone()];
+                let slopes = slopes(&settings, anchor, row, objects, matches.iter().find(|m| m.anchor == index));
+                let scaled: Vec<f32> = slopes.iter().map(|slope| slope / losses.foreground as f32).collect();
+                for (found, expected) in gradient[i * grid.len() * output.row()..][place].iter().zip(scaled) {
+                    assert!((found - expected).abs() <= 1e-6 * expected.abs(), "{settings:?}: {found} {expected}");
+                }
+            }
+        }
+    }
+}
+
+/// Of an anchor's row: put together from the slopes of its parts, which have tests of their own.
+fn slopes(
+    settings: &LossSettings,
+    anchor: &Anchor,
+    row: &[f32],
+    objects: &[Object],
+    found: Option<&Match>,
+) -> Vec<f32> {
+    let mut slopes = vec![0.0; row.len()];
+    let Some(found) = found else {
+        slopes[4] = settings.classes.of(row[4], 0.0).1;
+        return slopes;
+    };
+    let object = &objects[found.object];
+    let of_box = settings.boxes.of(&anchor.decode(row), &object.bbox(), anchor.stride).1;
+    slopes[..4].copy_from_slice(&of_box.map(|slope| 5.0 * slope));
+    let target = if settings.objectness == ObjectnessTarget::Iou { found.iou } else { 1.0 };
+    slopes[4] = settings.classes.of(row[4], target).1;
+    for (class, (slope, &logit)) in slopes[5..].iter_mut().zip(&row[5..]).enumerate() {
+        *slope = settings.classes.of(logit, if class == object.class { found.iou } else { 0.0 }).1;
+    }
+    slopes
+}
+
+#[test]
+fn ignored_objects_are_neither_found_nor_background() {
+    let mut rng = Pcg64Mcg::seed_from_u64(22);
+    let (mut output, mut objects) = random_batch(&mut rng, (64, 64), &[1], 3);
+    let found = Object { class: 1, cx: 20.0, cy: 20.0, w: 20.0, h: 20.0, ignored: false };
+    let ignored = Object { class: 0, cx: 28.0, cy: 20.0, w: 40.0, h: 40.0, ignored: true };
+    let inside = |anchor: &Anchor| {
+        let (x, y) = anchor.centre();
+        (x - 28.0).abs() < 20.0 && (y - 20.0).abs() < 20.0
+    };
+    // An anchor in both finds the first.
+    let grid = anchors(64, 64);
+    let finder = grid.iter().position(|anchor| anchor.centre() == (20.0, 20.0)).unwrap();
+    let row = output.row();
+    let row = &mut output.values[finder * row..][..row];
+    row[..4].copy_from_slice(&grid[finder].encode(&found));
+    (row[4], row[5 + found.class]) = (5.0, 5.0);
+    objects[0] = vec![found];
+    let (without, all) = loss(&output, &objects, &LossSettings::default());
+    objects[0] = vec![ignored, found];
+    let (losses, gradient) = loss(&output, &objects, &LossSettings::default());
+    assert_eq!((losses.iou, losses.cls, losses.foreground), (without.iou, without.cls, without.foreground));
+    assert_eq!((losses.objects, losses.obj < without.obj), (1, true));
+
+    let matches = assign(output.picture(0), &grid, &[found], CenterRadius::R1_5);
+    let (mut left_out, mut kept_inside) = (0, 0);
+    for (index, anchor) in grid.iter().enumerate() {
+        let matched = matches.iter().any(|found| found.anchor == index);
+        let row = index * output.row()..(index + 1) * output.row();
+        if inside(anchor) && !matched {
+            assert!(gradient[row].iter().all(|&slope| slope == 0.0), "{anchor:?}");
+            left_out += 1;
+        } else {
+            assert_eq!(gradient[row.clone()], all[row], "{anchor:?}");
+            kept_inside += usize::from(inside(anchor));
+        }
+    }
+    assert!(left_out > 3 && kept_inside > 0, "{left_out} {kept_inside}");
+
+    objects[0] = vec![ignored];
+    let (alone, gradient) = loss(&output, &objects, &LossSettings::default());
+    assert_eq!((alone.foreground, alone.objects, alone.iou), (0, 0, 0.0));
+    let counted = gradient.iter().filter(|&&slope| slope != 0.0).count();
+    assert_eq!(counted, grid.iter().filter(|anchor| !inside(anchor)).count());
 }

@@ -12,8 +12,8 @@ use crate::train::init::calibration;
 use crate::train::settings::Settings;
 use crate::train::timeline::{Stage, Timeline};
 use crate::train::{
-    Ema, HeadOutput, LabelledBatch, Lesson, LossSettings, Losses, Optimizer, OptimizerName, OptimizerSettings,
-    OptimizerState, OutputGradients, Outputs, Schedule, loss, settle_norm,
+    Ema, HeadOutput, LabelledBatch, Lesson, Losses, Optimizer, OptimizerName, OptimizerSettings, OptimizerState,
+    OutputGradients, Outputs, Schedule, loss, settle_norm,
 };
 
 /// The losses of a batch, or sums of them.
@@ -112,7 +112,7 @@ impl Trainer {
         }
         .map(|weight| weight as f32);
 
-        let loss_settings = LossSettings { center_radius: settings.center_radius, l1: stage == Stage::Plain };
+        let loss_settings = settings.loss_settings(stage == Stage::Plain);
         let mut losses = BatchLosses::default();
         let head_loss = |output: &HeadOutput, losses: &mut BatchLosses| -> Result<Vec<f32>> {
             let mut gradient = vec![0.0; output.values.len()];

@@ -2,9 +2,14 @@
 
 use std::sync::PoisonError;
 
+use anyhow::Result;
+
 use super::{PREFETCH, Trainer};
 use crate::train::checkpoint::Progress;
+use crate::train::metrics::{self, Record};
 use crate::train::pace::Work;
+use crate::train::run_folder::Kept;
+use crate::train::timeline::Stage;
 
 /// Iterations between two looks at the clock, where there is a time budget.
 const REPLAN_PERIOD: usize = 10;
@@ -24,6 +29,31 @@ impl Trainer {
         let timeline = timeline.replanned(*iteration, iteration + affordable, committed, settings.stage_lengths());
         self.progress.timeline = timeline;
         *self.timeline.lock().unwrap_or_else(PoisonError::into_inner) = timeline;
+    }
+
+    /// After an evaluation: whether so many in a row were no better that the last stage begins at once. The batches that
+    /// are ready are not for it.
+    pub(super) fn lose_patience(&mut self) -> Result<bool> {
+        let Progress { settings, iteration, timeline, .. } = &self.progress;
+        let Some(patience) = settings.patience else { return Ok(false) };
+        if timeline.stage(*iteration) != Stage::Cosine {
+            return Ok(false);
+        }
+        // The file is that of the iterations so far, in a run that goes on too.
+        let records = metrics::read(&self.parts.folder.metrics())?;
+        let evaluations = records.iter().rev().filter_map(|record| match record {
+            Record::Evaluation(evaluation) => Some(evaluation),
+            Record::Step(_) => None,
+        });
+        if evaluations.take_while(|evaluation| !evaluation.best).count() < patience {
+            return Ok(false);
+        }
+        let timeline = timeline.cut_short(*iteration);
+        self.progress.timeline = timeline;
+        *self.timeline.lock().unwrap_or_else(PoisonError::into_inner) = timeline;
+        self.console.say(&format!("no better for {patience} evaluations: the last stage begins now"));
+        self.write_weights(Kept::LastMosaic)?;
+        Ok(true)
     }
 
     pub(super) fn work(&self) -> Work {

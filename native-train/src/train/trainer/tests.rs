@@ -335,3 +335,34 @@ fn frozen_parameters_stay() {
         }
     }
 }
+
+/// Evaluations that are no better end the mosaics, not the training: its last stage follows, as long as it was planned.
+#[test]
+fn patience_begins_the_last_stage_and_stopping_changes_nothing() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
+    // Random networks find nothing: the first evaluation is the best.
+    let more = "batch = 3\nepochs = 6\npatience = 1\n[augmentation]\nmosaic = 1.0";
+    let mut trainer = start(&voc, more, &whole);
+    assert_eq!((trainer.progress().timeline.plain_from, trainer.progress().timeline.iterations), (10, 12));
+    assert_eq!(trainer.train().unwrap(), Ending::Finished);
+    let Progress { iteration, timeline, best, .. } = trainer.progress();
+    assert_eq!((*iteration, timeline.plain_from, timeline.iterations), (6, 4, 6));
+    assert_eq!(best.map(|best| best.iteration), Some(2));
+    for record in records(&whole) {
+        if let Record::Step(step) = record {
+            assert_eq!(step.l1 > 0.0, step.iteration > 4, "step {}", step.iteration);
+        }
+    }
+    assert!(whole.join("weights/last-mosaic.safetensors").is_file());
+
+    for iteration in 1..=6 {
+        let mut one = if iteration == 1 { start(&voc, more, &stopped) } else { resume(&stopped, "").unwrap() };
+        one.interrupt.ask();
+        one.train().unwrap();
+        assert_eq!(one.progress().iteration, iteration);
+    }
+    assert_eq!(records(&stopped), records(&whole));
+    assert_eq!(checkpoint(&stopped), checkpoint(&whole));
+}
