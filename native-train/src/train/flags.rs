@@ -108,6 +108,10 @@ pub struct Flags {
     /// How far running statistics of batch normalisation follow a batch's [default: 0.03].
     #[arg(long, value_name = "PART", help_heading = "Schedule")]
     norm_momentum: Option<f64>,
+    /// Take running statistics of batch normalisation anew before the last evaluation, from so many training pictures as they
+    /// are, through the mean of the weights [default: 0, which leaves them as training has them].
+    #[arg(long, value_name = "N", help_heading = "Schedule")]
+    norm_pictures: Option<usize>,
     /// Epochs in which the learning rate rises [default: 1/60 of all; 1,000 steps or 1/10, where that is too short].
     #[arg(long, value_name = "N", help_heading = "Schedule")]
     warmup_epochs: Option<f64>,
@@ -199,7 +203,7 @@ mod tests {
     const ALL: &str = "--train a:train --train b/c:val --val a:val --classes cat,dog --difficult ignore --variant final \
         --box-loss giou --cls-loss vfl --obj-target iou --patience 4 \
         --init w.safetensors --freeze backbone --size 320 --multi-scale 256:384 --epochs 7 --batch 8 --accumulate 2 \
-        --optimizer muon --lr 0.02 --lr-hold 0.5 --clip 10 --norm-momentum 0.1 --fit-steps 20 --fit-lr 0.001 \
+        --optimizer muon --lr 0.02 --lr-hold 0.5 --clip 10 --norm-momentum 0.1 --norm-pictures 9 --fit-steps 20 --fit-lr 0.001 \
         --distill t.safetensors --distill-output 2 --distill-features 0.5 --labels 0.25 --weight-decay 0.1 --warmup-epochs 1.5 --no-mosaic-epochs 2 --ema-decay 0.99 --center-radius 2.5 \
         --seed 5 --overfit 16 --eval-every 2 --checkpoint-every 3 --device cuda:1 --engine torch --precision bf16 --threads 2 --cache 100";
 
@@ -225,6 +229,7 @@ mod tests {
         lr-hold = 0.5
         clip = 10
         norm-momentum = 0.1
+        norm-pictures = 9
         fit-steps = 20
         fit-lr = 0.001
         distill = "t.safetensors"

@@ -10,8 +10,8 @@ use super::{Batch, Engine, Fate, recreate_norm, settle_norm, transfer, unfolded}
 use crate::data::TrainingSet;
 use crate::models;
 
-/// Training pictures that batch normalisation is re-created from, where weights have lost it.
-const CALIBRATION_PICTURES: usize = 64;
+/// Training pictures that batch normalisation is re-created from, where weights have lost it or it is another network's.
+pub(super) const CALIBRATION_PICTURES: usize = 64;
 /// Pictures that go through the network at once for that.
 const CALIBRATION_BATCH: usize = 8;
 
@@ -65,7 +65,7 @@ pub fn initial(
         let layout = ParameterLayout::new(&graph);
         from = unfolded(&from).with_context(|| format!("--init {name}"))?;
         let mut parameters = layout.flatten(&from);
-        let batches = calibration(set, settings.size)?;
+        let batches = calibration(set, settings.size, CALIBRATION_PICTURES)?;
         recreate_norm(make_engine(&graph, settings)?.as_mut(), &graph, &mut parameters, &batches)?;
         from = layout.weights(&parameters, from.metadata);
         notes += &format!("\n  batch normalisation re-created from {} training pictures", pictures(&batches));
@@ -73,7 +73,7 @@ pub fn initial(
     let (weights, report) = transfer(&random, &from).with_context(|| format!("--init {name}"))?;
     let mut parameters = layout.flatten(&weights);
     if from.metadata.variant != variant.name {
-        let batches = calibration(set, settings.size)?;
+        let batches = calibration(set, settings.size, CALIBRATION_PICTURES)?;
         let before = parameters.clone();
         settle_norm(engine, &graph, &mut parameters, &batches)?;
         if report.same_function() {
@@ -98,8 +98,8 @@ pub fn initial(
 }
 
 /// Pictures all over the training set, as they are.
-pub(super) fn calibration(set: &TrainingSet, size: usize) -> Result<Vec<Batch>> {
-    let count = set.items.len().min(CALIBRATION_PICTURES);
+pub(super) fn calibration(set: &TrainingSet, size: usize, pictures: usize) -> Result<Vec<Batch>> {
+    let count = set.items.len().min(pictures);
     let pictures: Vec<usize> = (0..count).map(|i| i * set.items.len() / count).collect();
     pictures.chunks(CALIBRATION_BATCH).map(|pictures| Ok(plain_batch(set, pictures, size)?.batch)).collect()
 }

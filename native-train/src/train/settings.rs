@@ -91,6 +91,8 @@ pub struct Settings {
     pub clip: Option<f64>,
     /// How far running statistics of batch normalisation follow a batch's.
     pub norm_momentum: f64,
+    /// Training pictures that running statistics are taken from anew at the end; 0 leaves them as training has them.
+    pub norm_pictures: usize,
     /// Epochs in which the learning rate rises.
     pub warmup_epochs: Option<f64>,
     /// Last epochs, without mosaic and with L1 loss.
@@ -161,6 +163,7 @@ impl Default for Settings {
             weight_decay: None,
             clip: None,
             norm_momentum: STATISTICS_MOMENTUM,
+            norm_pictures: 0,
             warmup_epochs: None,
             no_mosaic_epochs: None,
             ema_decay: None,

@@ -153,6 +153,9 @@ impl Trainer {
             if iteration == timeline.plain_from && iteration < timeline.iterations {
                 self.write_weights(Kept::LastMosaic)?;
             }
+            if iteration == timeline.iterations {
+                self.retake_statistics()?;
+            }
             if iteration >= self.progress.evaluated + self.evaluation_interval() || iteration == timeline.iterations {
                 let ap50 = self.evaluate()?;
                 if self.progress.settings.overfit.is_some() && ap50.is_some_and(|ap50| ap50 >= LEARNED) {

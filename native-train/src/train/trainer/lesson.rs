@@ -8,7 +8,7 @@ use super::Trainer;
 use super::divergence::Diverged;
 use crate::train::checkpoint::Progress;
 use crate::train::distill::{Teacher, feature_loss, output_loss};
-use crate::train::init::calibration;
+use crate::train::init::{CALIBRATION_PICTURES, calibration};
 use crate::train::settings::Settings;
 use crate::train::timeline::{Stage, Timeline};
 use crate::train::{
@@ -172,7 +172,7 @@ impl Trainer {
     /// After the last step of fitting: statistics of batch normalisation through the whole network, whose parts have only seen
     /// the teacher's features so far; optimizer and mean of the weights begin anew.
     pub(super) fn end_fitting(&mut self) -> Result<()> {
-        let batches = calibration(&self.parts.set, self.progress.settings.size)?;
+        let batches = calibration(&self.parts.set, self.progress.settings.size, CALIBRATION_PICTURES)?;
         settle_norm(self.parts.engine.as_mut(), &self.parts.graph, &mut self.parameters, &batches)?;
         self.parts.engine.load(&self.parameters)?;
         let state = OptimizerState::new(self.progress.settings.optimizer, self.parts.layout.len);
@@ -181,5 +181,23 @@ impl Trainer {
         self.progress.ema_updates = 0;
         self.evaluate()?;
         self.save()
+    }
+
+    /// Before the last evaluation, where the settings ask for it: the running statistics that the mean of the weights has by
+    /// itself, on pictures as they are evaluated (precise batch normalisation, <https://arxiv.org/abs/2105.07576>, 3.2). Those
+    /// that came along are a mean over other weights, and of mosaics.
+    pub(super) fn retake_statistics(&mut self) -> Result<()> {
+        let Settings { norm_pictures, size, ref freeze, .. } = self.progress.settings;
+        if norm_pictures == 0 {
+            return Ok(());
+        }
+        let batches = calibration(&self.parts.set, size, norm_pictures)?;
+        let before = self.ema.values.clone();
+        settle_norm(self.parts.engine.as_mut(), &self.parts.graph, &mut self.ema.values, &batches)?;
+        let is_frozen = |name: &str| freeze.iter().any(|prefix| name.starts_with(prefix));
+        for (_, place) in self.parts.layout.entries.iter().filter(|(parameter, _)| is_frozen(&parameter.name)) {
+            self.ema.values[place.clone()].copy_from_slice(&before[place.clone()]);
+        }
+        self.parts.engine.load(&self.parameters)
     }
 }

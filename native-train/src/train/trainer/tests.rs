@@ -6,10 +6,11 @@ use shared_model::{Graph, Variant, Weights};
 
 use super::*;
 use crate::data::testing::{VocBuilder, rectangles};
+use crate::train::init::calibration;
 use crate::train::metrics::Evaluation;
 use crate::train::settings::Settings;
 use crate::train::start::{Run, new_run, resumed_run};
-use crate::train::{Batch, HeadOutput, NativeEngine};
+use crate::train::{Batch, HeadOutput, NativeEngine, settle_norm};
 
 /// Every anchor's row is `parameters[..row] * (1 + brightness of the picture)`; the statistics are the brightness.
 struct Line {
@@ -334,6 +335,40 @@ fn frozen_parameters_stay() {
             assert_eq!(trainer.parameters[place.clone()], before[place.clone()], "{}", parameter.name);
         }
     }
+}
+
+/// All pictures in one batch: their statistics are those of the layers' inputs.
+#[test]
+fn statistics_are_taken_anew_at_the_end() {
+    let (voc, set) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let train = |name: &str, more: &str| {
+        let run =
+            new_run(settings(&voc, &format!("epochs = 1\n{more}")), Some(&folder.path().join(name)), &native).unwrap();
+        let mut trainer = trainer(run);
+        assert_eq!(trainer.train().unwrap(), Ending::Finished);
+        (
+            trainer.parts.graph.clone(),
+            trainer.parts.layout.clone(),
+            trainer.ema.values.clone(),
+            trainer.parameters.clone(),
+        )
+    };
+    let (graph, layout, before, parameters) = train("before", "");
+    let (_, _, after, unchanged) = train("after", "norm-pictures = 6");
+    let (_, _, frozen, _) = train("frozen", "norm-pictures = 6\nfreeze = ['backbone']");
+    assert_eq!(parameters, unchanged);
+    let mut expected = before.clone();
+    let mut engine = NativeEngine::new(&graph).unwrap();
+    settle_norm(&mut engine, &graph, &mut expected, &calibration(&set, 64, 6).unwrap()).unwrap();
+    assert_eq!(after, expected);
+    assert_ne!(after, before);
+    let entries = layout.entries.iter().filter(|(parameter, _)| parameter.name.starts_with("backbone"));
+    let start = layout.flatten(&Weights::random(Variant::named("baseline").unwrap(), set.class_names.len(), 0));
+    for (parameter, place) in entries {
+        assert_eq!(frozen[place.clone()], start[place.clone()], "{}", parameter.name);
+    }
+    assert_eq!(checkpoint(&folder.path().join("after")).ema, after);
 }
 
 /// Evaluations that are no better end the mosaics, not the training: its last stage follows, as long as it was planned.
