@@ -15,6 +15,9 @@ pub struct Manifest {
     pub format_version: u32,
     /// Name of the entry that is used where nobody asks for another.
     pub default: String,
+    /// Names of the entries that the page opens with, side by side; empty for the default one and the next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opening: Vec<String>,
     /// The weight files, in the order in which they are offered.
     pub models: Vec<ManifestEntry>,
 }

@@ -19,7 +19,7 @@ fn the_page_opens_with_two_models_side_by_side() {
         page.open_at("").await?;
         let script =
             "return Array.from(document.querySelectorAll('[data-testid=viewer]'), viewer => viewer.dataset.model)";
-        ensure!(page.script(script, vec![]).await? == json!(["baseline-coco", "baseline-voc"]));
+        ensure!(page.script(script, vec![]).await? == json!(["baseline-voc", "final-voc"]));
         page.wait_for_times().await?;
         let words = page.text("words").await?;
         ensure!(words.contains("here") && words.contains("baseline-"), "{words}");
@@ -31,7 +31,7 @@ fn the_page_opens_with_two_models_side_by_side() {
 #[ignore = "needs the site and a browser: cargo xtask test"]
 fn every_model_finds_what_the_command_line_does() {
     browse(async |page| {
-        page.open_at("#v=baseline-coco,baseline-voc,final-voc&score=0.25").await?;
+        page.open_at("#v=baseline-coco,baseline-voc,final-voc&s=coffee&score=0.25").await?;
         for id in ["motorcycle", "chelsea", "astronaut"] {
             page.pick_sample(id).await?;
             page.wait_for_boxes(&format!("{id}.jpg")).await?;

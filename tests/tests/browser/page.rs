@@ -12,7 +12,7 @@ use xtask::server::Server;
 use crate::objects::Object;
 
 /// Behind the address, for tests that are about one model.
-const ALONE: &str = "#v=baseline-coco";
+const ALONE: &str = "#v=baseline-coco&s=coffee";
 
 /// The page in a browser, and the server it comes from.
 pub struct Page {

@@ -29,7 +29,7 @@ async fn now(page: &Page) -> Result<f64> {
 fn no_task_is_long_while_networks_run() {
     browse(async |page| {
         page.script_at_start(WATCH).await?;
-        page.open_at("#v=baseline-coco,baseline-voc,final-voc").await?;
+        page.open_at("#v=baseline-coco,baseline-voc,final-voc&s=coffee").await?;
         println!("until the first boxes: {:?}", long_tasks(page, 0.0).await?);
         page.wait_for_times().await?;
         for sample in ["motorcycle", "chelsea", "astronaut", "china", "coffee"] {

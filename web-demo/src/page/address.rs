@@ -46,7 +46,7 @@ pub fn provide(state: State) -> Link {
     link
 }
 
-/// The models that a link names; without any, the default one and the next.
+/// The models that a link names; without any, those that the manifest opens with.
 pub fn models(link: &Link, manifest: &Manifest) -> Vec<String> {
     let named: Vec<String> =
         link.models.iter().filter_map(|name| resolve(name, manifest)).map(|entry| entry.name.clone()).collect();
@@ -54,6 +54,10 @@ pub fn models(link: &Link, manifest: &Manifest) -> Vec<String> {
 }
 
 fn default_models(manifest: &Manifest) -> Vec<String> {
+    let opening: Vec<String> = manifest.opening.iter().filter(|name| manifest.named(name).is_some()).cloned().collect();
+    if !opening.is_empty() {
+        return opening;
+    }
     let others = manifest.models.iter().map(|entry| &entry.name).filter(|name| **name != manifest.default);
     std::iter::once(&manifest.default).chain(others).take(2).cloned().collect()
 }

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use shared_model::{Manifest, ManifestEntry};
+use shared_model::{Manifest, ManifestEntry, Protocol};
 
 /// Scores that the page's threshold may have.
 pub const SCORES: RangeInclusive<f32> = 0.01..=0.95;
@@ -103,9 +103,14 @@ impl Link {
     }
 }
 
-/// The model that a link means by `name`: the one of that name, else the first one of the variant of that name.
+/// The model that a link means by `name`: the one of that name, else the first one of the variant of that name, those from
+/// random weights last.
 pub fn resolve<'a>(name: &str, manifest: &'a Manifest) -> Option<&'a ManifestEntry> {
-    manifest.named(name).or_else(|| manifest.models.iter().find(|entry| entry.variant == name))
+    let of_variant = || {
+        let models = manifest.models.iter().filter(|entry| entry.variant == name);
+        models.min_by_key(|entry| entry.protocol == Some(Protocol::Random))
+    };
+    manifest.named(name).or_else(of_variant)
 }
 
 fn number(value: &str, range: RangeInclusive<f32>) -> Option<f32> {
@@ -238,6 +243,13 @@ mod tests {
         assert_eq!(name("baseline-voc"), Some("baseline-voc"));
         assert_eq!(name("baseline"), Some("baseline-coco"));
         assert_eq!(name("final"), Some("final-voc"));
+        for variant in shared_model::VARIANTS {
+            let of_variant: Vec<_> = manifest.models.iter().filter(|entry| entry.variant == variant.name).collect();
+            let found = resolve(variant.name, &manifest);
+            let only_random = of_variant.iter().all(|entry| entry.protocol == Some(Protocol::Random));
+            let is_random = found.is_none_or(|entry| entry.protocol == Some(Protocol::Random));
+            assert_eq!(is_random, only_random, "{}", variant.name);
+        }
         assert_eq!(name("Baseline"), None);
         assert_eq!(name(""), None);
     }

@@ -194,7 +194,7 @@ mod tests {
             entry("random", "dw3", Some(Protocol::Random)),
             entry("random-2", "dw3", Some(Protocol::Random)),
         ];
-        let manifest = Manifest { format_version: 1, default: "coco".into(), models };
+        let manifest = Manifest { format_version: 1, default: "coco".into(), opening: Vec::new(), models };
         let names = |comparison| -> Vec<String> {
             rows(&manifest, comparison).into_iter().filter_map(|row| row.model.map(|model| model.name)).collect()
         };

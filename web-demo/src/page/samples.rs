@@ -19,8 +19,8 @@ const CC0: &str = "https://creativecommons.org/publicdomain/zero/1.0/";
 
 /// All samples; the first is shown at the start.
 pub const SAMPLES: [Sample; 5] = [
-    Sample { id: "coffee", credit: "Rachel Michetti, scikit-image", licence: "CC0", licence_url: CC0 },
     Sample { id: "motorcycle", credit: "Middlebury stereo 2014", licence: "CC0", licence_url: CC0 },
+    Sample { id: "coffee", credit: "Rachel Michetti, scikit-image", licence: "CC0", licence_url: CC0 },
     Sample { id: "chelsea", credit: "Stéfan van der Walt, scikit-image", licence: "CC0", licence_url: CC0 },
     Sample {
         id: "astronaut",

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 use shared_model::{ManifestEntry, Metadata, Protocol, Variant};
 
+use super::trainings;
 use crate::train::settings::Settings;
 
 /// Pictures of VOC2007 test.
@@ -83,17 +84,27 @@ On the page, choose `{name}` in a list of models.
 
 /// What the training began with, how long it was, and the command.
 fn training(entry: &ManifestEntry, metadata: &Metadata) -> String {
+    let trainings = trainings(metadata);
+    let is_taught = trainings.iter().any(|training| training["recipe"]["distill"].is_string());
     let mut text = match entry.protocol {
         Some(Protocol::Random) => "Trained from random weights: compare it with the others that were.\n".to_string(),
-        Some(Protocol::Teacher) => "Started from the COCO weights and taught by them.\n".to_string(),
+        Some(Protocol::Teacher) if is_taught => "Started from the COCO weights and taught by them.\n".to_string(),
+        Some(Protocol::Teacher) => {
+            "Started from the COCO weights, which are of this structure: so no teacher.\n".to_string()
+        }
         None => String::new(),
     };
     if let Some(recipe) = &entry.recipe {
         let _ = writeln!(text, "In short: {recipe}.");
     }
-    if let Some(settings) = metadata.training.as_ref().and_then(|training| training["recipe"].as_object()) {
-        let command = command(settings);
-        let _ = write!(text, "The command, to which the data come as `--train` and `--val`:\n\n```\n{command}\n```\n");
+    let recipes: Vec<_> = trainings.iter().filter_map(|training| training["recipe"].as_object()).collect();
+    if let Some(settings) = recipes.last() {
+        let commands: Vec<_> = recipes.iter().map(|settings| command(settings)).collect();
+        let words = match commands.len() {
+            1 => "The command, to which the data come",
+            _ => "The commands, each from the best weights of the one before, to which the data come",
+        };
+        let _ = write!(text, "{words} as `--train` and `--val`:\n\n```\n{}\n```\n", commands.join("\n"));
         let usual = &defaults()["augmentation"];
         if let Some(augmentation) = settings.get("augmentation").filter(|own| *own != usual) {
             let _ = write!(text, "\nPictures were changed by other numbers than the defaults: `{augmentation}`.\n");

@@ -74,6 +74,10 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let names = folder.split(&args.split)?;
     let mut published = Models::find()?;
     let mut weights = models::load(args.weights.to_str())?.weights;
+    let before = training_before(&weights.metadata, published.folder(), MOST_TRAININGS);
+    if let (Some(before), Some(training)) = (before, &mut weights.metadata.training) {
+        training["before"] = before;
+    }
     without_folders(&mut weights.metadata);
     let trained_on = match (&args.trained_on, trained_on(&weights.metadata)) {
         (Some(text), known) => {
@@ -148,6 +152,33 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     Ok(Outcome::Complete)
 }
 
+/// Trainings that went before that are looked for: files may name each other in a circle.
+const MOST_TRAININGS: usize = 8;
+
+/// What the weights that this training began with say about theirs, where they are of the same network, still there, and not
+/// published themselves; it holds the one before it in the same way.
+fn training_before(metadata: &Metadata, published: &Path, most: usize) -> Option<Value> {
+    let init = Path::new(metadata.training.as_ref()?["recipe"]["init"].as_str()?);
+    if most == 0 || !init.is_file() || init.parent() == Some(published) {
+        return None;
+    }
+    let earlier = models::load(init.to_str()).ok()?.weights.metadata;
+    let is_same = earlier.variant == metadata.variant && earlier.class_names == metadata.class_names;
+    let mut training = earlier.training.clone().filter(|training| is_same && training.is_object())?;
+    if let Some(before) = training_before(&earlier, published, most - 1) {
+        training["before"] = before;
+    }
+    Some(training)
+}
+
+/// A training and those before it ([`training_before`]), the first one first.
+fn trainings(metadata: &Metadata) -> Vec<&Value> {
+    let mut all: Vec<&Value> =
+        std::iter::successors(metadata.training.as_ref(), |training| training.get("before")).collect();
+    all.reverse();
+    all
+}
+
 /// The curves of the training that has written these weights, if its folder has them, or the metrics to draw them from.
 fn curves(weights: &Path) -> Result<Option<Vec<u8>>> {
     let Some(folder) = RunFolder::of_weights(weights) else { return Ok(None) };
@@ -206,19 +237,25 @@ fn on_val(metadata: &Metadata, figure: &str) -> Option<f64> {
     (best["iteration"].as_u64()? == training["iterations"].as_u64()?).then(|| best[figure].as_f64())?
 }
 
-/// The settings that matter most.
+/// The settings that matter most, of all trainings one after another.
 fn recipe(metadata: &Metadata) -> Option<String> {
-    let training = metadata.training.as_ref()?;
-    let recipe = &training["recipe"];
-    let start = recipe["init"].as_str().map_or("from scratch".into(), |from| format!("from {from}"));
-    let teacher = recipe["distill"].as_str().map_or(String::new(), |teacher| format!(", taught by {teacher}"));
-    let after = training["epochs"].as_f64()?;
-    // A time budget sets their number, whatever the settings say.
-    let all = recipe["epochs"].as_f64().filter(|all| recipe["time-budget"].is_null() && after < all - 0.05);
-    let epochs = all.map_or_else(|| format!("{after:.1} epochs"), |all| format!("{after:.1} of {all} epochs"));
-    let (size, batch) = (recipe["size"].as_u64()?, training["facts"]["effective_batch"].as_u64()?);
-    let lr = training["facts"]["learning_rate"].as_f64()?;
-    Some(format!("{start}{teacher}, {epochs}, {size} px, batch {batch}, learning rate {lr}"))
+    let trainings = trainings(metadata);
+    let (first, last) = (trainings.first()?, trainings.last()?);
+    let start = first["recipe"]["init"].as_str().map_or("from scratch".into(), |from| format!("from {from}"));
+    let teacher = last["recipe"]["distill"].as_str().map_or(String::new(), |teacher| format!(", taught by {teacher}"));
+    let lengths = trainings.iter().map(|training| {
+        let recipe = &training["recipe"];
+        let after = training["epochs"].as_f64()?;
+        // A time budget sets their number, whatever the settings say.
+        let all = recipe["epochs"].as_f64().filter(|all| recipe["time-budget"].is_null() && after < all - 0.05);
+        let epochs = all.map_or_else(|| format!("{after:.1} epochs"), |all| format!("{after:.1} of {all} epochs"));
+        Some(format!("{epochs}, {} px", recipe["size"].as_u64()?))
+    });
+    let lengths = lengths.collect::<Option<Vec<_>>>()?.join(", then ");
+    let batch = last["facts"]["effective_batch"].as_u64()?;
+    let rates = trainings.iter().map(|training| Some(training["facts"]["learning_rate"].as_f64()?.to_string()));
+    let rates = rates.collect::<Option<Vec<_>>>()?.join(", then ");
+    Some(format!("{start}{teacher}, {lengths}, batch {batch}, learning rate {rates}"))
 }
 
 #[cfg(test)]
@@ -290,6 +327,53 @@ mod tests {
         assert_eq!((on_val(&training(70), "ap50"), on_val(&training(70), "ap")), (Some(33.5), Some(19.1)));
         assert_eq!(on_val(&training(77), "ap"), None);
         assert_eq!(on_val(&trained(json!({ "iterations": 7, "best_on_val": null })), "ap"), None);
+    }
+
+    #[test]
+    fn trainings_one_after_another_are_told_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name).display().to_string();
+        let training = |init: &str, epochs: f64, size: u64, rate: f64| {
+            json!({
+                "recipe": { "init": init, "distill": "coco.safetensors", "size": size, "time-budget": "9m" },
+                "facts": { "effective_batch": 16, "learning_rate": rate },
+                "epochs": epochs,
+            })
+        };
+        let write = |name: &str, training: Value| {
+            let mut weights = Weights::random(&VARIANTS[0], 3, 0);
+            weights.metadata.training = Some(training);
+            std::fs::write(file(name), weights.to_bytes(Precision::Half).unwrap()).unwrap();
+            weights.metadata
+        };
+        let models = Path::new("models");
+        let first = write("first", training("models/coco.safetensors", 2.5, 256, 0.0006));
+        let mut second = write("second", training(&file("first"), 0.5, 416, 0.0003));
+        assert_eq!(training_before(&first, models, MOST_TRAININGS), None);
+        assert_eq!(
+            training_before(&second, folder.path(), MOST_TRAININGS),
+            None,
+            "published weights have their own card"
+        );
+        second.training.as_mut().unwrap()["before"] = training_before(&second, models, MOST_TRAININGS).unwrap();
+        without_folders(&mut second);
+        assert_eq!(
+            recipe(&second).unwrap(),
+            "from coco.safetensors, taught by coco.safetensors, 2.5 epochs, 256 px, then 0.5 epochs, 416 px, batch 16, \
+             learning rate 0.0006, then 0.0003"
+        );
+        let card = card::card(&ManifestEntry::default(), &second);
+        let lines: Vec<_> = card.lines().filter(|line| line.starts_with("yolox-nano train")).collect();
+        assert!(lines.len() == 2 && lines[0].contains("--size 256") && lines[1].contains("--init first"), "{card}");
+
+        let circle = write("circle", training(&file("circle"), 1.0, 256, 0.1));
+        let mut depth = 0;
+        let mut before = training_before(&circle, models, MOST_TRAININGS);
+        while let Some(training) = before {
+            before = training.get("before").cloned();
+            depth += 1;
+        }
+        assert_eq!(depth, MOST_TRAININGS);
     }
 
     #[test]
