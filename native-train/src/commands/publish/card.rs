@@ -106,7 +106,9 @@ fn training(entry: &ManifestEntry, metadata: &Metadata) -> String {
         };
         let _ = write!(text, "{words} as `--train` and `--val`:\n\n```\n{}\n```\n", commands.join("\n"));
         let usual = &defaults()["augmentation"];
-        if let Some(augmentation) = settings.get("augmentation").filter(|own| *own != usual) {
+        // Older runs know fewer settings, all of which were as they are by default now.
+        let differs = |own: &&Value| own.as_object().is_some_and(|own| own.iter().any(|(key, own)| usual[key] != *own));
+        if let Some(augmentation) = settings.get("augmentation").filter(differs) {
             let _ = write!(text, "\nPictures were changed by other numbers than the defaults: `{augmentation}`.\n");
         }
     }
@@ -276,5 +278,10 @@ mod tests {
         let (entry, mut metadata) = example();
         metadata.training = Some(json!({ "recipe": recipe }));
         assert!(card(&entry, &metadata).contains("other numbers than the defaults: `{"));
+        settings.augmentation.flip = 0.5;
+        let mut recipe = serde_json::to_value(&settings).unwrap();
+        recipe["augmentation"].as_object_mut().unwrap().remove("mixup");
+        metadata.training = Some(json!({ "recipe": recipe }));
+        assert!(!card(&entry, &metadata).contains("other numbers"));
     }
 }
