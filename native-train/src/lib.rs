@@ -6,6 +6,8 @@
 pub mod augment;
 pub mod commands;
 pub mod data;
+#[cfg(test)]
+mod documents;
 pub mod draw;
 pub mod eval;
 pub mod files;
@@ -34,7 +36,8 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   yolox-nano detect photo.jpg                 what is in the picture, as a table
   yolox-nano detect photos/ --out boxes/      pictures with labelled boxes
-  yolox-nano eval --data VOC2007 --split test the official Pascal VOC score
+  yolox-nano eval --data VOC2007 --split test
+                                              the official Pascal VOC score
   yolox-nano check-data VOC2007:trainval      what is in a data set, and what is wrong with it
   yolox-nano train --overfit 16 --train VOC2007:trainval
                                               learn 16 pictures by heart: does training work?

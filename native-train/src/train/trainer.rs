@@ -156,7 +156,9 @@ impl Trainer {
             if iteration == timeline.iterations {
                 self.retake_statistics()?;
             }
-            if iteration >= self.progress.evaluated + self.evaluation_interval() || iteration == timeline.iterations {
+            // In the middle of fitting, the parts do not make a network.
+            let is_due = iteration > timeline.fit && iteration >= self.progress.evaluated + self.evaluation_interval();
+            if is_due || iteration == timeline.iterations {
                 let ap50 = self.evaluate()?;
                 if self.progress.settings.overfit.is_some() && ap50.is_some_and(|ap50| ap50 >= LEARNED) {
                     ending = Ending::Learned;
