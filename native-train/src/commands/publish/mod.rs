@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::Value;
+use shared_model::graph::SIZE_MULTIPLE;
 use shared_model::{Detector, ManifestEntry, Metadata, Precision, Protocol, Weights, cost};
 
 use crate::Outcome;
@@ -41,6 +42,10 @@ pub struct Args {
     /// The list of pictures: ImageSets/Main/SPLIT.txt.
     #[arg(long, default_value = "test")]
     split: String,
+    /// Side in pixels of the input that they are scored at and published for, a multiple of 32 [default: that of the
+    /// training].
+    #[arg(long, value_name = "PIXELS", value_parser = size)]
+    size: Option<usize>,
     /// Licence of the weights (SPDX identifier).
     #[arg(long, default_value = "Apache-2.0")]
     licence: String,
@@ -55,6 +60,11 @@ pub struct Args {
 
 fn named_protocol(text: &str) -> Protocol {
     if text == "teacher" { Protocol::Teacher } else { Protocol::Random }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let fits = |size: &usize| *size > 0 && size.is_multiple_of(SIZE_MULTIPLE);
+    text.parse().ok().filter(fits).ok_or_else(|| format!("a multiple of {SIZE_MULTIPLE} is needed"))
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -79,6 +89,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
         training["before"] = before;
     }
     without_folders(&mut weights.metadata);
+    weights.metadata.input_size = args.size.unwrap_or(weights.metadata.input_size);
     let trained_on = match (&args.trained_on, trained_on(&weights.metadata)) {
         (Some(text), known) => {
             // Names of copies or archives say less about where the weights come from.
@@ -229,11 +240,14 @@ fn protocol(metadata: &Metadata) -> Option<Protocol> {
     }
 }
 
-/// A score of exactly these weights on the pictures that the best ones are chosen by. Other weights of a training, such as
-/// the last, name the best ones' score too.
+/// A score of exactly these weights, at the size that they are published for, on the pictures that the best ones are chosen
+/// by. Other weights of a training, such as the last, name the best ones' score too.
 fn on_val(metadata: &Metadata, figure: &str) -> Option<f64> {
     let training = metadata.training.as_ref()?;
     let best = &training["best_on_val"];
+    if training["recipe"]["size"].as_u64().is_some_and(|size| size != metadata.input_size as u64) {
+        return None;
+    }
     (best["iteration"].as_u64()? == training["iterations"].as_u64()?).then(|| best[figure].as_f64())?
 }
 
@@ -326,6 +340,11 @@ mod tests {
         };
         assert_eq!((on_val(&training(70), "ap50"), on_val(&training(70), "ap")), (Some(33.5), Some(19.1)));
         assert_eq!(on_val(&training(77), "ap"), None);
+        let mut smaller = training(70);
+        smaller.training.as_mut().unwrap()["recipe"] = json!({ "size": 256 });
+        assert_eq!(on_val(&smaller, "ap"), None, "published for 416 pixels");
+        smaller.input_size = 256;
+        assert_eq!(on_val(&smaller, "ap"), Some(19.1));
         assert_eq!(on_val(&trained(json!({ "iterations": 7, "best_on_val": null })), "ap"), None);
     }
 
