@@ -24,14 +24,14 @@ fn the_first_boxes_come_without_a_click() {
             .await?;
         println!("first boxes {} ms after navigation, cold cache", start.elapsed().as_millis());
         ensure!(!page.objects().await?.is_empty());
-        ensure!(page.text("summary").await?.ends_with("objects"));
+        ensure!(page.text("summary").await?.contains("object"));
         page.wait_for_times().await?;
         for id in ["network-ms", "cold-ms", "preprocess-ms", "postprocess-ms"] {
             let text = page.text(id).await?;
             ensure!(text.ends_with(" ms"), "{id}: {text}");
         }
-        ensure!(page.text("parameters").await? == "912,159");
-        ensure!(page.text("gflops").await? == "1.0792");
+        ensure!(page.text("parameters").await? == "900,459");
+        ensure!(page.text("gflops").await? == "1.0516");
         Ok(())
     });
 }
