@@ -6,7 +6,7 @@
 //! output rows that it contributes to.
 
 use super::block::{Block, Plus};
-use super::padded::{Padded, ROWS};
+use super::padded::{Padded, ROWS, run_of_size};
 use super::parallel::{Shared, Team, with_scratch};
 use super::simd::{Instructions, Kernel, MOST_LANES, Simd};
 use crate::graph::Activation;
@@ -123,9 +123,9 @@ struct Channels<'a> {
 
 /// Channels whose kernels are `K` wide. A type for each size and stride, so that each is a function of its own: compilers take
 /// minutes for one that has them all.
-struct Sized<'a, const K: usize, const STRIDE: usize>(Channels<'a>);
+struct OfSize<'a, const K: usize, const STRIDE: usize>(Channels<'a>);
 
-impl<const K: usize, const STRIDE: usize> Kernel for Sized<'_, K, STRIDE> {
+impl<const K: usize, const STRIDE: usize> Kernel for OfSize<'_, K, STRIDE> {
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
         // SAFETY: the caller's.
@@ -137,17 +137,7 @@ impl Channels<'_> {
     /// Computes them; their kernels are `k` wide.
     fn compute(self, k: usize) {
         let instructions = self.weights.instructions;
-        match (k, self.weights.stride) {
-            (3, 1) => instructions.run(Sized::<3, 1>(self)),
-            (5, 1) => instructions.run(Sized::<5, 1>(self)),
-            (7, 1) => instructions.run(Sized::<7, 1>(self)),
-            (9, 1) => instructions.run(Sized::<9, 1>(self)),
-            (3, 2) => instructions.run(Sized::<3, 2>(self)),
-            (5, 2) => instructions.run(Sized::<5, 2>(self)),
-            (7, 2) => instructions.run(Sized::<7, 2>(self)),
-            (9, 2) => instructions.run(Sized::<9, 2>(self)),
-            _ => unreachable!("checked at construction"),
-        }
+        run_of_size!(instructions, (k, self.weights.stride), self);
     }
 
     #[inline(always)]

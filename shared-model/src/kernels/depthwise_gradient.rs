@@ -4,7 +4,7 @@
 //! vector of partial sums for each of their numbers, so that a vector of the gradient is loaded once for all of them.
 
 use super::norm::total;
-use super::padded::Padded;
+use super::padded::{Padded, run_of_size};
 use super::parallel::with_scratch;
 use super::simd::{Instructions, Kernel, MOST_LANES, Simd};
 
@@ -64,9 +64,9 @@ struct Channels<'a> {
 
 /// Channels whose kernels are `K` wide. A type for each size and stride, so that each is a function of its own: compilers take
 /// minutes for one that has them all.
-struct Sized<'a, const K: usize, const STRIDE: usize>(Channels<'a>);
+struct OfSize<'a, const K: usize, const STRIDE: usize>(Channels<'a>);
 
-impl<const K: usize, const STRIDE: usize> Kernel for Sized<'_, K, STRIDE> {
+impl<const K: usize, const STRIDE: usize> Kernel for OfSize<'_, K, STRIDE> {
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
         // SAFETY: the caller's. Rows of the kernel at once: as many as registers allow that hold the sums (of 32 or 16).
@@ -86,17 +86,7 @@ impl<const K: usize, const STRIDE: usize> Kernel for Sized<'_, K, STRIDE> {
 impl Channels<'_> {
     /// Computes them; their kernels are `k` wide.
     fn compute(self, instructions: Instructions, k: usize) {
-        match (k, self.shape.stride) {
-            (3, 1) => instructions.run(Sized::<3, 1>(self)),
-            (5, 1) => instructions.run(Sized::<5, 1>(self)),
-            (7, 1) => instructions.run(Sized::<7, 1>(self)),
-            (9, 1) => instructions.run(Sized::<9, 1>(self)),
-            (3, 2) => instructions.run(Sized::<3, 2>(self)),
-            (5, 2) => instructions.run(Sized::<5, 2>(self)),
-            (7, 2) => instructions.run(Sized::<7, 2>(self)),
-            (9, 2) => instructions.run(Sized::<9, 2>(self)),
-            _ => unreachable!("kernels are 3, 5, 7 or 9 wide, strides 1 or 2"),
-        }
+        run_of_size!(instructions, (k, self.shape.stride), self);
     }
 
     /// `AT_ONCE` rows of the kernels at once.

@@ -118,3 +118,20 @@ impl Padded {
         }
     }
 }
+/// Runs the caller's kernel `OfSize<K, STRIDE>`, made of the last argument, for this kernel width and stride.
+macro_rules! run_of_size {
+    ($instructions:expr, $size:expr, $channels:expr) => {
+        match $size {
+            (3, 1) => $instructions.run(OfSize::<3, 1>($channels)),
+            (5, 1) => $instructions.run(OfSize::<5, 1>($channels)),
+            (7, 1) => $instructions.run(OfSize::<7, 1>($channels)),
+            (9, 1) => $instructions.run(OfSize::<9, 1>($channels)),
+            (3, 2) => $instructions.run(OfSize::<3, 2>($channels)),
+            (5, 2) => $instructions.run(OfSize::<5, 2>($channels)),
+            (7, 2) => $instructions.run(OfSize::<7, 2>($channels)),
+            (9, 2) => $instructions.run(OfSize::<9, 2>($channels)),
+            _ => unreachable!("kernels are 3, 5, 7 or 9 wide, strides 1 or 2"),
+        }
+    };
+}
+pub(super) use run_of_size;
