@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use shared_model::graph::Node;
 use shared_model::{Network, Training, VARIANTS, Variant, Weights};
 
 const CLASSES: usize = 3;
@@ -40,17 +41,43 @@ fn case(variant: &Variant) -> Case {
 fn by_running_statistics_it_computes_what_inference_does() {
     for variant in &VARIANTS {
         let Case { mut training, parameters, pixels, .. } = case(variant);
+        let graph = variant.graph(CLASSES);
+        let stages: Vec<Node> = graph.stages.iter().map(|stage| stage.node).collect();
+        training.tap(&stages).unwrap();
         training.load(&parameters).unwrap();
         let found = training.infer(&pixels, SIDES.0, SIDES.1).unwrap();
         let metadata = Weights::random(variant, CLASSES, 1).metadata;
         let weights = training.layout().weights(&parameters, metadata);
-        let network = Network::new(&variant.graph(CLASSES), &weights).unwrap();
+        let network = Network::new(&graph, &weights).unwrap();
+        let (raw, features) = network.features(&pixels, SIDES.0, SIDES.1, &stages).unwrap();
+        assert_close(variant, &raw, &found);
+        for (feature, expected) in features.iter().zip(training.features().unwrap()) {
+            assert_close(variant, feature, &expected);
+        }
         let images = Tensor::from_vec(pixels, (PICTURES, 3, SIDES.0, SIDES.1), &Device::Cpu).unwrap();
         let expected: Vec<f32> = network.forward(&images).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-        assert_eq!(found.len(), expected.len());
-        let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f32::max);
-        assert!(worst < 1e-4, "{}: {worst}", variant.name);
+        assert_close(variant, &found, &expected);
     }
+}
+
+fn assert_close(variant: &Variant, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f32::max);
+    assert!(worst < 1e-4, "{}: {worst}", variant.name);
+}
+
+#[test]
+fn features_are_those_of_layers_that_compute_and_of_whole_pictures() {
+    let variant = Variant::named("baseline").unwrap();
+    let graph = variant.graph(CLASSES);
+    let network = Network::new(&graph, &Weights::random(variant, CLASSES, 0)).unwrap();
+    let error = |numbers: usize, layers: &[Node]| {
+        network.features(&vec![0.0; numbers], 64, 64, layers).unwrap_err().to_string()
+    };
+    assert!(error(3 * 64 * 64 + 1, &[]).contains("whole pictures"));
+    assert!(error(3 * 64 * 64, &[graph.input()]).contains("another layer does its work"));
+    let sides = network.features(&[0.0; 3 * 64 * 60], 64, 60, &[]).unwrap_err().to_string();
+    assert!(sides.contains("multiples of 32"), "{sides}");
 }
 
 /// The loss is the sum of the outputs times random numbers. Along a direction its slope is the direction's product with the
@@ -257,7 +284,7 @@ fn features_of_others_are_refused() {
     let Case { mut training, parameters, pixels, .. } = case(&VARIANTS[0]);
     let taps: Vec<_> = VARIANTS[0].graph(CLASSES).stages.iter().map(|stage| stage.node).collect();
     assert!(training.tap(&[taps[1], taps[0]]).is_err());
-    assert!(training.tap(&[shared_model::graph::Node(9999)]).is_err());
+    assert!(training.tap(&[Node(9999)]).is_err());
     assert!(training.features().is_err(), "there was no pass");
     training.tap(&taps[..2]).unwrap();
     training.load(&parameters).unwrap();

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use shared_model::graph::Node;
 use shared_model::training::Features;
+use shared_model::{ParameterLayout, Weights};
 
 /// Pictures as the network takes them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,6 +89,15 @@ pub trait Engine {
     /// # Errors
     /// Fails where the device does.
     fn load(&mut self, parameters: &[f32]) -> Result<()>;
+
+    /// As [`Engine::load`], for weights that are not trained: what follows are inferences alone.
+    ///
+    /// # Errors
+    /// Fails where the weights do not fit their variant, or the device fails.
+    fn freeze(&mut self, weights: &Weights) -> Result<()> {
+        let graph = weights.graph()?;
+        self.load(&ParameterLayout::new(&graph).flatten(weights))
+    }
 
     /// Forward in training mode (batch normalisation by the batch's statistics); `loss` maps the raw head output to its
     /// gradient (same shape); backward. Fills `update`, which is laid out as the parameters: for trainable ones the

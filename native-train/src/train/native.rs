@@ -3,13 +3,16 @@
 use anyhow::Result;
 use rayon::prelude::*;
 use shared_model::graph::Node;
-use shared_model::{Graph, Training};
+use shared_model::{Graph, Network, Training, Weights};
 
 use super::{Batch, Engine, HeadOutput, Lesson, OutputGradients, Outputs};
 
 /// Computes on the CPU, with the threads of rayon's pool. Results do not depend on their number.
 pub struct NativeEngine {
     training: Training,
+    /// In place of it, the network as it is used, where nothing is trained: it computes less and keeps nothing.
+    frozen: Option<Network>,
+    taps: Vec<Node>,
     classes: usize,
     /// The last batch's pixels, as the kernels take them.
     pixels: Vec<f32>,
@@ -24,7 +27,8 @@ impl NativeEngine {
     /// # Errors
     /// Fails for a network with an operation that cannot be trained.
     pub fn new(graph: &Graph) -> Result<Self> {
-        Ok(Self { training: Training::new(graph)?, classes: graph.classes, pixels: Vec::new() })
+        let training = Training::new(graph)?;
+        Ok(Self { training, frozen: None, taps: Vec::new(), classes: graph.classes, pixels: Vec::new() })
     }
 
     fn convert(&mut self, batch: &Batch) {
@@ -41,7 +45,13 @@ impl NativeEngine {
 
 impl Engine for NativeEngine {
     fn load(&mut self, parameters: &[f32]) -> Result<()> {
+        self.frozen = None;
         Ok(self.training.load(parameters)?)
+    }
+
+    fn freeze(&mut self, weights: &Weights) -> Result<()> {
+        self.frozen = Some(Network::new(&weights.graph()?, weights)?);
+        Ok(())
     }
 
     fn step(
@@ -58,7 +68,11 @@ impl Engine for NativeEngine {
 
     fn infer(&mut self, batch: &Batch) -> Result<HeadOutput> {
         self.convert(batch);
-        let values = self.training.infer(&self.pixels, batch.height, batch.width)?;
+        let (height, width) = (batch.height, batch.width);
+        let values = match &self.frozen {
+            Some(network) => network.features(&self.pixels, height, width, &[])?.0,
+            None => self.training.infer(&self.pixels, height, width)?,
+        };
         Ok(self.output(batch, values))
     }
 
@@ -68,12 +82,18 @@ impl Engine for NativeEngine {
     }
 
     fn tap(&mut self, layers: &[Node]) -> Result<()> {
+        self.taps = layers.to_vec();
         Ok(self.training.tap(layers)?)
     }
 
     fn infer_features(&mut self, batch: &Batch) -> Result<Outputs> {
-        let head = self.infer(batch)?;
-        Ok(Outputs { head, features: self.training.features()? })
+        self.convert(batch);
+        let (height, width) = (batch.height, batch.width);
+        let (values, features) = match &self.frozen {
+            Some(network) => network.features(&self.pixels, height, width, &self.taps)?,
+            None => (self.training.infer(&self.pixels, height, width)?, self.training.features()?),
+        };
+        Ok(Outputs { head: self.output(batch, values), features })
     }
 
     fn step_features(

@@ -3,6 +3,7 @@
 //! To candle a whole network is one custom operation on a picture. Inside, layers are kernels on slices of one planned
 //! array (see `plan`), so that a run allocates nothing but its result.
 
+mod features;
 pub(crate) mod fold;
 mod plan;
 mod step;
@@ -65,13 +66,10 @@ impl Network {
     /// As [`Network::forward`].
     pub fn forward_observed(&self, images: &Tensor, observe: &mut dyn FnMut(Node, &[f32])) -> Result<Tensor> {
         let (_, channels, height, width) = images.dims4()?;
-        let multiple = |side: usize| side > 0 && side.is_multiple_of(SIZE_MULTIPLE);
-        if channels != 3 || !multiple(height) || !multiple(width) {
-            bail!(
-                "the network takes (batch, 3, height, width) with sides in multiples of {SIZE_MULTIPLE} pixels, not {:?}",
-                images.shape()
-            );
+        if channels != 3 {
+            bail!("the network takes (batch, 3, height, width), not {:?}", images.shape());
         }
+        check_sides(height, width)?;
         images.contiguous()?.apply_op1_no_bwd(&Forward { network: self, observe: RefCell::new(observe) })
     }
 
@@ -87,6 +85,11 @@ impl Network {
         }
     }
 
+    /// Keeps the memory of a run that has ended for others.
+    fn put_back(&self, arena: Arena) {
+        self.arenas.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(arena);
+    }
+
     /// One picture (3 x height x width) to `raw` (anchors x (5 + classes)).
     fn run(&self, team: &Team, image: &[f32], arena: &mut Arena, raw: &mut [f32], observe: Observer<'_>) {
         let Arena { plan, values } = arena;
@@ -96,6 +99,16 @@ impl Network {
             observe(Node(i), &values[plan.places[i].clone()]);
         }
     }
+}
+
+/// # Errors
+/// Fails where the network cannot take pictures of these sides.
+fn check_sides(height: usize, width: usize) -> Result<()> {
+    let multiple = |side: usize| side > 0 && side.is_multiple_of(SIZE_MULTIPLE);
+    if !multiple(height) || !multiple(width) {
+        bail!("the network takes pictures with sides in multiples of {SIZE_MULTIPLE} pixels, not {height} x {width}");
+    }
+    Ok(())
 }
 
 /// Told of every layer's output.
@@ -127,7 +140,7 @@ impl CustomOp1 for Forward<'_> {
                 network.run(team, image, &mut arena, raw, &mut **observe);
             }
         });
-        network.arenas.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(arena);
+        network.put_back(arena);
         Ok((CpuStorage::F32(raw), Shape::from((batch, anchors, values))))
     }
 }

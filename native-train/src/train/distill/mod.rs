@@ -6,7 +6,7 @@ mod output;
 
 use anyhow::{Context, Result, ensure};
 use shared_model::graph::{Graph, Node, NormState, Stage};
-use shared_model::{ColourOrder, ParameterLayout, Weights};
+use shared_model::{ColourOrder, Weights};
 
 use super::start::MakeEngine;
 use super::{Batch, Engine, Outputs, settings::Settings, unfolded};
@@ -53,7 +53,7 @@ impl Teacher {
         ensure!(classes.iter().any(Option::is_some), "it knows none of the classes that are to be learned");
 
         let mut engine = make_engine(&graph, settings)?;
-        engine.load(&ParameterLayout::new(&graph).flatten(weights))?;
+        engine.freeze(weights)?;
         let counterpart = |stage: &Stage| {
             let theirs = graph.stages.iter().find(|theirs| theirs.name == stage.name)?;
             (graph.channels(theirs.node) == student.channels(stage.node)).then_some((*stage, theirs.node))

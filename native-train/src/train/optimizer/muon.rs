@@ -3,13 +3,13 @@
 //! (<https://arxiv.org/abs/2502.16982>, section 2.2; PyTorch's `adjust_lr_fn="match_rms_adamw"`), so that one learning rate fits
 //! both.
 
-use candle_core::{Device, Tensor};
+use nalgebra::DMatrix;
 
 use super::Tensor as Parameter;
 
 const MOMENTUM: f32 = 0.95;
 /// Of the quintic iteration; tuned for the slope at 0, so singular values end between about 0.7 and 1.2.
-const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.775, 2.0315);
+const COEFFICIENTS: (f32, f32, f32) = (3.4445, -4.775, 2.0315);
 const ITERATIONS: usize = 5;
 /// Keeps the quotient finite where there is no gradient.
 const EPS: f32 = 1e-7;
@@ -33,21 +33,23 @@ pub(super) fn step(tensor: Parameter, decay: f64, lr: f64) {
     }
 }
 
-/// Newton and Schulz's iteration: rows x columns with singular values near 1.
+/// Newton and Schulz's iteration: rows x columns with singular values near 1. On this thread alone: tensors are shared out
+/// among threads.
 fn orthogonalised(direction: Vec<f32>, rows: usize, columns: usize) -> Vec<f32> {
-    let norm = direction.iter().map(|value| value * value).sum::<f32>().sqrt().max(EPS);
-    let iterate = || -> candle_core::Result<Vec<f32>> {
-        let x = (Tensor::from_vec(direction, (rows, columns), &Device::Cpu)? / f64::from(norm))?;
-        // Products of the smaller side are cheaper.
-        let tall = rows > columns;
-        let mut x = if tall { x.t()?.contiguous()? } else { x };
-        let (a, b, c) = COEFFICIENTS;
-        for _ in 0..ITERATIONS {
-            let gram = x.matmul(&x.t()?)?;
-            let factor = ((&gram * b)? + (gram.matmul(&gram)? * c)?)?;
-            x = ((&x * a)? + factor.matmul(&x)?)?;
-        }
-        if tall { x.t()? } else { x }.flatten_all()?.to_vec1()
-    };
-    iterate().expect("products of matrices whose shapes fit")
+    // Products of the smaller side are cheaper. A matrix lies column after column here: this is the transpose of what lies
+    // row after row.
+    let x = DMatrix::from_vec(columns, rows, direction);
+    let wide = columns <= rows;
+    let mut x = if wide { x } else { x.transpose() };
+    x /= x.norm().max(EPS);
+    let (a, b, c) = COEFFICIENTS;
+    for _ in 0..ITERATIONS {
+        let gram = &x * x.transpose();
+        let mut factor = gram.clone();
+        factor.gemm(c, &gram, &gram, b);
+        let mut next = x.clone();
+        next.gemm(1.0, &factor, &x, a);
+        x = next;
+    }
+    if wide { x } else { x.transpose() }.data.into()
 }
