@@ -8,7 +8,7 @@ use crate::variant::Variant;
 use crate::weights::{ColourOrder, FORMAT_VERSION, Metadata, WeightTensor, Weights};
 
 /// How likely an object and a class are thought to be at first: `log((1 - p) / p)` is log 99.
-const PRIOR: f32 = 0.01;
+pub(crate) const PRIOR: f32 = 0.01;
 
 /// Side in pixels of the input.
 const INPUT_SIZE: usize = 416;

@@ -3,6 +3,7 @@
 
 mod backbone;
 mod blocks;
+pub mod candle;
 mod classes;
 mod cost;
 mod detection;
@@ -13,6 +14,7 @@ mod head;
 mod init;
 mod kernels;
 mod layout;
+mod lowering;
 mod manifest;
 mod memory;
 mod neck;

@@ -6,16 +6,13 @@ use candle_core::{Result, bail};
 
 use super::fold::fold;
 use super::plan::Plan;
-use crate::graph::{Conv, Graph, Kernel, Layer, Node, Op};
+use crate::graph::{Conv, Graph, Layer, Node, Op};
 use crate::kernels::block::Plus;
-use crate::kernels::depthwise::{DepthwiseWeights, depthwise};
-use crate::kernels::gemm::PackedWeights;
 use crate::kernels::parallel::Team;
-use crate::kernels::pointwise::pointwise;
 use crate::kernels::predict::{PredictionWeights, predict};
 use crate::kernels::simd::Instructions;
-use crate::kernels::stem::{StemWeights, stem};
 use crate::kernels::{elementwise, pool};
+use crate::lowering::{Convolution, ForwardWeights, Kind};
 use crate::weights::Weights;
 
 /// What is done for one layer of the graph.
@@ -28,11 +25,8 @@ pub(super) struct Step {
 enum Work {
     /// Nothing: the picture is there, or a later layer does this one's work.
     None,
-    Stem(StemWeights),
     /// With a second input: adds it to the output.
-    Pointwise(PackedWeights),
-    /// As `Pointwise`.
-    Depthwise(DepthwiseWeights),
+    Conv(ForwardWeights),
     /// Writes to the network's result.
     Predict(PredictionWeights, Column),
     MaxPoolSame(usize),
@@ -73,7 +67,7 @@ impl Step {
             if layer.op == Op::Add
                 && layer.inputs.contains(&Node(i - 1))
                 && graph.layers[i..].iter().all(|other| other == layer || !other.inputs.contains(&Node(i - 1)))
-                && matches!(steps[i - 1].work, Work::Pointwise(_) | Work::Depthwise(_))
+                && matches!(steps[i - 1].work, Work::Conv(_))
             {
                 let shortcut = layer.inputs.iter().find(|&&input| input != Node(i - 1));
                 step.work = std::mem::replace(&mut steps[i - 1].work, Work::None);
@@ -103,37 +97,22 @@ impl Step {
             Op::Scale => Work::Scale,
             op => bail!("{}: there is no kernel for {op}", layer.name),
         };
-        if matches!(work, Work::Stem(_)) {
+        if matches!(work, Work::Conv(ForwardWeights::Stem(_))) {
             inputs = vec![graph.input()];
         }
         Ok(Self { work, inputs })
     }
 
     fn conv(graph: &Graph, node: Node, conv: &Conv, weights: &Weights) -> Result<Work> {
-        let layer = graph.layer(node);
-        let folded = fold(layer, conv.affine, weights);
-        let after_space_to_depth = graph.layer(layer.inputs[0]).op == Op::SpaceToDepth;
-        Ok(match &conv.kernel {
-            Kernel::Depthwise(widths) => Work::Depthwise(DepthwiseWeights::new(
-                widths.iter().copied().zip(folded.kernels).collect(),
-                folded.bias,
-                conv.activation,
-                conv.stride,
-                Instructions::best(),
-            )),
-            Kernel::Dense(width @ (1 | 3)) if conv.stride == 1 && after_space_to_depth == (*width == 3) => {
-                let (kernel, bias) = (&folded.kernels[0], &folded.bias);
-                let (activation, instructions) = (conv.activation, Instructions::best());
-                match column(graph, node) {
-                    Some(column) => {
-                        Work::Predict(PredictionWeights::new(kernel, bias, activation, instructions), column)
-                    }
-                    None if *width == 3 => Work::Stem(StemWeights::new(kernel, bias, activation, instructions)),
-                    None => Work::Pointwise(PackedWeights::new(kernel, bias, activation, instructions)),
-                }
-            }
-            _ => bail!("{}: there is no kernel for {}", layer.name, layer.op),
-        })
+        let Some(convolution) = Convolution::of(graph, node)? else { unreachable!("it is a convolution") };
+        let folded = fold(graph.layer(node), conv.affine, weights);
+        let (bias, activation) = (&folded.bias, conv.activation);
+        if let Some(column) = column(graph, node).filter(|_| convolution.kind == Kind::Pointwise) {
+            let weights = PredictionWeights::new(&folded.kernels[0], bias, activation, Instructions::best());
+            return Ok(Work::Predict(weights, column));
+        }
+        let kernels: Vec<&[f32]> = folded.kernels.iter().map(Vec::as_slice).collect();
+        Ok(Work::Conv(convolution.forward_weights(&kernels, bias, activation)))
     }
 
     /// Whether this step computes anything.
@@ -169,7 +148,9 @@ impl Step {
         let instructions = Instructions::best();
         match &self.work {
             Work::None | Work::Concat => {}
-            Work::Stem(weights) => stem(team, weights, image, height, width, &mut values[to]),
+            Work::Conv(weights @ ForwardWeights::Stem(_)) => {
+                weights.run(team, image, height, width, Plus::Nothing, &mut values[to]);
+            }
             Work::Predict(weights, column) => {
                 let levels = graph.head.iter().map(|level| (plan.height / level.stride) * (plan.width / level.stride));
                 let anchors = 5 + graph.classes;
@@ -182,16 +163,14 @@ impl Step {
                 match work {
                     Work::Add => elementwise::add(team, x, second, out),
                     Work::Scale => elementwise::scale(x, second, out),
-                    Work::Pointwise(weights) => pointwise(team, weights, x, Plus::Other(second), out),
-                    Work::Depthwise(weights) => depthwise(team, weights, x, height, width, Plus::Other(second), out),
+                    Work::Conv(weights) => weights.run(team, x, height, width, Plus::Other(second), out),
                     _ => unreachable!("{} has one input", layer.name),
                 }
             }
             work => {
                 let [x, out] = parts(values, [place(input), to]);
                 match work {
-                    Work::Pointwise(weights) => pointwise(team, weights, x, Plus::Nothing, out),
-                    Work::Depthwise(weights) => depthwise(team, weights, x, height, width, Plus::Nothing, out),
+                    Work::Conv(weights) => weights.run(team, x, height, width, Plus::Nothing, out),
                     Work::MaxPoolSame(kernel) => {
                         pool::max_pool_same(team, instructions, x, height, width, *kernel, out);
                     }

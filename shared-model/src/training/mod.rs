@@ -22,6 +22,7 @@ use crate::kernels::parallel::Team;
 use crate::layout::ParameterLayout;
 use conv::{ConvLayer, Mode, On};
 pub use plan::{Places, TrainingPlan, has_gradient, shortcuts};
+pub(crate) use statistics::{Moments, Norm};
 pub use taps::Features;
 use taps::Lesson;
 

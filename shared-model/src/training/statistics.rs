@@ -7,10 +7,10 @@ use crate::graph::{Affine, BN_EPS, Layer};
 
 /// Mean and squared distances from it of some of a channel's numbers.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Moments {
-    pub(super) count: f64,
-    pub(super) mean: f64,
-    pub(super) squares: f64,
+pub(crate) struct Moments {
+    pub(crate) count: f64,
+    pub(crate) mean: f64,
+    pub(crate) squares: f64,
 }
 
 impl Moments {
@@ -28,12 +28,13 @@ impl Moments {
 }
 
 /// Normalisation or bias of a convolution's channels.
-pub(super) struct Norm {
+#[derive(Clone, Debug)]
+pub(crate) struct Norm {
     places: Places,
     /// Factor and summand of every channel.
-    pub(super) affine: Vec<(f32, f32)>,
+    pub(crate) affine: Vec<(f32, f32)>,
     /// What gradients are taken around; zero for biases.
-    pub(super) mean: Vec<f32>,
+    pub(crate) mean: Vec<f32>,
     /// `1 / (variance + eps)`.
     inverse: Vec<f64>,
     /// Of the batch that was last observed.
@@ -45,13 +46,14 @@ pub(super) struct Norm {
 }
 
 /// Where things lie among the parameters.
+#[derive(Clone, Debug)]
 enum Places {
     Bias(Range<usize>),
     Batch { weight: Range<usize>, bias: Range<usize>, mean: Range<usize>, variance: Range<usize> },
 }
 
 impl Norm {
-    pub(super) fn new(layer: &Layer, affine: Affine, bias: &str, place: impl Fn(&str) -> Range<usize>) -> Self {
+    pub(crate) fn new(layer: &Layer, affine: Affine, bias: &str, place: impl Fn(&str) -> Range<usize>) -> Self {
         let of = |field: &str| place(&format!("{}.bn.{field}", layer.name));
         let places = match affine {
             Affine::Bias => Places::Bias(place(bias)),
@@ -76,12 +78,12 @@ impl Norm {
     }
 
     /// Whether this is batch normalisation.
-    pub(super) fn is_batch(&self) -> bool {
+    pub(crate) fn is_batch(&self) -> bool {
         matches!(self.places, Places::Batch { .. })
     }
 
     /// Takes over the parameters and running statistics.
-    pub(super) fn load(&mut self, parameters: &[f32]) {
+    pub(crate) fn load(&mut self, parameters: &[f32]) {
         match &self.places {
             Places::Bias(bias) => {
                 for (affine, &bias) in self.affine.iter_mut().zip(&parameters[bias.clone()]) {
@@ -99,7 +101,7 @@ impl Norm {
     }
 
     /// Forgets a batch's statistics.
-    pub(super) fn normalise_by_running(&mut self) {
+    pub(crate) fn normalise_by_running(&mut self) {
         for channel in 0..self.running.len() {
             let (mean, variance) = self.running[channel];
             self.normalise_by(channel, mean.into(), variance.into());
@@ -115,7 +117,7 @@ impl Norm {
     }
 
     /// Takes a batch's statistics from `parts` (pictures x channels); normalises by them if `by_batch`.
-    pub(super) fn observe(&mut self, parts: &[Moments], by_batch: bool) {
+    pub(crate) fn observe(&mut self, parts: &[Moments], by_batch: bool) {
         let channels = self.batch.len();
         for channel in 0..channels {
             let parts = parts[channel..].iter().step_by(channels);
@@ -128,7 +130,7 @@ impl Norm {
     }
 
     /// Writes the batch's mean and variance, unbiased or not, to the places of the running statistics.
-    pub(super) fn write_statistics(&self, unbiased: bool, update: &mut [f32]) {
+    pub(crate) fn write_statistics(&self, unbiased: bool, update: &mut [f32]) {
         let Places::Batch { mean, variance, .. } = &self.places else { return };
         for ((batch, mean), variance) in self.batch.iter().zip(mean.clone()).zip(variance.clone()) {
             update[mean] = batch.mean as f32;
@@ -139,7 +141,7 @@ impl Norm {
 
     /// From the sums of g and g * (y - mean), `parts` (pictures x channels) over `count` numbers a channel in all: writes the
     /// gradients of weights and biases, and returns the factors a, b, c of every channel for the gradient of y.
-    pub(super) fn backward(&self, parts: &[(f64, f64)], count: usize, update: &mut [f32]) -> Vec<[f32; 3]> {
+    pub(crate) fn backward(&self, parts: &[(f64, f64)], count: usize, update: &mut [f32]) -> Vec<[f32; 3]> {
         let (channels, n) = (self.mean.len(), count as f64);
         let factors = |channel: usize| {
             let parts = parts[channel..].iter().step_by(channels);

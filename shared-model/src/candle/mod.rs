@@ -1,0 +1,170 @@
+//! Every variant as a module for programs that use [candle](https://github.com/huggingface/candle): built from the same
+//! [`Graph`], with tensors that are called as in the official PyTorch code, on any device that candle has.
+//!
+//! ```no_run
+//! use candle_core::{DType, Device, Tensor};
+//! use candle_nn::{Module, VarBuilder};
+//! use shared_model::{Variant, candle::Yolox};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let device = Device::Cpu;
+//! // SAFETY: nobody writes to the file while it is mapped.
+//! let weights = unsafe { VarBuilder::from_mmaped_safetensors(&["final-voc.safetensors"], DType::F32, &device)? };
+//! let network = Yolox::new(Variant::named("final")?, 20, weights)?;
+//! let raw = network.forward(&Tensor::zeros((1, 3, 416, 416), DType::F32, &device)?)?; // (1, 3549, 25)
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! On the CPU, in single precision, this project's kernels do the work, as operations with gradients; everywhere else
+//! candle's own operations do. `examples/candle.rs` detects and trains with it.
+
+mod cpu;
+mod layer;
+mod plain;
+
+use candle_core::{DType, Device, Module, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+
+use crate::graph::{Graph, HeadLevel, Node, Op, SIZE_MULTIPLE};
+use crate::init::PRIOR;
+use crate::variant::Variant;
+use layer::{ConvLayer, Mode};
+
+/// A network of one of the variants.
+///
+/// It infers until [`Yolox::set_training`] says otherwise. (As every [`Module`], it also is a `ModuleT`, which passes no
+/// mode on: that of `set_training` counts.)
+#[derive(Debug)]
+pub struct Yolox {
+    graph: Graph,
+    /// One for each layer of the graph that is a convolution.
+    convs: Vec<Option<ConvLayer>>,
+    /// For each layer, the outputs that no later one reads.
+    finished: Vec<Vec<Node>>,
+    training: bool,
+    /// Whether candle's operations are taken on the CPU, too.
+    plain: bool,
+}
+
+impl Yolox {
+    /// The network with the tensors of `vb`: as training keeps them, or as inference needs them (batch normalisation
+    /// multiplied into the kernels; then it is trained without). Tensors that a `VarMap` has not are made as PyTorch and
+    /// YOLOX do, from candle's random numbers.
+    ///
+    /// # Errors
+    /// Fails where a tensor is missing or has another shape.
+    pub fn new(variant: &Variant, classes: usize, vb: VarBuilder) -> Result<Self> {
+        let graph = variant.graph(classes);
+        let prior = |node: Node| {
+            let is_likelihood = graph.head.iter().any(|level| node == level.obj || node == level.cls);
+            is_likelihood.then(|| -((1.0 - PRIOR) / PRIOR).ln())
+        };
+        let nodes = (0..graph.layers.len()).map(Node);
+        let convs = nodes.map(|node| ConvLayer::new(&graph, node, prior(node), &vb)).collect::<Result<_>>()?;
+        let finished = finished(&graph);
+        Ok(Self { graph, convs, finished, training: false, plain: false })
+    }
+
+    /// The network's definition.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Whether the network trains: normalises by the batch's statistics, lets the running ones follow, and records what
+    /// gradients need. Else it normalises by the running ones and records nothing.
+    pub fn set_training(&mut self, training: bool) {
+        self.training = training;
+    }
+
+    /// Running statistics follow a batch's by this part of the way: 0.03 if nothing is said, as in YOLOX.
+    ///
+    /// # Errors
+    /// Fails where it is not within 0 and 1.
+    pub fn set_momentum(&mut self, momentum: f64) -> Result<()> {
+        self.convs.iter_mut().flatten().try_for_each(|conv| conv.set_momentum(momentum))
+    }
+
+    /// Computes by candle's operations alone, on the CPU, too: many times slower, to compare with. (A training network does so
+    /// by itself where a gradient with respect to the picture may be asked for.)
+    pub fn set_plain(&mut self, plain: bool) {
+        self.plain = plain;
+    }
+
+    /// In a pass that normalises by the running statistics (of `images`, as in [`Module::forward`]), each layer's become
+    /// those of what it has normalised, with the biased variance.
+    ///
+    /// # Errors
+    /// As for [`Module::forward`].
+    pub fn calibrate(&self, images: &Tensor) -> Result<()> {
+        self.run(images, Mode::Calibrate).map(|_| ())
+    }
+
+    fn run(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        let (_, channels, height, width) = images.dims4()?;
+        if channels != 3 || [height, width].iter().any(|side| *side == 0 || !side.is_multiple_of(SIZE_MULTIPLE)) {
+            bail!(
+                "the network takes (pictures, 3, height, width) with sides in multiples of {SIZE_MULTIPLE} pixels, not {:?}",
+                images.shape()
+            );
+        }
+        let is_ours = matches!(images.device(), Device::Cpu) && images.dtype() == DType::F32;
+        let plain = self.plain || !is_ours || (mode == Mode::Train && images.track_op());
+        let mut outputs: Vec<Option<Tensor>> = Vec::with_capacity(self.graph.layers.len());
+        for (i, (layer, conv)) in self.graph.layers.iter().zip(&self.convs).enumerate() {
+            let inputs: Vec<&Tensor> =
+                layer.inputs.iter().map(|&Node(input)| outputs[input].as_ref().expect("it is still needed")).collect();
+            let output = match (&layer.op, conv) {
+                (Op::Input, _) => images.clone(),
+                // The kernel of the first convolution reads the picture itself.
+                (Op::SpaceToDepth, _) if !plain => inputs[0].clone(),
+                (Op::SpaceToDepth, _) => plain::space_to_depth(inputs[0])?,
+                (Op::Conv(_), Some(conv)) if plain => conv.forward_plain(inputs[0], mode)?,
+                (Op::Conv(_), Some(conv)) => conv.forward_cpu(inputs[0], mode)?,
+                (Op::Conv(_), None) => unreachable!("every convolution has its layer"),
+                (&Op::MaxPool { kernel, stride: 1 }, _) if plain => plain::max_pool_same(inputs[0], kernel)?,
+                (&Op::MaxPool { kernel, stride: 1 }, _) => cpu::max_pool_same(inputs[0], kernel)?,
+                (&Op::MaxPool { kernel, stride }, _) => inputs[0].max_pool2d_with_stride(kernel, stride)?,
+                (Op::GlobalAvgPool, _) => inputs[0].mean_keepdim((2, 3))?,
+                (Op::Upsample, _) if plain => plain::upsample(inputs[0])?,
+                (Op::Upsample, _) => cpu::upsample(inputs[0])?,
+                (Op::Concat, _) => Tensor::cat(&inputs, 1)?,
+                (Op::Add, _) => (inputs[0] + inputs[1])?,
+                (Op::Scale, _) => inputs[0].broadcast_mul(inputs[1])?,
+            };
+            outputs.push(Some(if mode == Mode::Train { output } else { output.detach() }));
+            for &Node(input) in &self.finished[i] {
+                outputs[input] = None;
+            }
+        }
+        let output = |Node(node): Node| outputs[node].as_ref().expect("outputs are kept");
+        let level = |level: &HeadLevel| {
+            let rows = Tensor::cat(&[output(level.reg), output(level.obj), output(level.cls)], 1)?;
+            rows.flatten_from(2)?.transpose(1, 2)
+        };
+        let levels = self.graph.head.iter().map(level).collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&levels, 1)
+    }
+}
+
+impl Module for Yolox {
+    /// From `images` (pictures, 3, height, width; blue, green, red; 0-255; sides multiples of 32) to the raw head output:
+    /// (pictures, anchors, 5 + classes), `[x, y, w, h, obj, cls...]` before any sigmoid, as [`crate::decode`] takes it.
+    fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        self.run(images, if self.training { Mode::Train } else { Mode::Eval })
+    }
+}
+
+/// For each layer, the outputs that no later one reads, those of the head left out.
+fn finished(graph: &Graph) -> Vec<Vec<Node>> {
+    let kept: Vec<Node> = graph.head.iter().flat_map(|level| [level.reg, level.obj, level.cls]).collect();
+    let mut finished = vec![Vec::new(); graph.layers.len()];
+    for node in (0..graph.layers.len()).map(Node).filter(|node| !kept.contains(node)) {
+        let last = graph.layers.iter().rposition(|layer| layer.inputs.contains(&node));
+        finished[last.unwrap_or(node.0)].push(node);
+    }
+    finished
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Which kernels compute a convolution, forward and backward: decided here, once, for inference, training and candle's
+//! operations.
+
+use candle_core::{Result, bail};
+
+use crate::graph::{Activation, Graph, Kernel, Node, Op};
+use crate::kernels::block::Plus;
+use crate::kernels::depthwise::{DepthwiseWeights, depthwise};
+use crate::kernels::depthwise_gradient::{Shape, kernel_gradient};
+use crate::kernels::gemm::PackedWeights;
+use crate::kernels::parallel::Team;
+use crate::kernels::pointwise::pointwise;
+use crate::kernels::products::{Planes, Stretches, add_products};
+use crate::kernels::simd::{Instructions, MOST_LANES};
+use crate::kernels::stem::{StemWeights, stem};
+use crate::kernels::stem_gradient::stem_gradient;
+
+/// Planes of fewer pixels are summed up over all pictures at once: each alone is too short for a tile of products.
+const SMALL: usize = 1024;
+
+/// Numbers of all channels of input and output whose products are summed up at once: they stay in a core's own cache.
+const STRETCH: usize = 1 << 17;
+
+/// Rows of a weight matrix that are one task.
+pub(crate) const TASK_ROWS: usize = 8;
+
+/// A convolution's shape, and what computes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Convolution {
+    pub(crate) kind: Kind,
+    pub(crate) channels: usize,
+    pub(crate) inputs: usize,
+    pub(crate) stride: usize,
+    /// Width of each kernel tensor's kernels.
+    pub(crate) widths: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Space-to-depth and a dense 3x3 in one: computed from the picture.
+    Stem,
+    Pointwise,
+    Depthwise,
+}
+
+/// Kernels, bias and activation as a forward pass takes them.
+pub(crate) enum ForwardWeights {
+    Stem(StemWeights),
+    Pointwise(PackedWeights),
+    Depthwise(DepthwiseWeights),
+}
+
+/// Kernels as the gradient with respect to the input takes them.
+pub(crate) enum InputGradient {
+    /// A picture needs none.
+    Stem,
+    Pointwise(PackedWeights),
+    Depthwise(Vec<DepthwiseWeights>),
+}
+
+impl Convolution {
+    /// That of layer `node`; `None` where it is none.
+    ///
+    /// # Errors
+    /// Fails for a convolution that has no kernel.
+    pub(crate) fn of(graph: &Graph, node: Node) -> Result<Option<Self>> {
+        let layer = graph.layer(node);
+        let Op::Conv(conv) = &layer.op else { return Ok(None) };
+        let after_space_to_depth = graph.layer(layer.inputs[0]).op == Op::SpaceToDepth;
+        let (kind, widths) = match &conv.kernel {
+            Kernel::Depthwise(widths) => (Kind::Depthwise, widths.clone()),
+            Kernel::Dense(3) if conv.stride == 1 && after_space_to_depth => (Kind::Stem, vec![3]),
+            Kernel::Dense(1) if conv.stride == 1 && !after_space_to_depth => (Kind::Pointwise, vec![1]),
+            _ => bail!("{}: there is no kernel for {}", layer.name, layer.op),
+        };
+        let (channels, inputs) = (layer.channels, graph.channels_in(layer));
+        Ok(Some(Self { kind, channels, inputs, stride: conv.stride, widths }))
+    }
+
+    /// `kernels`: the numbers of each kernel tensor; `bias`: one number an output channel.
+    pub(crate) fn forward_weights(&self, kernels: &[&[f32]], bias: &[f32], activation: Activation) -> ForwardWeights {
+        let instructions = Instructions::best();
+        match self.kind {
+            Kind::Stem => ForwardWeights::Stem(StemWeights::new(kernels[0], bias, activation, instructions)),
+            Kind::Pointwise => {
+                ForwardWeights::Pointwise(PackedWeights::new(kernels[0], bias, activation, instructions))
+            }
+            Kind::Depthwise => {
+                let kernels = self.widths.iter().copied().zip(kernels.iter().map(|values| values.to_vec())).collect();
+                let weights = DepthwiseWeights::new(kernels, bias.to_vec(), activation, self.stride, instructions);
+                ForwardWeights::Depthwise(weights)
+            }
+        }
+    }
+
+    /// `kernels` as in [`Convolution::forward_weights`].
+    pub(crate) fn input_gradient(&self, kernels: &[&[f32]]) -> InputGradient {
+        let instructions = Instructions::best();
+        match self.kind {
+            Kind::Stem => InputGradient::Stem,
+            Kind::Pointwise => {
+                let mut transposed = vec![0.0; kernels[0].len()];
+                for (o, row) in kernels[0].chunks_exact(self.inputs).enumerate() {
+                    for (c, &value) in row.iter().enumerate() {
+                        transposed[c * self.channels + o] = value;
+                    }
+                }
+                let no_bias = vec![0.0; self.inputs];
+                let linear = Activation::Identity;
+                InputGradient::Pointwise(PackedWeights::new(&transposed, &no_bias, linear, instructions))
+            }
+            Kind::Depthwise => {
+                let kernels: Vec<(usize, &[f32])> = self.widths.iter().copied().zip(kernels.iter().copied()).collect();
+                let weights = DepthwiseWeights::of_input_gradient(&kernels, self.inputs, self.stride, instructions);
+                InputGradient::Depthwise(weights)
+            }
+        }
+    }
+
+    /// Whether each picture's share of the kernels' gradient is computed with the picture, where output planes have `plane`
+    /// numbers.
+    pub(crate) fn sums_up_per_picture(&self, plane: usize) -> bool {
+        self.kind != Kind::Pointwise || plane >= SMALL
+    }
+
+    /// Writes one picture's share of the kernels' gradient (tensor after tensor) to `out`, which holds zeros; from its input
+    /// `x` (of the stem: the picture) of `height` x `width` pixels and the `gradient` with respect to its output.
+    pub(crate) fn kernel_gradient(&self, x: &[f32], gradient: &[f32], height: usize, width: usize, out: &mut [f32]) {
+        let instructions = Instructions::best();
+        match self.kind {
+            Kind::Stem => stem_gradient(instructions, x, height, width, gradient, out),
+            Kind::Pointwise => {
+                let plane = height * width;
+                let starts = |channels: usize, at: usize| (0..channels).map(|c| c * plane + at).collect::<Vec<_>>();
+                let parts = (plane * (self.channels + self.inputs)).div_ceil(STRETCH);
+                // In whole vectors, so that those of the next part begin where cache lines do.
+                let len = plane.div_ceil(parts).next_multiple_of(MOST_LANES);
+                for at in (0..plane).step_by(len) {
+                    let (rows, columns) = (starts(self.channels, at), starts(self.inputs, at));
+                    let stretches = Stretches { count: 1, len: len.min(plane - at), steps: (0, 0) };
+                    let rows = Planes { numbers: gradient, starts: &rows };
+                    let columns = Planes { numbers: x, starts: &columns };
+                    add_products(instructions, rows, columns, stretches, out);
+                }
+            }
+            Kind::Depthwise => {
+                let (widths, stride, inputs, outputs) = (&self.widths[..], self.stride, self.inputs, self.channels);
+                let shape = Shape { widths, stride, inputs, outputs, height, width };
+                kernel_gradient(instructions, shape, x, gradient, out);
+            }
+        }
+    }
+
+    /// Of a pointwise convolution, the gradient of the kernel's rows from `first` on, from all `pictures` at once: `out` (rows x
+    /// inputs). Of each picture, `gradient` and `x` tell where its planes of `plane` numbers begin, and how many numbers
+    /// from a picture to the next.
+    pub(crate) fn pointwise_rows_gradient(
+        &self,
+        pictures: usize,
+        plane: usize,
+        first: usize,
+        gradient: PicturePlanes,
+        x: PicturePlanes,
+        out: &mut [f32],
+    ) {
+        let rows: Vec<usize> =
+            (first..first + out.len() / self.inputs).map(|o| gradient.start + o * plane).collect();
+        let columns: Vec<usize> = (0..self.inputs).map(|c| x.start + c * plane).collect();
+        let stretches = Stretches { count: pictures, len: plane, steps: (gradient.step, x.step) };
+        out.fill(0.0);
+        let rows = Planes { numbers: gradient.numbers, starts: &rows };
+        let columns = Planes { numbers: x.numbers, starts: &columns };
+        add_products(Instructions::best(), rows, columns, stretches, out);
+    }
+}
+
+/// Planes of the pictures of a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct PicturePlanes<'a> {
+    pub(crate) numbers: &'a [f32],
+    /// The first picture's first plane.
+    pub(crate) start: usize,
+    /// Numbers from a picture to the next.
+    pub(crate) step: usize,
+}
+
+impl ForwardWeights {
+    /// Computes one picture: `x` (of the stem: the picture) of `height` x `width` pixels.
+    ///
+    /// # Panics
+    /// Panics where the stem shall add something: it has no residual.
+    pub(crate) fn run(&self, team: &Team, x: &[f32], height: usize, width: usize, plus: Plus, out: &mut [f32]) {
+        match self {
+            Self::Stem(weights) => {
+                assert!(matches!(plus, Plus::Nothing), "nothing is added to the first convolution");
+                stem(team, weights, x, height, width, out);
+            }
+            Self::Pointwise(weights) => pointwise(team, weights, x, plus, out),
+            Self::Depthwise(weights) => depthwise(team, weights, x, height, width, plus, out),
+        }
+    }
+}
+
+impl InputGradient {
+    /// From the `gradient` with respect to the output of one picture that with respect to the input, `of_input`, whose size is
+    /// `height` x `width`.
+    pub(crate) fn run(
+        &self,
+        team: &Team,
+        gradient: &[f32],
+        height: usize,
+        width: usize,
+        plus: Plus,
+        of_input: &mut [f32],
+    ) {
+        match self {
+            Self::Stem => {}
+            Self::Pointwise(weights) => pointwise(team, weights, gradient, plus, of_input),
+            Self::Depthwise(weights) => {
+                for (i, weights) in weights.iter().enumerate() {
+                    let plus = if i > 0 { Plus::Itself } else { plus };
+                    depthwise(team, weights, gradient, height, width, plus, of_input);
+                }
+            }
+        }
+    }
+}
