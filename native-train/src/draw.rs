@@ -4,7 +4,7 @@ use ab_glyph::{FontRef, PxScale};
 use image::{Rgb, RgbImage};
 use imageproc::drawing::{draw_filled_rect_mut, draw_text_mut, text_size};
 use imageproc::rect::Rect;
-use shared_model::{BBox, Detection};
+use shared_model::{BBox, Colour, Detection};
 
 /// A box to draw, and what is written on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,11 +44,11 @@ pub fn draw_marks(picture: &mut RgbImage, marks: &[Mark]) {
         BBox { x1, y1, x2, y2 }
     };
     for mark in marks {
-        outline(picture, near(mark), style.line, colour(mark.class));
+        outline(picture, near(mark), style.line, Rgb(Colour::of_class(mark.class).bytes()));
     }
     // Labels last, so that no line crosses one.
     for mark in marks {
-        label(picture, &style, near(mark), &mark.text, colour(mark.class));
+        label(picture, &style, near(mark), &mark.text, Colour::of_class(mark.class));
     }
 }
 
@@ -69,7 +69,7 @@ fn outline(picture: &mut RgbImage, bbox: BBox, line: i32, colour: Rgb<u8>) {
 }
 
 /// Writes `text` above the box; inside it at the picture's upper edge.
-fn label(picture: &mut RgbImage, style: &Style, bbox: BBox, text: &str, colour: Rgb<u8>) {
+fn label(picture: &mut RgbImage, style: &Style, bbox: BBox, text: &str, colour: Colour) {
     let (text_width, _) = text_size(style.scale, &style.font, text);
     let pad = style.line + 1;
     let (width, height) = (text_width as i32 + 2 * pad, style.scale.y.ceil() as i32 + pad);
@@ -77,8 +77,9 @@ fn label(picture: &mut RgbImage, style: &Style, bbox: BBox, text: &str, colour: 
     let x = (bbox.x1.round() as i32).clamp(0, rightmost);
     let top = bbox.y1.round() as i32;
     let y = if top >= height { top - height } else { top.max(0) };
-    fill(picture, x, y, x + width, y + height, colour);
-    draw_text_mut(picture, ink(colour), x + pad, y + pad / 2, style.scale, &style.font, text);
+    fill(picture, x, y, x + width, y + height, Rgb(colour.bytes()));
+    let ink = Rgb([if colour.takes_black() { 0 } else { 255 }; 3]);
+    draw_text_mut(picture, ink, x + pad, y + pad / 2, style.scale, &style.font, text);
 }
 
 /// Fills the part of a rectangle that lies in the picture.
@@ -89,23 +90,6 @@ fn fill(picture: &mut RgbImage, x1: i32, y1: i32, x2: i32, y2: i32, colour: Rgb<
     if x2 > x1 && y2 > y1 {
         draw_filled_rect_mut(picture, Rect::at(x1, y1).of_size((x2 - x1) as u32, (y2 - y1) as u32), colour);
     }
-}
-
-/// A colour for each class: neighbouring numbers lie far apart on the circle of hues.
-fn colour(class: usize) -> Rgb<u8> {
-    const GOLDEN_RATIO: f32 = 0.618_034;
-    let hue = (0.05 + class as f32 * GOLDEN_RATIO).fract() * 6.0;
-    let channel = |shift: f32| {
-        let distance = ((hue + shift).rem_euclid(6.0) - 3.0).abs() - 1.0;
-        (255.0 * (0.15 + 0.8 * distance.clamp(0.0, 1.0))) as u8
-    };
-    Rgb([channel(0.0), channel(4.0), channel(2.0)])
-}
-
-/// Black or white, whichever reads better on `background`.
-fn ink(background: Rgb<u8>) -> Rgb<u8> {
-    let [r, g, b] = background.0.map(f32::from);
-    if 0.299 * r + 0.587 * g + 0.114 * b > 130.0 { Rgb([0; 3]) } else { Rgb([255; 3]) }
 }
 
 #[cfg(test)]
@@ -120,15 +104,6 @@ mod tests {
         let huge = BBox { x1: f32::MIN, y1: 3e9, x2: f32::INFINITY, y2: f32::MAX };
         let detections = [bbox, tiny, huge].map(|bbox| Detection { class: 0, score: 0.5, bbox });
         draw(&mut picture, &detections, &["a class with a very long name".into()]);
-        assert_eq!(*picture.get_pixel(0, 29), colour(0));
-    }
-
-    #[test]
-    fn neighbouring_classes_have_different_colours() {
-        for class in 0..80 {
-            let (a, b) = (colour(class).0, colour(class + 1).0);
-            let distance: u32 = a.iter().zip(b).map(|(&a, b)| u32::from(a.abs_diff(b))).sum();
-            assert!(distance > 150, "{class}: {a:?} {b:?}");
-        }
+        assert_eq!(*picture.get_pixel(0, 29), Rgb(Colour::of_class(0).bytes()));
     }
 }

@@ -135,6 +135,19 @@ pub struct HeadLevel {
     pub cls: Node,
 }
 
+/// Where a prediction's values are in the raw head output, whose rows are anchors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadColumns {
+    /// The layer that predicts.
+    pub node: Node,
+    /// Its level's first anchor.
+    pub anchor: usize,
+    /// Anchors of the level.
+    pub anchors: usize,
+    /// The place of its first channel in a row; the others follow.
+    pub first: usize,
+}
+
 /// The last layer of a part of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage {
@@ -215,6 +228,19 @@ impl Graph {
     /// Number of anchors for a picture of `height` x `width` pixels.
     pub fn anchors(&self, height: usize, width: usize) -> usize {
         self.head.iter().map(|level| (height / level.stride) * (width / level.stride)).sum()
+    }
+
+    /// Where each prediction goes in the raw head output for a picture of `height` x `width` pixels.
+    pub fn head_columns(&self, height: usize, width: usize) -> Vec<HeadColumns> {
+        let mut anchor = 0;
+        let mut columns = Vec::new();
+        for level in &self.head {
+            let anchors = (height / level.stride) * (width / level.stride);
+            let predictions = [(level.reg, 0), (level.obj, 4), (level.cls, 5)];
+            columns.extend(predictions.map(|(node, first)| HeadColumns { node, anchor, anchors, first }));
+            anchor += anchors;
+        }
+        columns
     }
 
     /// Appends a layer; its channels and extent follow from the operation and its inputs (`channels` counts for

@@ -1,5 +1,5 @@
-//! Which kernels compute a convolution, forward and backward: decided here, once, for inference, training and candle's
-//! operations.
+//! Which kernels compute a convolution, forward and backward, and which sums are part of one: decided here, once, for
+//! inference, training and candle's operations; on GPUs, too, which have kernels of their own for each kind.
 
 use candle_core::{Result, bail};
 
@@ -15,6 +15,18 @@ use crate::kernels::simd::{Instructions, MOST_LANES};
 use crate::kernels::stem::{StemWeights, stem};
 use crate::kernels::stem_gradient::stem_gradient;
 
+/// For every layer that is a convolution and whose only reader is a sum in the next place: what it is added to. The sum is
+/// then computed with the convolution.
+pub fn shortcuts(graph: &Graph) -> Vec<Option<Node>> {
+    let shortcut = |i: usize| {
+        let next = graph.layers.get(i + 1).filter(|next| next.op == Op::Add)?;
+        let readers = graph.layers.iter().filter(|layer| layer.inputs.contains(&Node(i))).count();
+        let other = next.inputs.iter().find(|&&input| input != Node(i)).copied()?;
+        (matches!(graph.layers[i].op, Op::Conv(_)) && next.inputs.contains(&Node(i)) && readers == 1).then_some(other)
+    };
+    (0..graph.layers.len()).map(shortcut).collect()
+}
+
 /// Planes of fewer pixels are summed up over all pictures at once: each alone is too short for a tile of products.
 const SMALL: usize = 1024;
 
@@ -26,20 +38,27 @@ pub(crate) const TASK_ROWS: usize = 8;
 
 /// A convolution's shape, and what computes it.
 #[derive(Clone, Debug)]
-pub(crate) struct Convolution {
-    pub(crate) kind: Kind,
-    pub(crate) channels: usize,
-    pub(crate) inputs: usize,
-    pub(crate) stride: usize,
+pub struct Convolution {
+    /// What computes it.
+    pub kind: Kind,
+    /// Output channels.
+    pub channels: usize,
+    /// Input channels.
+    pub inputs: usize,
+    /// Pixels between neighbouring output values.
+    pub stride: usize,
     /// Width of each kernel tensor's kernels.
-    pub(crate) widths: Vec<usize>,
+    pub widths: Vec<usize>,
 }
 
+/// A kind of convolution that there are kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Space-to-depth and a dense 3x3 in one: computed from the picture.
     Stem,
+    /// Dense 1x1.
     Pointwise,
+    /// One input channel an output channel: 3, 5, 7 or 9 wide, stride 1 or 2.
     Depthwise,
 }
 
@@ -63,12 +82,16 @@ impl Convolution {
     ///
     /// # Errors
     /// Fails for a convolution that has no kernel.
-    pub(crate) fn of(graph: &Graph, node: Node) -> Result<Option<Self>> {
+    pub fn of(graph: &Graph, node: Node) -> Result<Option<Self>> {
         let layer = graph.layer(node);
         let Op::Conv(conv) = &layer.op else { return Ok(None) };
         let after_space_to_depth = graph.layer(layer.inputs[0]).op == Op::SpaceToDepth;
         let (kind, widths) = match &conv.kernel {
-            Kernel::Depthwise(widths) => (Kind::Depthwise, widths.clone()),
+            Kernel::Depthwise(widths)
+                if widths.iter().all(|k| [3, 5, 7, 9].contains(k)) && [1, 2].contains(&conv.stride) =>
+            {
+                (Kind::Depthwise, widths.clone())
+            }
             Kernel::Dense(3) if conv.stride == 1 && after_space_to_depth => (Kind::Stem, vec![3]),
             Kernel::Dense(1) if conv.stride == 1 && !after_space_to_depth => (Kind::Pointwise, vec![1]),
             _ => bail!("{}: there is no kernel for {}", layer.name, layer.op),
@@ -163,8 +186,7 @@ impl Convolution {
         x: PicturePlanes,
         out: &mut [f32],
     ) {
-        let rows: Vec<usize> =
-            (first..first + out.len() / self.inputs).map(|o| gradient.start + o * plane).collect();
+        let rows: Vec<usize> = (first..first + out.len() / self.inputs).map(|o| gradient.start + o * plane).collect();
         let columns: Vec<usize> = (0..self.inputs).map(|c| x.start + c * plane).collect();
         let stretches = Stretches { count: pictures, len: plane, steps: (gradient.step, x.step) };
         out.fill(0.0);

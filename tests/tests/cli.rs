@@ -170,6 +170,7 @@ fn wrong_arguments_are_usage_errors() {
         (&["bench", "--variant", "dw3", "--weights", "x"], "cannot be used with"),
         (&["bench", "--all", "--variant", "dw3"], "cannot be used with"),
         (&["bench", "--batch", "4"], "--train|--loader"),
+        (&["eval", "--data", ".", "--engine", "tensorflow"], "native, torch, candle"),
         (&["bench", "--data", "VOC2007:train"], "--loader"),
         (&["bench", "--loader", "--train"], "cannot be used with"),
         (&["detect", "x.jpg", "--score", "2"], "from 0 to 1"),
@@ -215,6 +216,9 @@ fn a_data_set_is_scored_and_unknown_classes_are_named() {
     for key in ["ap50_11", "ap_11", "ap50_area", "ap_area"] {
         assert!((report[key].as_f64().unwrap() - 100.0).abs() < 1e-9, "{key}: {}", report[key]);
     }
+    let mut by_candle = json(eval.args(["--engine", "candle"]));
+    by_candle["seconds"] = report["seconds"].clone();
+    assert_eq!(by_candle, report, "the score does not depend on the engine");
     let limited = json(eval.args(["--limit", "1"]));
     assert_eq!((&limited["images"], &limited["unknown_classes"]), (&1.into(), &serde_json::json!([])));
 }
@@ -257,6 +261,19 @@ fn bench_measures_every_step_and_layer() {
         let sum = |rows: &[Value]| rows.iter().map(|row| row[key].as_u64().unwrap()).sum::<u64>();
         assert_eq!(sum(groups), sum(layers), "{key}");
     }
+}
+
+#[test]
+fn bench_measures_other_engines() {
+    let candle = ["bench", "--engine", "candle", "--variant", "dw3", "--size", "96", "--runs", "2", "--json"];
+    let report = json(command().args(candle));
+    assert_eq!(report["computed_by"], "cpu with candle");
+    assert!(report["network_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(report["layers"].as_array().unwrap().len(), 0);
+    let step = json(command().args(candle).args(["--train", "--batch", "2"]));
+    assert!(step["images_per_second"].as_f64().unwrap() > 0.0);
+    command().args(candle).args(["--device", "cuda"]).assert().code(1).stderr(contains("--engine native"));
+    command().args(["bench", "--all", "--engine", "candle"]).assert().code(2);
 }
 
 #[test]

@@ -3,16 +3,21 @@
 //! `tests/data/golden` holds four networks (made by Megvii's YOLOX code and the original report's variants of it; the
 //! baseline's first picture of three); the others are read from the shared folder where that is at hand.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::safetensors::Load;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Module, Tensor};
+use candle_nn::VarBuilder;
 use integration_tests::{repository, shared};
 use safetensors::SafeTensors;
+use shared_model::candle::Yolox;
 use shared_model::{ColourOrder, FORMAT_VERSION, Metadata, Network, NormState, Variant, WeightTensor, Weights};
 
 struct Golden {
     network: Network,
+    /// The same for candle's users: by this project's kernels, and by candle's operations alone.
+    modules: [Yolox; 2],
     input: Tensor,
     bytes: Vec<u8>,
 }
@@ -22,7 +27,7 @@ impl Golden {
         let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let tensor = |name: &str| file.tensor(name).unwrap().load(&Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
-        let tensors = file
+        let tensors: BTreeMap<String, WeightTensor> = file
             .names()
             .into_iter()
             .filter_map(|name| Some((name, name.strip_prefix("param.")?)))
@@ -44,9 +49,19 @@ impl Golden {
             training: None,
         };
         let graph = Variant::named(variant).unwrap().graph(20);
+        let modules = [false, true].map(|plain| {
+            let tensors = tensors.iter().map(|(name, tensor)| {
+                let values = Tensor::from_slice(&tensor.values, &tensor.shape[..], &Device::Cpu);
+                (name.clone(), values.unwrap())
+            });
+            let vb = VarBuilder::from_tensors(tensors.collect(), DType::F32, &Device::Cpu);
+            let mut module = Yolox::new(Variant::named(variant).unwrap(), 20, vb).unwrap();
+            module.set_plain(plain);
+            module
+        });
         let network = Network::new(&graph, &Weights { metadata, tensors }).unwrap();
         let input = tensor("input_bgr");
-        Self { network, input, bytes }
+        Self { network, modules, input, bytes }
     }
 
     fn expected(&self, name: &str) -> Vec<f32> {
@@ -54,22 +69,32 @@ impl Golden {
         file.tensor(name).unwrap().load(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
 
-    fn raw(&self) -> Vec<f32> {
-        self.network.forward(&self.input).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    /// The raw head output of each of the ways to compute it, and what that is called.
+    fn raw(&self) -> Vec<(&'static str, Vec<f32>)> {
+        let [ours, candles] = &self.modules;
+        let outputs = [
+            ("network", self.network.forward(&self.input)),
+            ("module", ours.forward(&self.input)),
+            ("module of candle's operations", candles.forward(&self.input)),
+        ];
+        outputs.map(|(name, raw)| (name, raw.unwrap().flatten_all().unwrap().to_vec1().unwrap())).into()
     }
 
     /// The raw head output equals the golden one to 1e-4.
     fn check(&self) {
-        assert_within(&self.raw(), &self.expected("eval.raw"), 1e-4, "raw head output");
+        for (name, raw) in self.raw() {
+            assert_within(&raw, &self.expected("eval.raw"), 1e-4, &format!("raw head output, {name}"));
+        }
     }
 
     /// The same for the official evaluation output: boxes undecoded, but objectness and classes through a sigmoid.
     fn check_undecoded(&self) {
-        let mut found = self.raw();
-        for anchor in found.chunks_exact_mut(25) {
-            anchor[4..].iter_mut().for_each(|logit| *logit = 1.0 / (1.0 + (-*logit).exp()));
+        for (name, mut found) in self.raw() {
+            for anchor in found.chunks_exact_mut(25) {
+                anchor[4..].iter_mut().for_each(|logit| *logit = 1.0 / (1.0 + (-*logit).exp()));
+            }
+            assert_within(&found, &self.expected("eval.undecoded"), 1e-4, &format!("undecoded output, {name}"));
         }
-        assert_within(&found, &self.expected("eval.undecoded"), 1e-4, "undecoded output");
     }
 }
 

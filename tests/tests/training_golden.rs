@@ -14,7 +14,9 @@ use integration_tests::emulator::Emulator;
 use integration_tests::shared;
 #[cfg(emulator)]
 use native_train::gpu::GpuEngine;
-use native_train::train::{Batch, CenterRadius, Engine, LossSettings, Losses, NativeEngine, Object, Optimizer, loss};
+use native_train::train::{
+    Batch, CandleEngine, CenterRadius, Engine, LossSettings, Losses, NativeEngine, Object, Optimizer, loss,
+};
 #[cfg(feature = "torch")]
 use native_train::train::{DeviceName, Precision, TorchEngine};
 use safetensors::SafeTensors;
@@ -161,6 +163,7 @@ fn current_release() {
 fn engines(graph: &Graph) -> Vec<(&'static str, Box<dyn Engine>)> {
     vec![
         ("native", Box::new(NativeEngine::new(graph).unwrap())),
+        ("candle", Box::new(CandleEngine::new(graph).unwrap())),
         #[cfg(emulator)]
         ("GPU's", Box::new(GpuEngine::new(graph, Emulator::new(false)).unwrap())),
         #[cfg(feature = "torch")]

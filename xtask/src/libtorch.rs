@@ -93,7 +93,7 @@ fn run_all(libtorch: &Libtorch) -> Result<()> {
         run(libtorch.equip(&mut command))
     };
     with_feature("clippy", &["--all-targets", "--", "--deny", "warnings"])?;
-    with_feature("test", &["--no-fail-fast", "--test", "torch_engine", "--test", "training_golden"])?;
+    with_feature("test", &["--no-fail-fast", "--test", "engines", "--test", "training_golden"])?;
     with_feature("test", &["--no-fail-fast", "--lib", "--", "train::torch", "train::device"])
 }
 

@@ -8,8 +8,9 @@ use serde::Serialize;
 use shared_model::Detector;
 
 use crate::data::voc::VocFolder;
-use crate::eval::{Report, detect_all};
+use crate::eval::{Report, detect_all, detect_all_by};
 use crate::progress::Progress;
+use crate::train::{DeviceName, EngineChoice, EngineName, Precision};
 use crate::{Outcome, models};
 
 /// Score weights on a Pascal VOC data set: AP50, and AP over IoU .50:.05:.95.
@@ -17,6 +18,7 @@ use crate::{Outcome, models};
 #[command(after_help = "Examples:
   yolox-nano eval --data VOCdevkit/VOC2007 --split test
   yolox-nano eval --weights mine.safetensors --data VOC2007 --split test --limit 100 --json
+  yolox-nano eval --weights final-voc --data VOC2007 --limit 100 --engine candle
 
 The data set holds JPEGImages, Annotations and ImageSets/Main/SPLIT.txt; a .tar archive need not be unpacked. Difficult objects neither count nor hurt. Weights trained
 on COCO are scored by the names of classes (airplane = aeroplane, tv = tvmonitor ...); a class that the weights do not
@@ -40,6 +42,15 @@ pub struct Args {
     /// Look at the first N pictures only.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+    /// What computes the network: native (this project's kernels), candle, or torch, if the program was built with libtorch.
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineName,
+    /// Where: cpu, cuda, or one of several GPUs, as cuda:1.
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceName,
+    /// How exactly a GPU multiplies.
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
     /// Number of threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = super::thread_count)]
     threads: Option<usize>,
@@ -70,7 +81,14 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
 
     let pictures: Vec<_> = names.iter().map(|name| folder.picture(name)).collect();
     let progress = Progress::new(names.len(), "images");
-    let found = detect_all(&detector, &pictures, args.score, args.nms, &|| progress.step());
+    let choice = EngineChoice { device: args.device, engine: args.engine, precision: args.precision };
+    let found = if choice.is_runtime() {
+        detect_all(&detector, &pictures, args.score, args.nms, &|| progress.step())
+    } else {
+        let mut engine = choice.engine(&weights.graph()?)?;
+        engine.freeze(&weights).with_context(|| name.clone())?;
+        detect_all_by(engine.as_mut(), &detector, &pictures, args.score, args.nms, &|| progress.step())
+    };
     let seconds = progress.finish();
     let report = Report::new(&truth, &found?, &weights.metadata.class_names)?;
     let output = Output { report, seconds };

@@ -2,10 +2,7 @@
 
 use serde::Serialize;
 use shared_model::Detection;
-use shared_model::voc::{Object, VocBox};
-
-/// Overlap (IoU) from which on a detection is about an object.
-const MIN_IOU: f64 = 0.5;
+use shared_model::voc::{MIN_IOU, Object, VocBox};
 
 /// How often objects of each class were detected as each class.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -11,7 +11,7 @@ use shared_model::voc::VocBox;
 pub use average_precision::{Curve, Scored, Truth, matches};
 pub use classes::ClassMap;
 pub use confusion::Confusion;
-pub use report::{Figures, MAX_IOU, MIN_SCORE, Report, Row, collect, detect_all};
+pub use report::{Figures, MAX_IOU, MIN_SCORE, Report, Row, collect, detect_all, detect_all_by};
 
 /// The IoU thresholds .50:.05:.95, at which AP is averaged; AP50 is the first alone.
 pub fn thresholds() -> [f64; 10] {

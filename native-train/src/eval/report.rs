@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow};
+use candle_core::{Device, Tensor};
 use comfy_table::Table;
 use rayon::prelude::*;
 use serde::Serialize;
 use shared_model::voc::Object;
-use shared_model::{Detection, Detector};
+use shared_model::{Detection, Detector, Input, nms};
 
 use super::{ClassMap, ClassScore, Evaluator, Truth};
 use crate::data::DataFile;
 use crate::table::table;
+use crate::train::{Batch, Engine};
 
 /// The least score of detections that count: YOLOX's `test_conf`.
 pub const MIN_SCORE: f32 = 0.01;
@@ -80,6 +82,46 @@ pub fn detect_all(
     };
     pictures.par_iter().map(look).collect()
 }
+
+/// As [`detect_all`], with a network that `engine` computes, some pictures at a time; `detector` is asked for what comes
+/// before and after it.
+///
+/// # Errors
+/// As for [`detect_all`], and where the engine's device fails.
+pub fn detect_all_by(
+    engine: &mut dyn Engine,
+    detector: &Detector,
+    pictures: &[DataFile],
+    min_score: f32,
+    max_iou: f32,
+    done: &(dyn Fn() + Sync),
+) -> Result<Vec<Vec<Detection>>> {
+    let side = detector.input_size();
+    let mut found = Vec::with_capacity(pictures.len());
+    for files in pictures.chunks(PICTURES_AT_ONCE) {
+        let input = |file: &DataFile| {
+            let read = || -> Result<_> { Ok(detector.preprocess(file.photo()?.picture()?)?) };
+            read().with_context(|| format!("the picture {}", file.path().display()))
+        };
+        let inputs = files.par_iter().map(input).collect::<Result<Vec<_>>>()?;
+        // Preprocessing rounds to whole levels.
+        let pixels = inputs.iter().map(|input| Ok(input.tensor().flatten_all()?.to_vec1::<f32>()?));
+        let pixels = pixels.collect::<Result<Vec<_>>>()?.concat().into_iter().map(|level| level as u8).collect();
+        let raw = engine.infer(&Batch { pixels, pictures: files.len(), height: side, width: side })?;
+        let boxes = |(i, input): (usize, &Input)| {
+            let rows = raw.picture(i);
+            let raw = Tensor::from_slice(rows, rows.len(), &Device::Cpu)?;
+            let found = nms(&detector.candidates(input, &raw, min_score)?, max_iou);
+            done();
+            Ok(found)
+        };
+        found.extend(inputs.par_iter().enumerate().map(boxes).collect::<Result<Vec<_>>>()?);
+    }
+    Ok(found)
+}
+
+/// Pictures that go through an engine together.
+const PICTURES_AT_ONCE: usize = 16;
 
 /// Puts what was detected in each picture beside its annotated objects; `known` are the names of the weights' classes,
 /// the evaluator's are those that occur: AP is not defined for others. Also returns which of them the weights do not know.

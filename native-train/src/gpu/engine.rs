@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 use shared_model::graph::{Node, NormState, SIZE_MULTIPLE};
-use shared_model::training::{Features, TrainingPlan, shortcuts};
+use shared_model::lowering::shortcuts;
+use shared_model::training::{Features, TrainingPlan};
 use shared_model::{Graph, ParameterLayout};
 
 use super::device::{Device, Place};

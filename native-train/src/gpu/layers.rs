@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use shared_model::ParameterLayout;
-use shared_model::graph::{Activation, Affine, Conv, Graph, Kernel, Node, Op};
-use shared_model::training::shortcuts;
+use shared_model::graph::{Activation, Affine, Conv, Graph, Node, Op};
+use shared_model::lowering::{self, Convolution, shortcuts};
 
 /// A convolution; places of parameters are those of [`ParameterLayout`].
 pub(super) struct ConvLayer {
@@ -88,15 +88,14 @@ fn convolution(
             variance: of("running_var"),
         },
     };
-    let inputs = graph.channels_in(layer);
-    let after_space_to_depth = graph.layer(layer.inputs[0]).op == Op::SpaceToDepth;
-    let kind = match &conv.kernel {
-        Kernel::Dense(3) if conv.stride == 1 && after_space_to_depth => Kind::Stem(place(&names[0])),
-        Kernel::Dense(1) if conv.stride == 1 && !after_space_to_depth => Kind::Pointwise(place(&names[0])),
-        Kernel::Depthwise(widths)
-            if widths.iter().all(|k| [3, 5, 7, 9].contains(k)) && [1, 2].contains(&conv.stride) =>
-        {
-            let (multiplier, chunk) = (layer.channels / inputs, layer.channels / widths.len());
+    let Some(Convolution { kind, channels, inputs, stride, widths }) = Convolution::of(graph, Node(i))? else {
+        unreachable!("it is a convolution")
+    };
+    let kind = match kind {
+        lowering::Kind::Stem => Kind::Stem(place(&names[0])),
+        lowering::Kind::Pointwise => Kind::Pointwise(place(&names[0])),
+        lowering::Kind::Depthwise => {
+            let (multiplier, chunk) = (channels / inputs, channels / widths.len());
             ensure!(chunk.is_multiple_of(multiplier), "{}: kernels of several widths read one channel", layer.name);
             let group = |(n, &kernel): (usize, &usize)| {
                 let channels = n * chunk..(n + 1) * chunk;
@@ -104,7 +103,6 @@ fn convolution(
             };
             Kind::Depthwise { multiplier, groups: widths.iter().enumerate().map(group).collect() }
         }
-        _ => bail!("{}: the GPU has no kernel for {}", layer.name, layer.op),
     };
     let activation = match conv.activation {
         Activation::Identity => 0,
@@ -112,7 +110,7 @@ fn convolution(
         Activation::Relu => 2,
         Activation::HardSigmoid => 3,
     };
-    let (input, channels, stride) = (layer.inputs[0], layer.channels, conv.stride);
+    let input = layer.inputs[0];
     Ok(ConvLayer { input, channels, inputs, stride, activation, kind, norm, first_channel, shortcut })
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use shared_model::Graph;
-use shared_model::graph::{Node, Op};
+use shared_model::graph::{HeadColumns, Node, Op};
 use shared_model::training::{TrainingPlan, has_gradient};
 
 use super::device::{Argument, Command, Launch, Place, Product, Program, THREADS};
@@ -180,23 +180,17 @@ impl Builder<'_> {
     /// its columns of the raw output's gradient into its own.
     fn prediction(&mut self, kernel: &str, node: Node) {
         let anchors = self.graph.anchors(self.plan.height, self.plan.width);
-        let mut first = 0;
-        for level in &self.graph.head {
-            let plane = self.plane(level.reg);
-            let columns = [(level.reg, 0), (level.obj, 4), (level.cls, 5)];
-            if let Some((_, column)) = columns.into_iter().find(|(prediction, _)| *prediction == node) {
-                let channels = self.graph.channels(node);
-                let (from, to) = match kernel {
-                    "gather_predictions" => (self.out(node), self.memory.raw),
-                    _ => (self.memory.raw, self.gradient(node)),
-                };
-                let counts = [self.pictures, plane, anchors, first, 5 + self.graph.classes, column];
-                let counts = counts.map(|n| Int(n as i32));
-                let grid = self.grid(self.pictures * plane, channels, LITTLE);
-                self.launch(kernel, grid, [At(from), At(to)].into_iter().chain(counts).collect());
-            }
-            first += plane;
-        }
+        let columns = self.graph.head_columns(self.plan.height, self.plan.width);
+        let Some(columns) = columns.into_iter().find(|columns| columns.node == node) else { return };
+        let HeadColumns { anchor, anchors: plane, first, .. } = columns;
+        let channels = self.graph.channels(node);
+        let (from, to) = match kernel {
+            "gather_predictions" => (self.out(node), self.memory.raw),
+            _ => (self.memory.raw, self.gradient(node)),
+        };
+        let counts = [self.pictures, plane, anchors, anchor, 5 + self.graph.classes, first].map(|n| Int(n as i32));
+        let grid = self.grid(self.pictures * plane, channels, LITTLE);
+        self.launch(kernel, grid, [At(from), At(to)].into_iter().chain(counts).collect());
     }
 
     fn simple_forward(&mut self, node: Node) {

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::Result;
-#[cfg(not(all(feature = "cuda", feature = "torch")))]
-use anyhow::bail;
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use shared_model::Graph;
 
-use super::{Engine, NativeEngine};
+use super::{CandleEngine, Engine, NativeEngine};
 
 /// A processor or a GPU; on the command line `cpu`, `cuda` or `cuda:1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +50,8 @@ pub enum EngineName {
     Native,
     /// libtorch's, PyTorch's library.
     Torch,
+    /// This project's on the CPU, with candle's automatic differentiation: slower, to check the others by.
+    Candle,
 }
 
 /// How exactly a GPU computes matrix products and convolutions. Parameters and what is added up have single precision in any
@@ -94,6 +94,7 @@ impl fmt::Display for EngineChoice {
         let engine = match self.engine {
             EngineName::Native => "",
             EngineName::Torch => " with libtorch",
+            EngineName::Candle => " with candle",
         };
         match self.device {
             DeviceName::Cpu => write!(f, "{}{engine}", self.device),
@@ -103,6 +104,11 @@ impl fmt::Display for EngineChoice {
 }
 
 impl EngineChoice {
+    /// Whether inference is that of [`shared_model::Network`], which the page has, too.
+    pub fn is_runtime(self) -> bool {
+        (self.engine, self.device) == (EngineName::Native, DeviceName::Cpu)
+    }
+
     /// An engine for `graph`.
     ///
     /// # Errors
@@ -120,6 +126,10 @@ impl EngineChoice {
                 bail!(
                     "this program was built without support of GPUs: build it with --features cuda, or use --device cpu"
                 )
+            }
+            (EngineName::Candle, DeviceName::Cpu) => Ok(Box::new(CandleEngine::new(graph)?)),
+            (EngineName::Candle, DeviceName::Cuda(_)) => {
+                bail!("--engine candle computes on the CPU: on a GPU take --engine native")
             }
             #[cfg(feature = "torch")]
             (EngineName::Torch, device) => Ok(Box::new(super::TorchEngine::new(graph, device, self.precision)?)),

@@ -3,7 +3,9 @@
 use anyhow::{Result, bail};
 use shared_model::graph::Node;
 use shared_model::training::Features;
-use shared_model::{ParameterLayout, Weights};
+use shared_model::{NormState, ParameterLayout, Weights};
+
+use super::unfolded;
 
 /// Pictures as the network takes them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,13 +92,19 @@ pub trait Engine {
     /// Fails where the device does.
     fn load(&mut self, parameters: &[f32]) -> Result<()>;
 
-    /// As [`Engine::load`], for weights that are not trained: what follows are inferences alone.
+    /// As [`Engine::load`], for weights, in training or inference form, that are not trained: what follows are inferences
+    /// alone.
     ///
     /// # Errors
     /// Fails where the weights do not fit their variant, or the device fails.
     fn freeze(&mut self, weights: &Weights) -> Result<()> {
         let graph = weights.graph()?;
-        self.load(&ParameterLayout::new(&graph).flatten(weights))
+        weights.check(&graph)?;
+        let layout = ParameterLayout::new(&graph);
+        match weights.metadata.norm {
+            NormState::Separate => self.load(&layout.flatten(weights)),
+            NormState::Folded => self.load(&layout.flatten(&unfolded(weights)?)),
+        }
     }
 
     /// Forward in training mode (batch normalisation by the batch's statistics); `loss` maps the raw head output to its

@@ -159,7 +159,8 @@ pub struct Flags {
     #[arg(long, value_name = "DEVICE", help_heading = "Run")]
     #[serde_as(as = "Option<DisplayFromStr>")]
     device: Option<DeviceName>,
-    /// Whose kernels compute it: this project's, or libtorch's if the program was built with it [default: native].
+    /// What computes it: native (this project's kernels), candle (the same, differentiated by candle), or torch, if the program
+    /// was built with libtorch [default: native].
     #[arg(long, value_enum, help_heading = "Run")]
     engine: Option<EngineName>,
     /// How exactly a GPU multiplies [default: tf32].

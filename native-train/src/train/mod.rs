@@ -2,6 +2,7 @@
 
 mod anchor;
 mod assign;
+mod candle;
 pub mod checkpoint;
 pub mod console;
 mod device;
@@ -38,6 +39,7 @@ pub mod warnings;
 
 pub use anchor::{Anchor, anchors};
 pub use assign::{CenterRadius, Match, assign};
+pub use candle::CandleEngine;
 pub use device::{DeviceName, EngineChoice, EngineName, Precision};
 pub use dry_run::dry_run;
 pub use ema::Ema;

@@ -338,9 +338,10 @@ impl CustomOp1 for MaxPoolSame {
         let (pictures, _, height, width) = x.dims4()?;
         let op = |x: &[f32], gradient: &[f32]| {
             let (mut out, size) = (vec![0.0; x.len()], x.len() / pictures);
-            out.par_chunks_mut(size).zip(x.par_chunks(size)).zip(gradient.par_chunks(size)).for_each(
-                |((out, x), gradient)| max_pool_same_gradient(x, height, width, self.0, gradient, out),
-            );
+            out.par_chunks_mut(size)
+                .zip(x.par_chunks(size))
+                .zip(gradient.par_chunks(size))
+                .for_each(|((out, x), gradient)| max_pool_same_gradient(x, height, width, self.0, gradient, out));
             let len = out.len();
             (out, Shape::from(len))
         };

@@ -68,7 +68,8 @@ impl ConvLayer {
             let config = BatchNormConfig { eps: BN_EPS.into(), momentum: MOMENTUM, ..BatchNormConfig::default() };
             Follows::BatchNorm(batch_norm(layer.channels, config, vb.pp(format!("{}.bn", layer.name)))?)
         };
-        let norm = Norm::new(layer, if folded { Affine::Bias } else { Affine::BatchNorm }, "bias", places(layer.channels));
+        let norm =
+            Norm::new(layer, if folded { Affine::Bias } else { Affine::BatchNorm }, "bias", places(layer.channels));
         Ok(Some(Self { conv: conv.clone(), convolution, kernels, affine, norm }))
     }
 
@@ -95,8 +96,7 @@ impl ConvLayer {
                 let (z, statistics) = cpu::normalised(&y, &parameters, &self.norm, self.conv.activation, by)?;
                 let channels = self.convolution.channels;
                 let statistics = Tensor::from_vec(statistics, 4 * channels, y.device())?;
-                let [new_mean, new_variance] =
-                    [2, 3].map(|part| statistics.narrow(0, part * channels, channels));
+                let [new_mean, new_variance] = [2, 3].map(|part| statistics.narrow(0, part * channels, channels));
                 let momentum = if mode == Mode::Train { norm.momentum() } else { 1.0 };
                 follow(mean, &new_mean?, momentum)?;
                 follow(variance, &new_variance?, momentum)?;

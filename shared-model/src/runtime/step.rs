@@ -12,7 +12,7 @@ use crate::kernels::parallel::Team;
 use crate::kernels::predict::{PredictionWeights, predict};
 use crate::kernels::simd::Instructions;
 use crate::kernels::{elementwise, pool};
-use crate::lowering::{Convolution, ForwardWeights, Kind};
+use crate::lowering::{Convolution, ForwardWeights, shortcuts};
 use crate::weights::Weights;
 
 /// What is done for one layer of the graph.
@@ -28,7 +28,7 @@ enum Work {
     /// With a second input: adds it to the output.
     Conv(ForwardWeights),
     /// Writes to the network's result.
-    Predict(PredictionWeights, Column),
+    Predict(PredictionWeights),
     MaxPoolSame(usize),
     MaxPoolHalving,
     GlobalMean,
@@ -36,13 +36,6 @@ enum Work {
     Concat,
     Add,
     Scale,
-}
-
-/// Where a prediction goes: the level of the pyramid, and the place of its first value in an anchor's row.
-#[derive(Clone, Copy)]
-struct Column {
-    level: usize,
-    first: usize,
 }
 
 /// What a picture's steps have in common.
@@ -61,17 +54,13 @@ impl Step {
     /// Fails for an operation that has no kernel.
     pub(super) fn all(graph: &Graph, weights: &Weights) -> Result<Vec<Self>> {
         let mut steps: Vec<Self> = Vec::with_capacity(graph.layers.len());
-        for (i, layer) in graph.layers.iter().enumerate() {
+        let shortcuts = shortcuts(graph);
+        for i in 0..graph.layers.len() {
             let mut step = Self::new(graph, Node(i), weights)?;
-            // A sum with the layer before it is that layer's last operation.
-            if layer.op == Op::Add
-                && layer.inputs.contains(&Node(i - 1))
-                && graph.layers[i..].iter().all(|other| other == layer || !other.inputs.contains(&Node(i - 1)))
-                && matches!(steps[i - 1].work, Work::Conv(_))
-            {
-                let shortcut = layer.inputs.iter().find(|&&input| input != Node(i - 1));
+            // A sum with the convolution before it is that layer's last operation.
+            if let Some(shortcut) = i.checked_sub(1).and_then(|before| shortcuts[before]) {
                 step.work = std::mem::replace(&mut steps[i - 1].work, Work::None);
-                step.inputs = steps[i - 1].inputs.iter().chain(shortcut).copied().collect();
+                step.inputs = steps[i - 1].inputs.iter().copied().chain([shortcut]).collect();
             }
             steps.push(step);
         }
@@ -107,9 +96,10 @@ impl Step {
         let Some(convolution) = Convolution::of(graph, node)? else { unreachable!("it is a convolution") };
         let folded = fold(graph.layer(node), conv.affine, weights);
         let (bias, activation) = (&folded.bias, conv.activation);
-        if let Some(column) = column(graph, node).filter(|_| convolution.kind == Kind::Pointwise) {
+        let predictions = graph.head.iter().flat_map(|level| [level.reg, level.obj, level.cls]);
+        if predictions.into_iter().any(|prediction| prediction == node) {
             let weights = PredictionWeights::new(&folded.kernels[0], bias, activation, Instructions::best());
-            return Ok(Work::Predict(weights, column));
+            return Ok(Work::Predict(weights));
         }
         let kernels: Vec<&[f32]> = folded.kernels.iter().map(Vec::as_slice).collect();
         Ok(Work::Conv(convolution.forward_weights(&kernels, bias, activation)))
@@ -122,7 +112,7 @@ impl Step {
 
     /// Whether its output lies in the planned array.
     pub(super) fn is_stored(&self) -> bool {
-        !matches!(self.work, Work::None | Work::Predict(..))
+        !matches!(self.work, Work::None | Work::Predict(_))
     }
 
     /// Computes layer `i` inside `values`; predictions go to `raw` (anchors x (5 + classes)).
@@ -151,12 +141,12 @@ impl Step {
             Work::Conv(weights @ ForwardWeights::Stem(_)) => {
                 weights.run(team, image, height, width, Plus::Nothing, &mut values[to]);
             }
-            Work::Predict(weights, column) => {
-                let levels = graph.head.iter().map(|level| (plan.height / level.stride) * (plan.width / level.stride));
-                let anchors = 5 + graph.classes;
-                let before: usize = levels.take(column.level).sum();
-                let rows = &mut raw[before * anchors..][..height * width * anchors];
-                predict(team, weights, &values[place(input)], column.first, rows);
+            Work::Predict(weights) => {
+                let columns = graph.head_columns(plan.height, plan.width);
+                let columns = columns.iter().find(|columns| columns.node == Node(i)).expect("it predicts");
+                let row = 5 + graph.classes;
+                let rows = &mut raw[columns.anchor * row..][..columns.anchors * row];
+                predict(team, weights, &values[place(input)], columns.first, rows);
             }
             work if self.inputs.len() == 2 => {
                 let [x, second, out] = parts(values, [place(input), place(self.inputs[1]), to]);
@@ -193,14 +183,6 @@ fn smaller_pool(graph: &Graph, node: Node, kernel: usize) -> (Node, usize) {
     };
     let others = graph.layers[..node.0].iter().enumerate().filter_map(|(i, layer)| Some((of_same(layer)?, Node(i))));
     others.max().map_or((input, kernel), |(other, node)| (node, kernel - other + 1))
-}
-
-/// Where `node`'s output goes, if it is a prediction.
-fn column(graph: &Graph, node: Node) -> Option<Column> {
-    graph.head.iter().enumerate().find_map(|(level, head)| {
-        let places = [(head.reg, 0), (head.obj, 4), (head.cls, 5)];
-        places.iter().find(|(other, _)| *other == node).map(|&(_, first)| Column { level, first })
-    })
 }
 
 /// Disjoint parts of the array. The plan keeps a layer's inputs and output apart; its test plays every variant through.

@@ -30,25 +30,13 @@ pub struct Places {
     pub gradient: Range<usize>,
 }
 
-/// For every layer that is a convolution and whose only reader is a sum in the next place: what it is added to. The sum is
-/// then computed with the convolution.
-pub fn shortcuts(graph: &Graph) -> Vec<Option<Node>> {
-    let shortcut = |i: usize| {
-        let next = graph.layers.get(i + 1).filter(|next| next.op == Op::Add)?;
-        let readers = graph.layers.iter().filter(|layer| layer.inputs.contains(&Node(i))).count();
-        let other = next.inputs.iter().find(|&&input| input != Node(i)).copied()?;
-        (matches!(graph.layers[i].op, Op::Conv(_)) && next.inputs.contains(&Node(i)) && readers == 1).then_some(other)
-    };
-    (0..graph.layers.len()).map(shortcut).collect()
-}
-
 /// Whether gradients flow through the layer: not to the picture.
 pub fn has_gradient(op: &Op) -> bool {
     !matches!(op, Op::Input | Op::SpaceToDepth)
 }
 
 impl TrainingPlan {
-    /// Plans for pictures of `height` x `width` pixels; `shortcuts` are the graph's ([`shortcuts`]). The outputs of `taps` are
+    /// Plans for pictures of `height` x `width` pixels; `shortcuts` are the graph's ([`crate::lowering::shortcuts`]). The outputs of `taps` are
     /// still there when the forward pass is over, as predictions are.
     pub fn new(graph: &Graph, shortcuts: &[Option<Node>], taps: &[Node], height: usize, width: usize) -> Self {
         let layers = &graph.layers;

@@ -1,7 +1,7 @@
 //! Layers without parameters, forward and backward over a batch, and the way from predictions to the raw head output.
 
 use super::conv::{On, disjoint};
-use crate::graph::{Node, Op};
+use crate::graph::{HeadColumns, Node, Op};
 use crate::kernels::parallel::Team;
 use crate::kernels::pool_gradient::{max_pool_halving_gradient, max_pool_same_gradient, upsample_gradient};
 use crate::kernels::simd::Instructions;
@@ -129,38 +129,15 @@ pub(super) fn backward(on: &On, node: Node, arena: &mut [f32], begun: &mut [bool
     }
 }
 
-/// A prediction's place in the raw head output of one picture.
-#[derive(Clone, Copy)]
-struct Column {
-    /// First number of the level's first anchor, and of its last anchor's end.
-    start: usize,
-    anchors: usize,
-    /// First of the prediction's values in an anchor's row.
-    first: usize,
-}
-
-fn columns(on: &On) -> Vec<(Node, Column)> {
-    let row = 5 + on.graph.classes;
-    let mut start = 0;
-    let mut columns = Vec::new();
-    for level in &on.graph.head {
-        let anchors = (on.plan.height / level.stride) * (on.plan.width / level.stride);
-        for (node, first) in [(level.reg, 0), (level.obj, 4), (level.cls, 5)] {
-            columns.push((node, Column { start, anchors, first }));
-        }
-        start += anchors * row;
-    }
-    columns
-}
-
 /// Writes all predictions to `raw` (pictures x anchors x (5 + classes)).
 pub(super) fn gather_predictions(on: &On, arena: &mut [f32], raw: &mut [f32]) {
-    let (columns, row) = (columns(on), 5 + on.graph.classes);
+    let columns = on.graph.head_columns(on.plan.height, on.plan.width);
+    let row = 5 + on.graph.classes;
     on.team.for_each_chunk(arena, on.plan.len, raw, |_, values, raw| {
-        for (node, Column { start, anchors, first }) in &columns {
-            let planes = values[on.plan.places[node.0].out.clone()].chunks_exact(*anchors);
+        for &HeadColumns { node, anchor, anchors, first } in &columns {
+            let planes = values[on.plan.places[node.0].out.clone()].chunks_exact(anchors);
             for (channel, plane) in planes.enumerate() {
-                let to = raw[start + first + channel..].iter_mut().step_by(row);
+                let to = raw[anchor * row + first + channel..].iter_mut().step_by(row);
                 to.zip(plane).for_each(|(to, value)| *to = *value);
             }
         }
@@ -170,7 +147,8 @@ pub(super) fn gather_predictions(on: &On, arena: &mut [f32], raw: &mut [f32]) {
 /// If `node` is a prediction, takes its gradient from that of the raw head output, `gradient`.
 pub(super) fn scatter_prediction(on: &On, node: Node, gradient: &[f32], arena: &mut [f32]) {
     let row = 5 + on.graph.classes;
-    let Some((_, Column { start, anchors, first })) = columns(on).into_iter().find(|(other, _)| *other == node) else {
+    let columns = on.graph.head_columns(on.plan.height, on.plan.width);
+    let Some(&HeadColumns { anchor, anchors, first, .. }) = columns.iter().find(|columns| columns.node == node) else {
         return;
     };
     let len = gradient.len() / (arena.len() / on.plan.len);
@@ -178,7 +156,7 @@ pub(super) fn scatter_prediction(on: &On, node: Node, gradient: &[f32], arena: &
         let gradient = &gradient[picture * len..][..len];
         let planes = values[on.plan.places[node.0].gradient.clone()].chunks_exact_mut(anchors);
         for (channel, plane) in planes.enumerate() {
-            let from = gradient[start + first + channel..].iter().step_by(row);
+            let from = gradient[anchor * row + first + channel..].iter().step_by(row);
             plane.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
         }
     });

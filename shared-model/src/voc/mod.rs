@@ -9,6 +9,10 @@ pub use annotation::{AnnotatedObject, Annotation, AnnotationError, Size};
 
 use crate::detection::BBox;
 
+/// A detection is about an object that it overlaps by more than this (IoU of [`VocBox`]es): of an evaluation, on a picture, in
+/// a confusion matrix.
+pub const MIN_IOU: f64 = 0.5;
+
 /// A box in VOC's convention: in pixels, the first of which is 1; the last pixel belongs to the box. Coordinates may be
 /// fractional, as those of scaled pictures are.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,10 +1,9 @@
 //! Boxes on a canvas over the picture.
 
-use shared_model::BBox;
+use shared_model::{BBox, Colour};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
-use super::colour::Colour;
 use super::marks::{Mark, Meaning};
 use super::zoom::Zoom;
 

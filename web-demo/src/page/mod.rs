@@ -3,7 +3,6 @@
 mod address;
 mod assets;
 mod camera;
-mod colour;
 mod compare;
 mod connection;
 mod draw;

@@ -16,7 +16,7 @@ use shared_model::{Detector, Picture, Variant, Weights, nms};
 
 use crate::data::Source;
 use crate::table::{grouped, table};
-use crate::train::{DeviceName, EngineName, Precision};
+use crate::train::{Batch, DeviceName, EngineChoice, EngineName, Precision};
 use crate::{Outcome, models};
 use layers::{Group, LayerTime};
 
@@ -25,6 +25,7 @@ use layers::{Group, LayerTime};
 #[command(after_help = "Examples:
   yolox-nano bench
   yolox-nano bench --variant final --threads 2 --json
+  yolox-nano bench --variant final --engine candle
   yolox-nano bench --all
   yolox-nano bench --train --variant final --batch 8 --threads 2
   yolox-nano bench --train --host-only --batch 16
@@ -63,14 +64,14 @@ pub struct Args {
     /// Pictures in a step of training [default: 8], or in a batch of the loader [default: 16].
     #[arg(long, value_name = "N", requires = "batched", value_parser = batch)]
     batch: Option<usize>,
-    /// Where a step of training is computed: cpu, cuda, or one of several GPUs, as cuda:1.
-    #[arg(long, value_name = "DEVICE", default_value_t, requires = "train")]
+    /// Where the network is computed: cpu, cuda, or one of several GPUs, as cuda:1.
+    #[arg(long, value_name = "DEVICE", default_value_t, conflicts_with_all = ["all", "loader"])]
     device: DeviceName,
-    /// Whose kernels compute a step of training: this project's, or libtorch's.
-    #[arg(long, value_enum, default_value_t, requires = "train")]
+    /// What computes it: native (this project's kernels), candle, or torch, if the program was built with libtorch.
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["all", "loader"])]
     engine: EngineName,
     /// How exactly a GPU multiplies.
-    #[arg(long, value_enum, default_value_t, requires = "train")]
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["all", "loader"])]
     precision: Precision,
     /// Number of threads.
     #[arg(long, value_name = "N", default_value = "1", value_parser = super::thread_count)]
@@ -107,6 +108,8 @@ const PICTURE: (usize, usize) = (4000, 3000);
 struct Report {
     model: String,
     variant: String,
+    /// Device, engine and precision.
+    computed_by: String,
     input_size: usize,
     threads: usize,
     runs: u32,
@@ -169,11 +172,18 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let mut detector = Detector::new(&weights).with_context(|| model.clone())?;
     detector.set_input_size(args.size)?;
 
-    let [preprocess, network, postprocess] = whole_runs(&detector, args.runs)?;
-    let layers = layers::layer_runs(&detector, args.runs)?;
+    let choice = EngineChoice { device: args.device, engine: args.engine, precision: args.precision };
+    let [preprocess, mut network, postprocess] = whole_runs(&detector, args.runs)?;
+    let layers = if choice.is_runtime() {
+        layers::layer_runs(&detector, args.runs)?
+    } else {
+        network = engine_runs(choice, &detector, &weights, args.runs).with_context(|| model.clone())?;
+        Vec::new()
+    };
     let report = Report {
         model,
         variant: weights.metadata.variant.clone(),
+        computed_by: choice.to_string(),
         input_size: args.size,
         threads,
         runs: args.runs,
@@ -215,6 +225,17 @@ fn whole_runs(detector: &Detector, runs: u32) -> Result<[Spread; 3]> {
     Ok([preprocess, network, postprocess])
 }
 
+/// Times of the network, one picture at a time, by another engine.
+fn engine_runs(choice: EngineChoice, detector: &Detector, weights: &Weights, runs: u32) -> Result<Spread> {
+    let mut engine = choice.engine(&weights.graph()?)?;
+    engine.freeze(weights)?;
+    let (pixels, side) = (pixels(), detector.input_size());
+    let input = detector.preprocess(Picture::rgb(&pixels, PICTURE.0, PICTURE.1)?)?;
+    let pixels = input.tensor().flatten_all()?.to_vec1::<f32>()?.into_iter().map(|level| level as u8).collect();
+    let batch = Batch { pixels, pictures: 1, height: side, width: side };
+    measure(runs, || engine.infer(&batch))
+}
+
 /// Milliseconds of `runs` calls of `work`, after some for warming up.
 fn measure<T>(runs: u32, mut work: impl FnMut() -> Result<T>) -> Result<Spread> {
     let mut times = Vec::new();
@@ -235,6 +256,24 @@ pub(super) fn spread(mut times: Vec<f64>) -> Spread {
 }
 
 fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
+    if !report.layers.is_empty() {
+        print_layers(report, out)?;
+    }
+    let mut steps = table(&["step", "median ms", "min", "max", "interquartile"], 1);
+    let Spreads { preprocess, network, postprocess } = report.spread;
+    for (name, s) in [("preprocess", preprocess), ("network", network), ("postprocess", postprocess)] {
+        steps.add_row(s.row(name));
+    }
+    writeln!(out, "{steps}")?;
+    let Report { model, variant, computed_by, input_size, threads, runs, .. } = report;
+    writeln!(
+        out,
+        "{model}, {variant}, {computed_by}, {input_size} x {input_size}, threads: {threads}, warm runs: {runs}"
+    )?;
+    Ok(())
+}
+
+fn print_layers(report: &Report, out: &mut dyn Write) -> Result<()> {
     let mut layers = table(&["layer", "operation", "ms", "multiply-adds", "GFLOP/s", "GB/s"], 2);
     for row in &report.layers {
         layers.add_row([
@@ -262,14 +301,6 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
         ]);
     }
     writeln!(out, "{groups}")?;
-    let mut steps = table(&["step", "median ms", "min", "max", "interquartile"], 1);
-    let Spreads { preprocess, network, postprocess } = report.spread;
-    for (name, s) in [("preprocess", preprocess), ("network", network), ("postprocess", postprocess)] {
-        steps.add_row(s.row(name));
-    }
-    writeln!(out, "{steps}")?;
-    let Report { model, variant, input_size, threads, runs, .. } = report;
-    writeln!(out, "{model}, {variant}, {input_size} x {input_size}, threads: {threads}, warm runs: {runs}")?;
     Ok(())
 }
 

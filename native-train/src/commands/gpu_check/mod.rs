@@ -285,7 +285,7 @@ fn engines() -> Vec<EngineName> {
 /// How exactly an engine is measured: as by default, and in every coarser way that it has.
 fn choices(engine: EngineName, device: DeviceName) -> Vec<EngineChoice> {
     let precisions = match engine {
-        EngineName::Native => vec![Precision::Tf32],
+        EngineName::Native | EngineName::Candle => vec![Precision::Tf32],
         EngineName::Torch => vec![Precision::Tf32, Precision::Bf16],
     };
     precisions.into_iter().map(|precision| EngineChoice { device, engine, precision }).collect()
@@ -295,5 +295,6 @@ fn engine_title(engine: EngineName) -> &'static str {
     match engine {
         EngineName::Native => "this project's kernels",
         EngineName::Torch => "libtorch",
+        EngineName::Candle => "candle",
     }
 }

@@ -5,11 +5,11 @@ mod features;
 mod output;
 
 use anyhow::{Context, Result, ensure};
-use shared_model::graph::{Graph, Node, NormState, Stage};
+use shared_model::graph::{Graph, Node, Stage};
 use shared_model::{ColourOrder, Weights};
 
 use super::start::MakeEngine;
-use super::{Batch, Engine, Outputs, settings::Settings, unfolded};
+use super::{Batch, Engine, Outputs, settings::Settings};
 use crate::eval::ClassMap;
 
 pub use features::{FeatureLoss, feature_loss};
@@ -41,12 +41,7 @@ impl Teacher {
             weights.metadata.colour_order == ColourOrder::Bgr,
             "it takes pictures in the order red, green, blue, which is not trained here"
         );
-        let weights = match weights.metadata.norm {
-            NormState::Folded => &unfolded(weights)?,
-            NormState::Separate => weights,
-        };
         let graph = weights.graph()?;
-        weights.check(&graph)?;
         let map = ClassMap::new(&weights.metadata.class_names, class_names);
         let of_student = |class: usize| (0..graph.classes).find(|&theirs| map.to_data(theirs) == Some(class));
         let classes: Vec<Option<usize>> = (0..class_names.len()).map(of_student).collect();

@@ -1,11 +1,9 @@
-//! Detections against the truth, by Pascal VOC's rule.
+//! Detections against the truth, by Pascal VOC's rule, as `yolox-nano eval` has it.
 
+use shared_model::voc::{MIN_IOU, VocBox};
 use shared_model::{Detection, canonical_class};
 
 use super::{Truth, TruthObject};
-
-/// Overlap (IoU) from which on a detection is about an object.
-const MIN_IOU: f32 = 0.5;
 
 /// What came of a detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +66,8 @@ impl Judgement {
 
 /// Judges detections, which come in order of falling score; `classes` are the names of the model's.
 ///
-/// A detection is about the object of its class that it overlaps most, found before or not, where that is at least half
-/// (IoU). The first one about an object has found it, every further one is a false alarm. Detections of classes that nobody
+/// A detection is about the object of its class that it overlaps most, found before or not, where that is more than half
+/// (IoU of boxes whose last pixel belongs to them). The first one about an object has found it, every further one is a false alarm. Detections of classes that nobody
 /// looked for do not count.
 pub fn judge(detections: &[Detection], classes: &[String], truth: &Truth) -> Judgement {
     let annotated: Option<Vec<&str>> =
@@ -89,11 +87,12 @@ pub fn judge(detections: &[Detection], classes: &[String], truth: &Truth) -> Jud
     let mut outcome = |detection: &Detection| {
         let class = classes.get(detection.class);
         let same_class = (0..truth.len()).filter(|&i| Some(&truth_classes[i]) == class);
-        let overlaps = same_class.map(|i| (i, truth[i].bbox.iou(&detection.bbox)));
+        let bbox = VocBox::from(detection.bbox);
+        let overlaps = same_class.map(|i| (i, VocBox::from(truth[i].bbox).iou(&bbox)));
         // Of equal overlaps the first one counts.
         let best = overlaps.reduce(|best, next| if next.1 > best.1 { next } else { best });
         match best {
-            Some((i, iou)) if iou >= MIN_IOU => match objects[i] {
+            Some((i, iou)) if iou > MIN_IOU => match objects[i] {
                 ObjectOutcome::NotJudged => DetectionOutcome::Ignored,
                 ObjectOutcome::Found => DetectionOutcome::FalseAlarm,
                 ObjectOutcome::Missed | ObjectOutcome::Unknown => {
@@ -168,10 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn half_the_union_is_enough() {
-        let tall = |y2| TruthObject { bbox: BBox { y2, ..at(0.0) }, ..object("cat", 0.0) };
-        assert_eq!(judged(&[detection(0, 0.0)], &[tall(20.0)]), (vec![Hit(0)], vec![Found]));
-        assert_eq!(judged(&[detection(0, 0.0)], &[tall(20.1)]), (vec![FalseAlarm], vec![Missed]));
+    fn more_than_half_the_union_is_enough() {
+        // Eleven pixels high, of so many.
+        let tall = |pixels: f32| TruthObject { bbox: BBox { y2: pixels - 1.0, ..at(0.0) }, ..object("cat", 0.0) };
+        assert_eq!(judged(&[detection(0, 0.0)], &[tall(21.9)]), (vec![Hit(0)], vec![Found]));
+        assert_eq!(judged(&[detection(0, 0.0)], &[tall(22.0)]), (vec![FalseAlarm], vec![Missed]));
     }
 
     #[test]

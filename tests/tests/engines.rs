@@ -1,5 +1,5 @@
-//! The engine of libtorch computes what the project's own does: for every variant one step, inference and observed
-//! statistics; and training on real photographs.
+//! The engines that differentiate automatically (candle's, and libtorch's where it is built in) compute what the project's
+//! own does: for every variant one step, inference and observed statistics; and training on real photographs.
 
 use std::sync::Arc;
 
@@ -9,9 +9,11 @@ use native_train::data::pictures::Pictures;
 use native_train::data::{Difficult, Source, TrainingSet};
 use native_train::train::loader::{BatchPlan, Loader, LoaderSettings};
 use native_train::train::{
-    Batch, DeviceName, Engine, HeadOutput, LabelledBatch, LossSettings, NativeEngine, Object, Optimizer, Precision,
-    TorchEngine, loss, recreate_norm, unfolded,
+    Batch, CandleEngine, Engine, HeadOutput, LabelledBatch, LossSettings, NativeEngine, Object, Optimizer, loss,
+    recreate_norm, unfolded,
 };
+#[cfg(feature = "torch")]
+use native_train::train::{DeviceName, Precision, TorchEngine};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use shared_model::{Graph, ParameterLayout, VARIANTS, Variant, Weights};
@@ -20,15 +22,20 @@ const CLASSES: usize = 3;
 const VOC_CLASSES: usize = 20;
 
 struct Case {
+    graph: Graph,
     native: NativeEngine,
-    torch: TorchEngine,
     layout: ParameterLayout,
     parameters: Vec<f32>,
     rng: Pcg64Mcg,
 }
 
-fn torch(graph: &Graph, precision: Precision) -> TorchEngine {
-    TorchEngine::new(graph, DeviceName::Cpu, precision).unwrap()
+/// The engines that are compared with the native one.
+fn peers(graph: &Graph) -> Vec<(&'static str, Box<dyn Engine>)> {
+    vec![
+        ("candle", Box::new(CandleEngine::new(graph).unwrap())),
+        #[cfg(feature = "torch")]
+        ("libtorch", Box::new(TorchEngine::new(graph, DeviceName::Cpu, Precision::F32).unwrap())),
+    ]
 }
 
 fn uniform(rng: &mut Pcg64Mcg, count: usize, low: f32, high: f32) -> Vec<f32> {
@@ -41,7 +48,7 @@ fn random_batch(rng: &mut Pcg64Mcg, pictures: usize, height: usize, width: usize
 }
 
 impl Case {
-    /// Both engines, with the same random parameters.
+    /// The native engine with random parameters.
     fn new(variant: &Variant) -> Self {
         let graph = variant.graph(CLASSES);
         let layout = ParameterLayout::new(&graph);
@@ -55,10 +62,9 @@ impl Case {
                 parameters[place.clone()].copy_from_slice(&uniform(&mut rng, place.len(), low, 1.0));
             }
         }
-        let (mut native, mut torch) = (NativeEngine::new(&graph).unwrap(), torch(&graph, Precision::F32));
+        let mut native = NativeEngine::new(&graph).unwrap();
         native.load(&parameters).unwrap();
-        torch.load(&parameters).unwrap();
-        Self { native, torch, layout, parameters, rng }
+        Self { graph, native, layout, parameters, rng }
     }
 }
 
@@ -110,76 +116,89 @@ fn worst_tensor(layout: &ParameterLayout, trainable: bool, found: &[f32], expect
 #[test]
 fn every_variant_computes_what_the_native_engine_does() {
     for variant in &VARIANTS {
-        let Case { mut native, mut torch, layout, parameters, mut rng } = Case::new(variant);
+        let Case { graph, mut native, layout, parameters, mut rng } = Case::new(variant);
         let batch = random_batch(&mut rng, 2, 64, 96);
         let (expected, expected_update) = step(&mut native, &batch, layout.len);
-        let (found, update) = step(&mut torch, &batch, layout.len);
-        let output = worst_output(&found, &expected);
-        let gradient = worst_tensor(&layout, true, &update, &expected_update);
-        let statistics = worst_tensor(&layout, false, &update, &expected_update);
         native.load(&parameters).unwrap();
-        let inference = worst_output(&torch.infer(&batch).unwrap(), &native.infer(&batch).unwrap());
-
+        let expected_inference = native.infer(&batch).unwrap();
         let observe = |engine: &mut dyn Engine| {
             let mut observed = parameters.clone();
             engine.observe(&batch, &mut observed).unwrap();
             observed
         };
-        let (observed, expected) = (observe(&mut torch), observe(&mut native));
-        assert_eq!(worst_tensor(&layout, true, &observed, &parameters).0, 0.0, "parameters are left alone");
-        let observation = worst_tensor(&layout, false, &observed, &expected);
-        println!(
-            "{:10} output {output:.1e}, gradient {:.1e} ({}), statistics {:.1e} ({}), inference {inference:.1e}, \
-             observed {:.1e} ({})",
-            variant.name, gradient.0, gradient.1, statistics.0, statistics.1, observation.0, observation.1
-        );
-        assert!(output < 1e-4 && inference < 1e-4, "{}", variant.name);
-        assert!(gradient.0 < 1e-3 && statistics.0 < 1e-3 && observation.0 < 1e-3, "{}", variant.name);
+        let expected_observation = observe(&mut native);
+        for (name, mut engine) in peers(&graph) {
+            engine.load(&parameters).unwrap();
+            let (found, update) = step(engine.as_mut(), &batch, layout.len);
+            let output = worst_output(&found, &expected);
+            let gradient = worst_tensor(&layout, true, &update, &expected_update);
+            let statistics = worst_tensor(&layout, false, &update, &expected_update);
+            engine.load(&parameters).unwrap();
+            let inference = worst_output(&engine.infer(&batch).unwrap(), &expected_inference);
+            let observed = observe(engine.as_mut());
+            assert_eq!(worst_tensor(&layout, true, &observed, &parameters).0, 0.0, "parameters are left alone");
+            let observation = worst_tensor(&layout, false, &observed, &expected_observation);
+            println!(
+                "{:10} {name:8} output {output:.1e}, gradient {:.1e} ({}), statistics {:.1e} ({}), inference \
+                 {inference:.1e}, observed {:.1e} ({})",
+                variant.name, gradient.0, gradient.1, statistics.0, statistics.1, observation.0, observation.1
+            );
+            assert!(output < 1e-4 && inference < 1e-4, "{} {name}", variant.name);
+            assert!(gradient.0 < 1e-3 && statistics.0 < 1e-3 && observation.0 < 1e-3, "{} {name}", variant.name);
+            let again = worst_output(&engine.infer(&batch).unwrap(), &expected_inference);
+            assert!(again == inference, "{} {name}: what was observed changes nothing", variant.name);
+        }
     }
 }
 
 /// The smallest batch there is: where the stride is 32, normalisation sees one number a channel.
 #[test]
 fn a_single_pixel_has_no_variance() {
-    let Case { mut native, mut torch, layout, mut rng, .. } = Case::new(&VARIANTS[0]);
+    let Case { graph, mut native, layout, parameters, mut rng } = Case::new(&VARIANTS[0]);
     let batch = random_batch(&mut rng, 1, 32, 32);
     let (expected, expected_update) = step(&mut native, &batch, layout.len);
-    let (found, update) = step(&mut torch, &batch, layout.len);
-    // Differences from the mean of few numbers are little more than rounding, which normalisation makes 30 times larger.
-    assert!(worst_output(&found, &expected) < 1e-3);
-    assert!(worst(&update, &expected_update).is_finite());
-    let alone = |update: &[f32]| {
-        let (_, place) = layout.entries.iter().find(|(p, _)| p.name == "backbone.C3_n4.conv3.bn.running_var").unwrap();
-        update[place.clone()].to_vec()
-    };
-    assert!(alone(&update).iter().all(|&variance| variance == 0.0));
-    assert_eq!(alone(&update), alone(&expected_update));
+    for (name, mut engine) in peers(&graph) {
+        engine.load(&parameters).unwrap();
+        let (found, update) = step(engine.as_mut(), &batch, layout.len);
+        // Differences from the mean of few numbers are little more than rounding, which normalisation makes 30 times larger.
+        assert!(worst_output(&found, &expected) < 1e-3, "{name}");
+        assert!(worst(&update, &expected_update).is_finite(), "{name}");
+        let alone = |update: &[f32]| {
+            let named = "backbone.C3_n4.conv3.bn.running_var";
+            let (_, place) = layout.entries.iter().find(|(p, _)| p.name == named).unwrap();
+            update[place.clone()].to_vec()
+        };
+        assert!(alone(&update).iter().all(|&variance| variance == 0.0), "{name}");
+        assert_eq!(alone(&update), alone(&expected_update), "{name}");
+    }
 }
 
 #[test]
 fn wrong_sizes_and_orders_are_refused() {
     let graph = VARIANTS[0].graph(CLASSES);
-    let mut rng = Pcg64Mcg::seed_from_u64(1);
-    let mut engine = torch(&graph, Precision::F32);
-    let batch = random_batch(&mut rng, 1, 32, 32);
-    let error = engine.infer(&batch).unwrap_err().to_string();
-    assert!(error.contains("loaded before"), "{error}");
-    let len = ParameterLayout::new(&graph).len;
-    assert!(engine.load(&vec![0.5; len - 1]).is_err());
-    engine.load(&vec![0.5; len]).unwrap();
-    for wrong in [
-        Batch { height: 64, ..batch.clone() },
-        Batch { pictures: 0, pixels: Vec::new(), ..batch.clone() },
-        random_batch(&mut rng, 1, 32, 40),
-    ] {
-        assert!(engine.infer(&wrong).unwrap_err().to_string().contains("multiples of 32"));
+    for (name, mut engine) in peers(&graph) {
+        println!("{name}");
+        let mut rng = Pcg64Mcg::seed_from_u64(1);
+        let batch = random_batch(&mut rng, 1, 32, 32);
+        let error = engine.infer(&batch).unwrap_err().to_string();
+        assert!(error.contains("loaded before"), "{error}");
+        let len = ParameterLayout::new(&graph).len;
+        assert!(engine.load(&vec![0.5; len - 1]).is_err());
+        engine.load(&vec![0.5; len]).unwrap();
+        for wrong in [
+            Batch { height: 64, ..batch.clone() },
+            Batch { pictures: 0, pixels: Vec::new(), ..batch.clone() },
+            random_batch(&mut rng, 1, 32, 40),
+        ] {
+            assert!(engine.infer(&wrong).unwrap_err().to_string().contains("multiples of 32"));
+        }
+        let mut update = vec![0.0; len];
+        let short = engine.step(&batch, &mut |_| Ok(vec![0.0; 3]), &mut update).unwrap_err();
+        assert!(short.to_string().contains("a gradient of"), "{short}");
+        assert!(engine.step(&batch, &mut |_| anyhow::bail!("no loss"), &mut update).is_err());
+        assert!(engine.step(&batch, &mut |output| Ok(output.values.clone()), &mut update[1..]).is_err());
+        engine.step(&batch, &mut |output| Ok(output.values.clone()), &mut update).unwrap();
     }
-    let mut update = vec![0.0; len];
-    let short = engine.step(&batch, &mut |_| Ok(vec![0.0; 3]), &mut update).unwrap_err();
-    assert!(short.to_string().contains("a gradient of"), "{short}");
-    assert!(engine.step(&batch, &mut |_| anyhow::bail!("no loss"), &mut update).is_err());
-    assert!(engine.step(&batch, &mut |output| Ok(output.values.clone()), &mut update[1..]).is_err());
-    engine.step(&batch, &mut |output| Ok(output.values.clone()), &mut update).unwrap();
 }
 
 /// Ten batches of four pictures: photographs as the end of training sees them where there are some, else noise with random
@@ -259,17 +278,20 @@ fn ten_steps_of_training_have_the_same_losses() {
         batches.iter().map(step).collect()
     };
     let expected = losses(&mut NativeEngine::new(&graph).unwrap());
-    let found = losses(&mut torch(&graph, Precision::F32));
-    assert_eq!(found.len(), 10);
-    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        let error = (found - expected).abs() / expected;
-        println!("step {i}: {found} instead of {expected}: {error:.1e}");
-        assert!(error < 1e-3, "step {i}: {found} instead of {expected}");
+    for (name, mut engine) in peers(&graph) {
+        let found = losses(engine.as_mut());
+        assert_eq!(found.len(), 10);
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let error = (found - expected).abs() / expected;
+            println!("{name}, step {i}: {found} instead of {expected}: {error:.1e}");
+            assert!(error < 1e-3, "{name}, step {i}: {found} instead of {expected}");
+        }
     }
 }
 
 /// bfloat16 rounds each number by up to 0.4 %; the gradient still points where it should, and statistics, which are not
 /// rounded, hardly move.
+#[cfg(feature = "torch")]
 #[test]
 fn bfloat16_trains_in_the_same_direction() {
     let graph = VARIANTS[0].graph(VOC_CLASSES);
@@ -277,7 +299,7 @@ fn bfloat16_trains_in_the_same_direction() {
     let mut native = NativeEngine::new(&graph).unwrap();
     let (layout, parameters) = published(&mut native, &batch.batch);
     let (expected, expected_update) = training_step(&mut native, &parameters, &batch);
-    let mut torch = torch(&graph, Precision::Bf16);
+    let mut torch = TorchEngine::new(&graph, DeviceName::Cpu, Precision::Bf16).unwrap();
     let (found, update) = training_step(&mut torch, &parameters, &batch);
     let cosine = |trainable: bool| {
         let places = layout.entries.iter().filter(|(parameter, _)| parameter.trainable == trainable);
@@ -297,6 +319,7 @@ fn bfloat16_trains_in_the_same_direction() {
     assert!(output < 0.05 && output > 1e-4, "it is computed in half precision");
 }
 
+#[cfg(feature = "torch")]
 #[test]
 fn a_gpu_that_is_not_there_is_said_to_be() {
     let error = TorchEngine::new(&VARIANTS[0].graph(CLASSES), DeviceName::Cuda(99), Precision::F32).unwrap_err();

@@ -1,4 +1,4 @@
-//! A colour for every class, and black or white to write on it.
+//! A colour for every class, the same on the page and on the command line's pictures, and black or white to write on it.
 
 /// Angle between the hues of neighbouring classes: the golden angle spreads any number of them evenly.
 const GOLDEN_ANGLE: f64 = 137.508;
@@ -31,15 +31,25 @@ impl Colour {
         Self { red, green, blue }
     }
 
-    /// As CSS writes it.
-    pub fn css(self) -> String {
-        let byte = |value: f64| (value * 255.0).round() as u8;
-        format!("rgb({} {} {})", byte(self.red), byte(self.green), byte(self.blue))
+    /// Its parts of 255: red, green, blue.
+    pub fn bytes(self) -> [u8; 3] {
+        [self.red, self.green, self.blue].map(|value| (value * 255.0).round() as u8)
     }
 
-    /// Text on this colour: whichever of black and white has the greater contrast (WCAG 2).
+    /// As CSS writes it.
+    pub fn css(self) -> String {
+        let [red, green, blue] = self.bytes();
+        format!("rgb({red} {green} {blue})")
+    }
+
+    /// Whether black reads better on it than white does: has the greater contrast (WCAG 2).
+    pub fn takes_black(self) -> bool {
+        self.luminance() > 0.179
+    }
+
+    /// Text on this colour, as CSS writes it: black or white.
     pub fn text(self) -> &'static str {
-        if self.luminance() > 0.179 { "#000" } else { "#fff" }
+        if self.takes_black() { "#000" } else { "#fff" }
     }
 
     fn luminance(self) -> f64 {
