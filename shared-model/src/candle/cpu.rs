@@ -1,6 +1,5 @@
 //! This project's kernels as operations of candle on the CPU, with their gradients: for what candle's own operations are
-//! many times slower at (depthwise and pointwise convolutions, normalisation) or cannot differentiate (stride-1 pooling; the
-//! second consumer of an upsampled tensor, <https://github.com/huggingface/candle/issues/3507>).
+//! many times slower at (depthwise and pointwise convolutions, normalisation) or cannot differentiate rightly (see `plain`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +10,7 @@ use crate::graph::Activation;
 use crate::kernels::block::Plus;
 use crate::kernels::norm::{activation_gradient, affine_gradient, moments, normalise};
 use crate::kernels::parallel::Team;
-use crate::kernels::pool_gradient::{max_pool_same_gradient, upsample_gradient};
+use crate::kernels::pool_gradient::{max_pool_halving_gradient, max_pool_same_gradient, upsample_gradient};
 use crate::kernels::simd::Instructions;
 use crate::kernels::{elementwise, pool};
 use crate::lowering::{Convolution, ForwardWeights, Kind, PicturePlanes, TASK_ROWS};
@@ -346,6 +345,45 @@ impl CustomOp1 for MaxPoolSame {
             (out, Shape::from(len))
         };
         let of_x = x.apply_op2_no_bwd(&gradient.contiguous()?, &Plain("max-pool-same-gradient", op))?;
+        Ok(Some(of_x.reshape(x.shape())?))
+    }
+}
+
+/// Pooling under squares of 2 x 2, with stride 2.
+struct MaxPoolHalving;
+
+/// The greatest of every square of 2 x 2 pixels of `x` (pictures x channels x height x width).
+///
+/// # Errors
+/// Fails where the tensor is not on the CPU in single precision.
+pub(super) fn max_pool_halving(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(MaxPoolHalving)
+}
+
+impl CustomOp1 for MaxPoolHalving {
+    fn name(&self) -> &'static str {
+        "max-pool-halving"
+    }
+
+    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, (pictures, channels, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
+        let (mut out, size) = (vec![0.0; x.len() / 4], x.len() / pictures);
+        for_each_picture(pictures, &mut out, |team, i, out| {
+            pool::max_pool_halving(team, Instructions::best(), &x[i * size..][..size], width, out);
+        });
+        Ok((CpuStorage::F32(out), Shape::from((pictures, channels, height / 2, width / 2))))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let (_, _, _, width) = x.dims4()?;
+        let op = |x: &[f32], gradient: &[f32]| {
+            let mut out = vec![0.0; x.len()];
+            let rows = out.par_chunks_mut(2 * width).zip(x.par_chunks(2 * width)).zip(gradient.par_chunks(width / 2));
+            rows.for_each(|((out, x), gradient)| max_pool_halving_gradient(x, width, gradient, out));
+            let len = out.len();
+            (out, Shape::from(len))
+        };
+        let of_x = x.apply_op2_no_bwd(&gradient.contiguous()?, &Plain("max-pool-halving-gradient", op))?;
         Ok(Some(of_x.reshape(x.shape())?))
     }
 }

@@ -55,6 +55,13 @@ pub(super) fn max_pool_same(x: &Tensor, kernel: usize) -> Result<Tensor> {
     Ok(x)
 }
 
+/// The greatest of every square of 2 x 2 pixels. The gradient of candle's own pooling is a quarter of what it should be (0.11.1: the
+/// mask of the greatest is divided by the pixels of a square, not by how many are greatest).
+pub(super) fn max_pool_halving(x: &Tensor) -> Result<Tensor> {
+    let (pictures, channels, height, width) = x.dims4()?;
+    x.reshape((pictures, channels, height / 2, 2, width / 2, 2))?.max(5)?.max(3)
+}
+
 /// Every pixel becomes a square of 2 x 2. candle's own upsampling forgets all but one of several consumers' gradients
 /// (<https://github.com/huggingface/candle/issues/3507>).
 pub(super) fn upsample(x: &Tensor) -> Result<Tensor> {

@@ -67,7 +67,10 @@ impl Network {
     pub fn forward_observed(&self, images: &Tensor, observe: &mut dyn FnMut(Node, &[f32])) -> Result<Tensor> {
         let (_, channels, height, width) = images.dims4()?;
         if channels != 3 {
-            bail!("the network takes (batch, 3, height, width), not {:?}", images.shape());
+            bail!(
+                "the network takes (batch, 3, height, width) with sides in multiples of {SIZE_MULTIPLE} pixels, not {:?}",
+                images.shape()
+            );
         }
         check_sides(height, width)?;
         images.contiguous()?.apply_op1_no_bwd(&Forward { network: self, observe: RefCell::new(observe) })
