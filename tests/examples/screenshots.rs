@@ -19,9 +19,9 @@ const SCREENS: [(u32, u32); 3] = [(360, 740), (1024, 768), (1920, 1080)];
 
 /// Views by name, and what the address says behind `#`.
 const VIEWS: [(&str, &str); 3] = [
-    ("compare", "v=baseline-coco,baseline-voc&s=motorcycle"),
-    ("benchmark", "v=baseline-coco,baseline-voc&s=motorcycle&view=benchmark"),
-    ("variants", "v=baseline-coco,baseline-voc&s=motorcycle&view=variants"),
+    ("compare", "v=baseline-voc,final-voc&s=motorcycle"),
+    ("benchmark", "v=baseline-voc,final-voc&s=motorcycle&view=benchmark"),
+    ("variants", "v=baseline-voc,final-voc&s=motorcycle&view=variants"),
 ];
 
 /// The README's picture is shown about this wide, twice as fine.
