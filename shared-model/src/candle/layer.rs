@@ -10,6 +10,7 @@ use super::cpu::{self, By};
 use super::plain;
 use crate::graph::{Affine, BN_EPS, Conv, Graph, Node, NormState, Op};
 use crate::lowering::Convolution;
+use crate::runtime::fold::multiply;
 use crate::training::Norm;
 
 /// How far running statistics follow a batch's: PyTorch's momentum of batch normalisation, as YOLOX sets it.
@@ -115,14 +116,7 @@ impl ConvLayer {
                 let (weight, bias) = affine(norm);
                 let gain = (weight / (norm.running_var() + norm.eps())?.sqrt()?)?;
                 let bias = values(&(bias - (norm.running_mean() * &gain)?)?)?;
-                let gains = values(&gain)?;
-                let each = gains.len() / kernels.len();
-                for (kernels, gains) in kernels.iter_mut().zip(gains.chunks_exact(each)) {
-                    let size = kernels.len() / each;
-                    for (kernel, gain) in kernels.chunks_exact_mut(size).zip(gains) {
-                        kernel.iter_mut().for_each(|value| *value *= gain);
-                    }
-                }
+                multiply(&mut kernels, &values(&gain)?);
                 bias
             }
         };

@@ -25,7 +25,12 @@ pub(crate) fn fold(layer: &Layer, affine: Affine, weights: &Weights) -> Folded {
     for ((bias, mean), gain) in bias.iter_mut().zip(mean).zip(&gains) {
         *bias -= mean * gain;
     }
-    // Mixed kernels are chunks of channels, in order.
+    multiply(&mut kernels, &gains);
+    Folded { kernels, bias }
+}
+
+/// Multiplies each output channel's kernel by its gain. Mixed kernels are chunks of channels, in order.
+pub(crate) fn multiply(kernels: &mut [Vec<f32>], gains: &[f32]) {
     let channels_each = gains.len() / kernels.len();
     for (kernels, gains) in kernels.iter_mut().zip(gains.chunks_exact(channels_each)) {
         let size = kernels.len() / channels_each;
@@ -33,5 +38,4 @@ pub(crate) fn fold(layer: &Layer, affine: Affine, weights: &Weights) -> Folded {
             kernel.iter_mut().for_each(|value| *value *= gain);
         }
     }
-    Folded { kernels, bias }
 }
