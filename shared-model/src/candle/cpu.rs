@@ -13,7 +13,7 @@ use crate::kernels::parallel::Team;
 use crate::kernels::pool_gradient::{max_pool_halving_gradient, max_pool_same_gradient, upsample_gradient};
 use crate::kernels::simd::Instructions;
 use crate::kernels::{elementwise, pool};
-use crate::lowering::{Convolution, ForwardWeights, Kind, PicturePlanes, TASK_ROWS};
+use crate::lowering::{Convolution, Kind, PicturePlanes, TASK_ROWS};
 use crate::training::{Moments, Norm};
 
 /// A tensor's numbers, one after another.
@@ -186,7 +186,7 @@ pub(super) fn infer(
     activation: Activation,
 ) -> Result<Tensor> {
     let op = Convolve { convolution: convolution.clone(), input: x.dims4()? };
-    let weights: ForwardWeights = convolution.forward_weights(kernels, bias, activation);
+    let weights = convolution.forward_weights(kernels, bias, activation);
     let (of_x, of_out, shape) = op.sizes();
     let (pictures, _, height, width) = op.input;
     let forward = |x: &[f32]| {

@@ -101,10 +101,13 @@ impl Yolox {
     }
 
     fn run(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (_, channels, height, width) = images.dims4()?;
-        if channels != 3 || [height, width].iter().any(|side| *side == 0 || !side.is_multiple_of(SIZE_MULTIPLE)) {
+        let (pictures, channels, height, width) = images.dims4()?;
+        if pictures == 0
+            || channels != 3
+            || [height, width].iter().any(|side| *side == 0 || !side.is_multiple_of(SIZE_MULTIPLE))
+        {
             bail!(
-                "the network takes (pictures, 3, height, width) with sides in multiples of {SIZE_MULTIPLE} pixels, not {:?}",
+                "the network takes (one or more pictures, 3, height, width) with sides in multiples of {SIZE_MULTIPLE} pixels, not {:?}",
                 images.shape()
             );
         }

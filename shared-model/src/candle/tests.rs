@@ -193,7 +193,7 @@ fn candles_optimizer_trains_it() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let (network, _) = network(Variant::named("baseline").unwrap());
-    for shape in [[1, 3, 64, 60], [1, 1, 64, 64], [1, 3, 0, 64]] {
+    for shape in [[1, 3, 64, 60], [1, 1, 64, 64], [1, 3, 0, 64], [0, 3, 64, 64]] {
         let error = network.forward(&Tensor::zeros(&shape, DType::F32, &Device::Cpu).unwrap()).unwrap_err();
         assert!(error.to_string().contains("multiples of 32"), "{error}");
     }
