@@ -8,7 +8,7 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=emulator");
-    println!("cargo::rerun-if-changed=../native-train/src/gpu/kernels");
+    println!("cargo::rerun-if-changed=../native-train/src/engine/cuda/kernels");
     println!("cargo::rustc-check-cfg=cfg(emulator)");
     let mut build = cc::Build::new();
     // `#pragma unroll` is for the GPU's compiler.

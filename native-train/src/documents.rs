@@ -4,17 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
+use walkdir::WalkDir;
 
 use crate::Cli;
 
-/// README.md and the pages of docs/ and models/, with their texts.
+/// README.md, its Korean translation, and the pages of docs/ and models/, with their texts.
 fn documents() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository");
     let in_folder = |folder: &str| {
         let entries = fs::read_dir(root.join(folder)).unwrap();
         entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "md"))
     };
-    let paths = [root.join("README.md")].into_iter().chain(in_folder("docs")).chain(in_folder("models"));
+    let readmes = ["README.md", "README.ko.md"].map(|name| root.join(name));
+    let paths = readmes.into_iter().chain(in_folder("docs")).chain(in_folder("models"));
     paths.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
@@ -122,4 +124,41 @@ fn links_lead_to_files_that_there_are() {
         }
     }
     assert!(count > 40, "{count} links were found");
+}
+
+/// Source files that documents and comments name in backticks, by their whole path or its end.
+#[test]
+fn source_files_that_are_named_exist() {
+    const OURS: [&str; 5] = ["shared-model", "native-train", "web-demo", "tests", "xtask"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository");
+    let is_source = |name: &str| [".rs", ".cu", ".js", ".css"].iter().any(|end| name.ends_with(end));
+    let files: Vec<String> = OURS
+        .iter()
+        .flat_map(|folder| {
+            WalkDir::new(root.join(folder)).into_iter().filter_entry(|entry| entry.file_name() != "target")
+        })
+        .filter_map(|entry| Some(entry.ok()?.path().strip_prefix(root).ok()?.to_str()?.replace('\\', "/")))
+        .filter(|name| is_source(name))
+        .collect();
+    let is_there = |name: &str| {
+        let name = name.trim_start_matches("../");
+        files.iter().any(|file| file == name || file.ends_with(&format!("/{name}")))
+    };
+    let mut texts = documents();
+    for file in files.iter().filter(|file| file.ends_with(".rs")) {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let comments = text.lines().filter(|line| line.trim_start().starts_with("//"));
+        texts.push((PathBuf::from(file), comments.collect::<Vec<_>>().join("\n")));
+    }
+    let mut count = 0;
+    for (path, text) in texts {
+        for code in text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)) {
+            if !is_source(code) || code.contains([' ', '*', '<', '{']) || Path::new(code).extension().is_none() {
+                continue;
+            }
+            assert!(is_there(code), "{}: there is no `{code}`", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 100, "{count} names were found");
 }

@@ -1,21 +1,25 @@
-//! The command line `yolox-nano`: finds objects in pictures, trains networks, scores weights on Pascal VOC, measures
+//! The command line `yolox-nano`: finds objects in images, trains networks, scores weights, converts data sets, measures
 //! speed, imports and exports weights.
 //!
 //! Exit codes: 0, all is well; 1, something failed (said on standard error); 2, the command line itself was wrong.
 
 pub mod augment;
+pub mod campaign;
 pub mod commands;
+pub mod convert;
 pub mod data;
 #[cfg(test)]
 mod documents;
 pub mod draw;
+pub mod engine;
 pub mod eval;
 pub mod files;
-pub mod gpu;
+pub mod foreign;
 pub mod models;
 pub mod onnx;
 pub mod photo;
 pub mod progress;
+pub mod prune;
 pub mod table;
 pub mod train;
 
@@ -34,13 +38,17 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
-  yolox-nano detect photo.jpg                 what is in the picture, as a table
-  yolox-nano detect photos/ --out boxes/      pictures with labelled boxes
+  yolox-nano detect photo.jpg                 what is in the image, as a table
+  yolox-nano detect photos/ --out boxes/      images with labelled boxes
   yolox-nano eval --data VOC2007 --split test
                                               the official Pascal VOC score
   yolox-nano check-data VOC2007:trainval      what is in a data set, and what is wrong with it
+  yolox-nano convert VOC2007:test --to coco --out VOC2007-coco
+                                              the same data set in COCO's or YOLO's format
   yolox-nano train --overfit 16 --train VOC2007:trainval
-                                              learn 16 pictures by heart: does training work?
+                                              learn 16 images by heart: does training work?
+  yolox-nano prune final-voc --to 0.8 --by taylor --train VOC2007:train --out runs/pruned
+                                              a smaller network of a trained one
   yolox-nano variants                         the networks and what they cost
 
 `yolox-nano COMMAND --help` tells more about each command.";
@@ -52,10 +60,13 @@ enum Command {
     Detect(commands::detect::Args),
     Eval(commands::eval::Args),
     CheckData(commands::check_data::Args),
+    Convert(commands::convert::Args),
     Bench(commands::bench::Args),
     Train(Box<commands::train::Args>),
+    Campaign(commands::campaign::Args),
     #[cfg(feature = "cuda")]
     GpuCheck(commands::gpu_check::Args),
+    Prune(Box<commands::prune::Args>),
     Publish(commands::publish::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
@@ -95,9 +106,12 @@ fn run(command: &Command) -> Result<Outcome> {
         Command::Detect(args) => commands::detect::run(args, &mut out),
         Command::Eval(args) => commands::eval::run(args, &mut out),
         Command::CheckData(args) => commands::check_data::run(args, &mut out),
+        Command::Convert(args) => commands::convert::run(args, &mut out),
         Command::Bench(args) => commands::bench::run(args, &mut out),
+        Command::Prune(args) => commands::prune::run(args, &mut out),
         Command::Publish(args) => commands::publish::run(args, &mut out),
         Command::Train(args) => commands::train::run(args, &mut out),
+        Command::Campaign(args) => commands::campaign::run(args, &mut out),
         #[cfg(feature = "cuda")]
         Command::GpuCheck(args) => commands::gpu_check::run(args, &mut out),
         Command::Import(args) => commands::import::run(args, &mut out),

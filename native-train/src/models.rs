@@ -1,16 +1,22 @@
-//! Which weights a command uses: a file, an entry of `models/manifest.json`, or that manifest's default.
+//! Which weights a command uses: a file (of any format that [`foreign`] reads), an entry of `models/manifest.json`, or that manifest's default.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use shared_model::{Manifest, ManifestEntry, Weights};
 
-use crate::files::write_whole;
+use crate::files::write_atomic;
+use crate::foreign;
 
 /// Where the manifest lies below the folders that are searched.
 const MANIFEST: &str = "models/manifest.json";
+
+/// Extension of weight files.
+const WEIGHTS: &str = "safetensors";
+
+/// Digits of a SHA-256 that tell files of one name apart.
+const HASH_DIGITS: usize = 8;
 
 /// The published weights.
 #[derive(Debug)]
@@ -24,7 +30,6 @@ pub struct Models {
 pub struct Named {
     /// The manifest's name or the file's path.
     pub name: String,
-    /// The weights.
     pub weights: Weights,
 }
 
@@ -40,7 +45,7 @@ impl Models {
             Some(path) => Self::read(&path),
             None => bail!(
                 "{MANIFEST} is neither in this folder, nor in one above it or above the program: \
-                 go to the project's folder, or name a weight file with --weights FILE.safetensors"
+                 go to the project's folder, or name a weight file with --weights FILE"
             ),
         }
     }
@@ -60,6 +65,39 @@ impl Models {
         &self.folder
     }
 
+    /// Name for a file of weights with this SHA-256 that are published as `name`: not that of others, which the manifest describes
+    /// until [`Models::put`]. Those that are published already keep theirs.
+    pub fn free_file(&self, name: &str, sha256: &str) -> String {
+        if let Some(same) = self.manifest.named(name).filter(|entry| entry.sha256 == sha256) {
+            return same.file.clone();
+        }
+        let plain = format!("{name}.{WEIGHTS}");
+        match self.manifest.models.iter().find(|entry| entry.file == plain) {
+            Some(other) if other.sha256 != sha256 => format!("{name}-{}.{WEIGHTS}", &sha256[..HASH_DIGITS]),
+            _ => plain,
+        }
+    }
+
+    /// Removes the files that [`Models::free_file`] gave names to and the manifest does not name: those of an earlier training, or
+    /// of a publication that was killed.
+    ///
+    /// # Errors
+    /// Fails where the folder cannot be read or a file not be removed.
+    pub fn remove_unnamed(&self, name: &str) -> Result<()> {
+        let is_hash = |text: &str| text.len() == HASH_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_of_name = |file: &str| {
+            let rest = file.strip_suffix(WEIGHTS).and_then(|file| file.strip_suffix('.')?.strip_prefix(name));
+            rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(is_hash))
+        };
+        for file in std::fs::read_dir(&self.folder).with_context(|| self.folder.display().to_string())? {
+            let file = file?.file_name().to_string_lossy().into_owned();
+            if is_of_name(&file) && !self.manifest.models.iter().any(|entry| entry.file == file) {
+                std::fs::remove_file(self.folder.join(&file)).with_context(|| format!("{file} cannot be removed"))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Puts an entry into the manifest, in place of one of the same name, and writes the manifest.
     ///
     /// # Errors
@@ -72,20 +110,24 @@ impl Models {
         let mut text = serde_json::to_string_pretty(&self.manifest)?;
         text.push('\n');
         let name = Path::new(MANIFEST).file_name().unwrap_or_default();
-        write_whole(&self.folder.join(name), text.as_bytes())
+        write_atomic(&self.folder.join(name), text.as_bytes())
     }
 
     /// Reads an entry's weight file, and checks that it is the one the manifest describes.
     fn load(&self, entry: &ManifestEntry) -> Result<Named> {
         let path = self.folder.join(&entry.file);
-        let bytes = read(&path)?;
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("the weight file {} cannot be read", path.display()))?;
         if sha256(&bytes) != entry.sha256 {
             bail!(
                 "{} is not the file that {MANIFEST} describes: restore it (git checkout), or name it with --weights",
                 path.display()
             );
         }
-        Ok(Named { name: entry.name.clone(), weights: parse(&path, &bytes)? })
+        Ok(Named {
+            name: entry.name.clone(),
+            weights: Weights::from_bytes(&bytes).with_context(|| path.display().to_string())?,
+        })
     }
 }
 
@@ -100,7 +142,7 @@ pub fn load(name: Option<&str>) -> Result<Named> {
     };
     let path = Path::new(name);
     if path.is_file() {
-        return Ok(Named { name: name.into(), weights: parse(path, &read(path)?)? });
+        return Ok(Named { name: name.into(), weights: foreign::read(path, None)? });
     }
     let Ok(models) = Models::find() else { bail!("there is no weight file {name}") };
     match models.manifest.named(name) {
@@ -112,25 +154,9 @@ pub fn load(name: Option<&str>) -> Result<Named> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("the weight file {} cannot be read", path.display()))
-}
-
-fn parse(path: &Path, bytes: &[u8]) -> Result<Weights> {
-    Weights::from_bytes(bytes).with_context(|| path.display().to_string())
-}
-
 /// SHA-256 in lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-/// Bytes in lower-case hexadecimal digits.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]
@@ -173,6 +199,62 @@ mod tests {
                 assert!(models.folder.join(curves).is_file(), "{} has no curves", entry.name);
             }
         }
+    }
+
+    /// What `yolox-nano publish` does not write itself, such as figures reported elsewhere, stays.
+    #[test]
+    fn putting_an_entry_keeps_the_rest_of_the_manifest() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(MANIFEST);
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("manifest.json");
+        std::fs::copy(&path, &copy).unwrap();
+        let mut models = Models::read(&copy).unwrap();
+        models.put(models.manifest.default_entry().clone()).unwrap();
+        let json = |path: &Path| -> serde_json::Value {
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+        };
+        assert_eq!(json(&copy), json(&path));
+        assert!(json(&copy)["reported"]["variants"]["baseline"]["ap50"].is_f64());
+    }
+
+    #[test]
+    fn weights_in_place_of_others_get_a_file_of_their_own() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(MANIFEST);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(&path, folder.path().join("manifest.json")).unwrap();
+        let mut models = Models::read(&folder.path().join("manifest.json")).unwrap();
+        let mut entry = models.manifest.named("final-voc").unwrap().clone();
+        assert_eq!(models.free_file("final-voc", &entry.sha256), "final-voc.safetensors");
+        entry.sha256 = sha256(b"abc");
+        entry.file = models.free_file("final-voc", &entry.sha256);
+        assert_eq!(entry.file, "final-voc-ba7816bf.safetensors");
+        let names = ["final-voc.safetensors", &entry.file, "final-voc-00000000.safetensors", "final-voc-2.safetensors"];
+        names.iter().for_each(|name| std::fs::write(folder.path().join(name), "x").unwrap());
+        models.put(entry.clone()).unwrap();
+        models.remove_unnamed("final-voc").unwrap();
+        let left = names.map(|name| folder.path().join(name).exists());
+        assert_eq!(left, [false, true, false, true], "the published one stays, and what has another name");
+        assert_eq!(models.free_file("final-voc", &sha256(b"abc")), "final-voc-ba7816bf.safetensors");
+        assert_eq!(models.free_file("final-voc", "00"), "final-voc.safetensors");
+    }
+
+    #[test]
+    fn other_weights_than_the_manifest_describes_are_refused() {
+        let published = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(MANIFEST);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manifest.json");
+        std::fs::copy(&published, &path).unwrap();
+        let models = Models::read(&path).unwrap();
+        let entry = models.manifest.default_entry();
+        let mut bytes = std::fs::read(published.with_file_name(&entry.file)).unwrap();
+        std::fs::write(folder.path().join(&entry.file), &bytes).unwrap();
+        assert_eq!(models.load(entry).unwrap().name, entry.name);
+
+        // A weight, which is as good as any other.
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(folder.path().join(&entry.file), &bytes).unwrap();
+        let error = models.load(entry).unwrap_err().to_string();
+        assert!(error.contains("is not the file that models/manifest.json describes"), "{error}");
     }
 
     #[test]

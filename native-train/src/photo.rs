@@ -1,4 +1,4 @@
-//! Decoding picture files: upright RGB pixels, or a sentence that says what is wrong with the file and what to do.
+//! Decoding image files: upright RGB pixels, or a sentence that says what is wrong with the file and what to do.
 
 mod jpeg;
 
@@ -7,21 +7,59 @@ use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
-use shared_model::Picture;
+use shared_model::Image;
 
-/// Pictures with more pixels are refused before they are decoded: they would take gigabytes of memory.
+/// No image is decoded to more pixels than these, which take 192 MB. Larger JPEG files, as telephones write them, are
+/// decoded to a half, a quarter or an eighth of their sides, which their format allows; others are refused.
 pub const MAX_PIXELS: u64 = 64_000_000;
 
-/// Extensions of the picture formats that can be read, in lower case.
+/// JPEG files with more pixels are refused too: those that are stored in passes need room for all of them.
+pub const MAX_JPEG_PIXELS: u64 = 256_000_000;
+
+/// Bytes that JPEG files may take that are stored in passes, until the last one is read: those of [`MAX_JPEG_PIXELS`] with
+/// colours at half of the resolution, as telephones write them.
+const MAX_PASSES_BYTES: f64 = 3.0 * MAX_JPEG_PIXELS as f64;
+
+/// Pixels that all passes of a JPEG file may go over together: twelve passes, of which programs write ten, over the largest
+/// image.
+const MAX_PASSES_PIXELS: u64 = 12 * MAX_JPEG_PIXELS;
+
+/// Extensions of the image formats that can be read, in lower case.
 pub const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
-/// A decoded picture: upright, 8 bits a channel, transparency dropped as OpenCV does.
+/// A decoded image: upright, 8 bits a channel, transparency dropped as OpenCV does.
 #[derive(Debug)]
 pub struct Photo {
     pixels: RgbImage,
+    header: PhotoHeader,
+    damage: Option<String>,
 }
 
-/// Why a file is no usable picture.
+/// What an image file says before its pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhotoHeader {
+    /// Width and height in pixels, as they are stored.
+    pub stored: [usize; 2],
+    /// How to turn what is stored, by EXIF.
+    pub orientation: Orientation,
+    /// The decoded image's sides are this part of the stored one's: 1, 2, 4 or 8.
+    pub shrink: usize,
+}
+
+impl PhotoHeader {
+    /// Width and height in pixels of the upright image, before it is shrunk.
+    pub fn upright(&self) -> [usize; 2] {
+        let [width, height] = self.stored;
+        if self.lies() { [height, width] } else { [width, height] }
+    }
+
+    /// Whether the orientation exchanges width and height: those from 5 on do.
+    pub fn lies(&self) -> bool {
+        self.orientation.to_exif() >= 5
+    }
+}
+
+/// Why a file is no usable image.
 #[derive(Debug, thiserror::Error)]
 pub enum PhotoError {
     /// The file system's error.
@@ -31,29 +69,31 @@ pub enum PhotoError {
     #[error("the file is empty (0 bytes): copy or download it again")]
     Empty,
     /// None of the formats that can be read.
-    #[error("not a picture in a format that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF): convert it to one of these")]
+    #[error("not an image in a format that can be read (JPEG, PNG, WebP, GIF, BMP, TIFF): convert it to one of these")]
     Format,
-    /// More than [`MAX_PIXELS`].
+    /// More than [`MAX_PIXELS`], of a JPEG file more than [`MAX_JPEG_PIXELS`].
     #[error(
-        "{width} x {height} pixels are more than the {} megapixels that are allowed: scale the picture down first",
-        MAX_PIXELS / 1_000_000
+        "{width} x {height} pixels are more than the {} megapixels that are allowed: scale the image down first",
+        most / 1_000_000
     )]
     TooLarge {
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
+        /// The most pixels that are allowed.
+        most: u64,
     },
-    /// A picture with a feature that the decoder lacks.
-    #[error("a kind of picture that cannot be read ({0}): convert it to an ordinary JPEG or PNG")]
+    /// An image with a feature that the decoder lacks.
+    #[error("a kind of image that cannot be read ({0}): convert it to an ordinary JPEG or PNG")]
     Unsupported(ImageError),
     /// Broken data.
-    #[error("the picture is damaged or cut short ({0}): copy or download it again")]
+    #[error("the image is damaged or cut short ({0}): copy or download it again")]
     Damaged(String),
 }
 
 impl Photo {
-    /// Reads a picture file.
+    /// Reads an image file.
     ///
     /// # Errors
     /// [`PhotoError`] says what is wrong with the file; it does not name it.
@@ -61,40 +101,48 @@ impl Photo {
         Self::decode(&std::fs::read(path)?)
     }
 
-    /// Decodes the bytes of a picture file.
+    /// Decodes the bytes of an image file.
     ///
     /// # Errors
     /// [`PhotoError`] says what is wrong with them.
     pub fn decode(bytes: &[u8]) -> Result<Self, PhotoError> {
-        let Header { format, decoder, orientation } = header(bytes)?;
-        let jpeg = if format == ImageFormat::Jpeg { jpeg::decode(bytes)? } else { None };
-        let mut picture = match jpeg {
-            Some(pixels) => pixels.into(),
-            None => DynamicImage::from_decoder(decoder).map_err(explain)?,
+        let Opened { format, decoder, header } = open(bytes)?;
+        let area = header.stored.map(|side| side as u64).iter().product();
+        let jpeg = if format == ImageFormat::Jpeg { jpeg::decode(bytes, area, header.shrink)? } else { None };
+        let (mut image, damage): (DynamicImage, _) = match jpeg {
+            Some(jpeg) => (jpeg.pixels.into(), jpeg.damage),
+            // A file in inks.
+            None if header.shrink > 1 => return Err(too_large(&header, MAX_PIXELS)),
+            None => (DynamicImage::from_decoder(decoder).map_err(explain)?, None),
         };
-        picture.apply_orientation(orientation);
-        Ok(Self { pixels: picture.into_rgb8() })
+        image.apply_orientation(header.orientation);
+        Ok(Self { pixels: image.into_rgb8(), header, damage })
     }
 
-    /// Width and height in pixels of the upright picture in a file of these bytes, by its header alone: what follows may
-    /// be damaged.
+    /// What a file of these bytes says before its pixels: what follows may be damaged.
     ///
     /// # Errors
     /// As for [`Photo::decode`].
-    pub fn size(bytes: &[u8]) -> Result<[usize; 2], PhotoError> {
-        let Header { decoder, orientation, .. } = header(bytes)?;
-        let (width, height) = decoder.dimensions();
-        // The orientations from 5 on lay the picture on its side.
-        let size = if orientation.to_exif() >= 5 { [height, width] } else { [width, height] };
-        Ok(size.map(|side| side as usize))
+    pub fn header(bytes: &[u8]) -> Result<PhotoHeader, PhotoError> {
+        Ok(open(bytes)?.header)
     }
 
-    /// Width in pixels.
+    /// What the file said before its pixels.
+    pub fn said(&self) -> &PhotoHeader {
+        &self.header
+    }
+
+    /// What is damaged where the decoder could go on all the same, in words.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
+    /// Width in pixels, as decoded.
     pub fn width(&self) -> usize {
         self.pixels.width() as usize
     }
 
-    /// Height in pixels.
+    /// Height in pixels, as decoded.
     pub fn height(&self) -> usize {
         self.pixels.height() as usize
     }
@@ -102,9 +150,9 @@ impl Photo {
     /// The pixels, as the network takes them.
     ///
     /// # Errors
-    /// Fails where the picture has no pixels.
-    pub fn picture(&self) -> Result<Picture<'_>, shared_model::PictureError> {
-        Picture::rgb(self.pixels.as_raw(), self.width(), self.height())
+    /// Fails where the image has no pixels.
+    pub fn image(&self) -> Result<Image<'_>, shared_model::ImageError> {
+        Image::rgb(self.pixels.as_raw(), self.width(), self.height())
     }
 
     /// The pixels, rows from top to bottom.
@@ -118,14 +166,14 @@ impl Photo {
     }
 }
 
-/// What a picture file says before its pixels.
-struct Header<D> {
+/// An image file whose pixels have not been read.
+struct Opened<D> {
     format: ImageFormat,
     decoder: D,
-    orientation: Orientation,
+    header: PhotoHeader,
 }
 
-fn header(bytes: &[u8]) -> Result<Header<impl ImageDecoder>, PhotoError> {
+fn open(bytes: &[u8]) -> Result<Opened<impl ImageDecoder>, PhotoError> {
     if bytes.is_empty() {
         return Err(PhotoError::Empty);
     }
@@ -133,12 +181,30 @@ fn header(bytes: &[u8]) -> Result<Header<impl ImageDecoder>, PhotoError> {
     let Some(format) = reader.format() else { return Err(PhotoError::Format) };
     let mut decoder = reader.into_decoder().map_err(explain)?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(PhotoError::TooLarge { width, height });
-    }
-    // A broken EXIF block is no reason to refuse the picture.
+    // A broken EXIF block is no reason to refuse the image.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    Ok(Header { format, decoder, orientation })
+    let mut header = PhotoHeader { stored: [width as usize, height as usize], orientation, shrink: 1 };
+    let most = match (format, jpeg::Storage::of(bytes)) {
+        (ImageFormat::Jpeg, Some(storage)) => {
+            let of_memory = (MAX_PASSES_BYTES / storage.bytes_a_pixel.max(1.0)) as u64;
+            MAX_JPEG_PIXELS.min(of_memory).min(MAX_PASSES_PIXELS / storage.passes.max(1) as u64)
+        }
+        (ImageFormat::Jpeg, None) => MAX_JPEG_PIXELS,
+        _ => MAX_PIXELS,
+    };
+    let area = u64::from(width) * u64::from(height);
+    if area > most {
+        return Err(too_large(&header, most));
+    }
+    while area.div_ceil((header.shrink * header.shrink) as u64) > MAX_PIXELS {
+        header.shrink *= 2;
+    }
+    Ok(Opened { format, decoder, header })
+}
+
+fn too_large(header: &PhotoHeader, most: u64) -> PhotoError {
+    let [width, height] = header.stored.map(|side| side as u32);
+    PhotoError::TooLarge { width, height, most }
 }
 
 fn explain(error: ImageError) -> PhotoError {
@@ -159,7 +225,7 @@ mod tests {
     use super::*;
 
     /// Red on the left, blue on the right, green at the bottom: no turn or mirroring leaves it as it is.
-    fn picture() -> RgbImage {
+    fn image() -> RgbImage {
         RgbImage::from_fn(48, 32, |x, y| match (x, y) {
             (_, 24..) => Rgb([0, 200, 0]),
             (..24, _) => Rgb([200, 0, 0]),
@@ -167,20 +233,20 @@ mod tests {
         })
     }
 
-    fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Vec::new();
-        picture.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+        image.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
         bytes
     }
 
     /// A JPEG whose EXIF block says how to turn it.
-    fn oriented(picture: &RgbImage, orientation: u8) -> Vec<u8> {
+    fn oriented(image: &RgbImage, orientation: u8) -> Vec<u8> {
         let mut exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
         exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
         let mut bytes = Vec::new();
         let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
         encoder.set_exif_metadata(exif).unwrap();
-        encoder.write_image(picture.as_raw(), picture.width(), picture.height(), ExtendedColorType::Rgb8).unwrap();
+        encoder.write_image(image.as_raw(), image.width(), image.height(), ExtendedColorType::Rgb8).unwrap();
         bytes
     }
 
@@ -195,9 +261,9 @@ mod tests {
 
     #[test]
     fn every_exif_orientation_is_applied_once() {
-        let upright = picture();
+        let upright = image();
         for orientation in 1..=8 {
-            // What a camera held that way stores: the upright picture, turned back.
+            // What a camera held that way stores: the upright image, turned back.
             let turn = Orientation::from_exif(orientation).unwrap();
             let back = match turn {
                 Orientation::Rotate90 => Orientation::Rotate270,
@@ -208,17 +274,14 @@ mod tests {
             stored.apply_orientation(back);
             let photo = Photo::decode(&oriented(&stored.to_rgb8(), orientation)).unwrap();
             assert_looks_like(&photo, &upright, &format!("orientation {orientation}"));
-            assert_eq!(
-                Photo::size(&oriented(&stored.into_rgb8(), orientation)).unwrap(),
-                [48, 32],
-                "orientation {orientation}"
-            );
+            let header = Photo::header(&oriented(&stored.into_rgb8(), orientation)).unwrap();
+            assert_eq!(header.upright(), [48, 32], "orientation {orientation}");
         }
     }
 
     #[test]
     fn all_formats_and_depths_give_eight_bit_rgb() {
-        let rgb = DynamicImage::from(picture());
+        let rgb = DynamicImage::from(image());
         for format in [
             ImageFormat::Png,
             ImageFormat::Jpeg,
@@ -229,10 +292,10 @@ mod tests {
         ] {
             let source = if format == ImageFormat::Gif { rgb.to_rgba8().into() } else { rgb.clone() };
             let photo = Photo::decode(&encoded(&source, format)).unwrap();
-            assert_looks_like(&photo, &picture(), &format!("{format:?}"));
+            assert_looks_like(&photo, &image(), &format!("{format:?}"));
         }
         let sixteen = Photo::decode(&encoded(&rgb.to_rgb16().into(), ImageFormat::Png)).unwrap();
-        assert_looks_like(&sixteen, &picture(), "16 bits");
+        assert_looks_like(&sixteen, &image(), "16 bits");
         let transparent = RgbaImage::from_pixel(4, 4, Rgba([9, 8, 7, 0]));
         let photo = Photo::decode(&encoded(&transparent.into(), ImageFormat::Png)).unwrap();
         assert_eq!(photo.pixels.get_pixel(0, 0), &Rgb([9, 8, 7]), "transparency is dropped");
@@ -256,22 +319,111 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_pictures_are_explained() {
-        let jpeg = oriented(&picture(), 1);
+    fn files_that_are_no_images_are_explained() {
+        let jpeg = oriented(&image(), 1);
         let mut large = jpeg.clone();
         let frame = large.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
-        large[frame + 5..frame + 9].copy_from_slice(&[0x27, 0x10, 0x27, 0x10]);
+        large[frame + 5..frame + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
         for (what, bytes, expected) in [
             ("empty", &[][..], "empty (0 bytes)"),
-            ("text", b"just some text, no picture", "not a picture"),
-            ("too large", &large, "10000 x 10000 pixels are more than the 64 megapixels"),
+            ("text", b"just some text, no image", "not an image"),
+            ("too large", &large, "20000 x 20000 pixels are more than the 256 megapixels"),
             ("cut in the header", &jpeg[..100], "damaged or cut short"),
             ("cut in the data", &jpeg[..jpeg.len() - 40], "damaged or cut short"),
-            ("cut at the end", &jpeg[..jpeg.len() - 2], "damaged or cut short"),
-            ("half a PNG", &encoded(&picture().into(), ImageFormat::Png)[..90], "damaged or cut short"),
+            ("half a PNG", &encoded(&image().into(), ImageFormat::Png)[..90], "damaged or cut short"),
         ] {
             let error = Photo::decode(bytes).expect_err(what).to_string();
             assert!(error.contains(expected), "{what}: {error}");
         }
+    }
+
+    #[test]
+    fn a_few_bytes_take_neither_memory_nor_time() {
+        let start = std::time::Instant::now();
+        for progressive in [false, true] {
+            let mut jpeg = noise(progressive);
+            let frame = jpeg.windows(2).position(|two| two == [0xff, if progressive { 0xc2 } else { 0xc0 }]).unwrap();
+            let large = |jpeg: &mut Vec<u8>, sides: [u16; 2]| {
+                jpeg[frame + 5..frame + 9].copy_from_slice(&sides.map(u16::to_be_bytes).concat());
+                match Photo::decode(jpeg) {
+                    Ok(photo) => panic!("{progressive}, {sides:?}: it is read: {:?}", photo.damage()),
+                    Err(error) => error.to_string(),
+                }
+            };
+            let error = large(&mut jpeg, [16_000, 16_000]);
+            assert!(error.contains("the data end too early"), "{progressive}: {error}");
+            jpeg.resize(1 << 20, 0);
+            if progressive {
+                // All colours at full resolution, in passes: six bytes a pixel.
+                for component in 0..3 {
+                    jpeg[frame + 11 + 3 * component] = 0x11;
+                }
+                let error = large(&mut jpeg, [16_000, 16_000]);
+                assert!(error.contains("more than the 128 megapixels"), "{error}");
+                jpeg.extend([0xff, 0xda].repeat(3000));
+                let error = large(&mut jpeg, [4000, 4000]);
+                assert!(error.contains("more than the 1 megapixels"), "{error}");
+            } else {
+                let error = large(&mut jpeg, [16_000, 16_000]);
+                assert!(error.contains("the data end too early"), "{error}");
+            }
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+
+    /// A picture of noise of 160 x 320 pixels as libjpeg writes it, in one pass or in several.
+    fn noise(progressive: bool) -> Vec<u8> {
+        let mut encoder = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
+        encoder.set_size(160, 320);
+        if progressive {
+            encoder.set_progressive_mode();
+        } else {
+            encoder.set_fastest_defaults();
+        }
+        let mut encoder = encoder.start_compress(Vec::new()).unwrap();
+        let levels: Vec<u8> = (0..3 * 160 * 320_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        encoder.write_scanlines(&levels).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_the_decoder_copes_with_is_a_warning() {
+        for progressive in [false, true] {
+            let jpeg = noise(progressive);
+            let whole = Photo::decode(&jpeg).unwrap();
+            assert_eq!(whole.damage(), None);
+            let behind = Photo::decode(&[&jpeg, &b"more"[..]].concat()).unwrap();
+            assert!(behind.damage().is_none() && behind.pixels() == whole.pixels(), "bytes behind the end do no harm");
+            let photo = Photo::decode(&jpeg[..jpeg.len() - 2]).unwrap();
+            assert_eq!(photo.damage(), Some("the file's last bytes are missing"), "{progressive}");
+            assert!(photo.pixels() == whole.pixels(), "only the mark of the end is missing");
+            let error = Photo::decode(&jpeg[..jpeg.len() / 8]).unwrap_err().to_string();
+            assert!(error.contains("damaged or cut short (the data end too early)"), "{progressive}: {error}");
+        }
+        let jpeg = noise(false);
+        let short = Photo::decode(&jpeg[..jpeg.len() - 200]).unwrap();
+        assert!(short.damage().is_some_and(|damage| damage.contains("of 320 rows")), "{:?}", short.damage());
+        let mut rotten = jpeg.clone();
+        let middle = jpeg.len() / 2;
+        // No byte becomes the beginning of a marker.
+        rotten[middle..middle + 40].iter_mut().for_each(|byte| *byte = (*byte ^ 0x55).min(0xfe));
+        let photo = Photo::decode(&rotten).unwrap();
+        assert!(photo.damage().is_some_and(|damage| damage.contains("inside are damaged")), "{:?}", photo.damage());
+        assert_eq!(Photo::decode(&jpeg).unwrap().damage(), None, "a warning is of one file only");
+    }
+
+    #[test]
+    fn large_jpeg_files_are_decoded_to_half_their_sides() {
+        // 108 megapixels, as telephones write them, in one colour.
+        let mut encoder = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_GRAYSCALE);
+        encoder.set_size(12_000, 9_001);
+        encoder.set_fastest_defaults();
+        let mut encoder = encoder.start_compress(Vec::new()).unwrap();
+        let row = vec![200; 12_000];
+        (0..9_001).for_each(|_| encoder.write_scanlines(&row).unwrap());
+        let photo = Photo::decode(&encoder.finish().unwrap()).unwrap();
+        assert_eq!((photo.said().upright(), photo.said().shrink), ([12_000, 9_001], 2));
+        assert_eq!((photo.width(), photo.height(), photo.damage()), (6_000, 4_501, None));
+        assert_eq!(photo.pixels().get_pixel(5_999, 4_500), &Rgb([200; 3]));
     }
 }

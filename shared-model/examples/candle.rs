@@ -1,15 +1,15 @@
-//! One of the variants in a program of candle's: it finds objects on a picture, then learns by a loss of this program's own,
+//! One of the variants in a program of candle's: it finds objects on an image, then learns by a loss of this program's own,
 //! with candle-nn's optimizer, that nothing is there.
 //!
 //! ```text
-//! cargo run --release -p shared-model --example candle -- models/final-voc.safetensors picture.jpg
+//! cargo run --release -p shared-model --example candle -- models/final-voc.safetensors image.jpg
 //! ```
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor, safetensors};
 use candle_nn::{AdamW, Module, Optimizer, ParamsAdamW, VarBuilder, VarMap};
 use shared_model::candle::Yolox;
-use shared_model::{ColourOrder, Detection, Picture, VOC_CLASSES, Variant, decode, letterbox, nms};
+use shared_model::{ColourOrder, Detection, Image, VOC_CLASSES, Variant, decode, letterbox, nms};
 
 const SIDE: usize = 416;
 
@@ -19,7 +19,7 @@ fn detect(network: &Yolox, images: &Tensor) -> Result<Vec<Detection>> {
 }
 
 /// What is found before and after some steps that push all objectness down.
-fn run(weights: &str, picture: &str) -> Result<[Vec<Detection>; 2]> {
+fn run(weights: &str, image: &str) -> Result<[Vec<Detection>; 2]> {
     let variables = VarMap::new();
     let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
     let mut network = Yolox::new(Variant::named("final")?, VOC_CLASSES.len(), vb)?;
@@ -27,9 +27,9 @@ fn run(weights: &str, picture: &str) -> Result<[Vec<Detection>; 2]> {
     for (name, variable) in variables.data().lock().expect("no other thread has it").iter() {
         variable.set(&file.get(name).with_context(|| format!("{weights}: no {name}"))?.to_dtype(DType::F32)?)?;
     }
-    let photo = image::open(picture)?.to_rgb8();
-    let picture = Picture::rgb(&photo, photo.width() as usize, photo.height() as usize)?;
-    let images = Tensor::from_vec(letterbox(picture, SIDE, ColourOrder::Bgr).0, (1, 3, SIDE, SIDE), &Device::Cpu)?;
+    let photo = image::open(image)?.to_rgb8();
+    let image = Image::rgb(&photo, photo.width() as usize, photo.height() as usize)?;
+    let images = Tensor::from_vec(letterbox(image, SIDE, ColourOrder::Bgr).0, (1, 3, SIDE, SIDE), &Device::Cpu)?;
     let before = detect(&network, &images)?;
 
     network.set_training(true);
@@ -46,8 +46,8 @@ fn run(weights: &str, picture: &str) -> Result<[Vec<Detection>; 2]> {
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let given = arguments.next().zip(arguments.next());
-    let (weights, picture) = given.context("usage: candle WEIGHTS.safetensors PICTURE")?;
-    let [before, after] = run(&weights, &picture)?;
+    let (weights, image) = given.context("usage: candle WEIGHTS.safetensors IMAGE")?;
+    let [before, after] = run(&weights, &image)?;
     for Detection { class, score, .. } in &before {
         println!("{} {:.0} %", VOC_CLASSES[*class], 100.0 * score);
     }

@@ -1,4 +1,4 @@
-//! A colour for every class, the same on the page and on the command line's pictures, and black or white to write on it.
+//! A colour for every class, the same on the page and on the command line's images, and black or white to write on it.
 
 /// Angle between the hues of neighbouring classes: the golden angle spreads any number of them evenly.
 const GOLDEN_ANGLE: f64 = 137.508;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::graph::Graph;
-use crate::picture::Letterbox;
+use crate::anchor::anchors;
+use crate::model::graph::Graph;
+use crate::pixels::letterbox::Letterbox;
 
 /// A box in pixels, from its top-left to its bottom-right corner.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -19,9 +20,19 @@ pub struct BBox {
 }
 
 impl BBox {
+    /// The box of this centre and size.
+    pub fn around(cx: f32, cy: f32, w: f32, h: f32) -> Self {
+        Self { x1: cx - w / 2.0, y1: cy - h / 2.0, x2: cx + w / 2.0, y2: cy + h / 2.0 }
+    }
+
     /// Area in square pixels.
     pub fn area(&self) -> f32 {
         (self.x2 - self.x1).max(0.0) * (self.y2 - self.y1).max(0.0)
+    }
+
+    /// The same box in an image whose sides are `factor` times as long.
+    pub fn scaled(&self, factor: f32) -> Self {
+        Self { x1: factor * self.x1, y1: factor * self.y1, x2: factor * self.x2, y2: factor * self.y2 }
     }
 
     fn centre_x(&self) -> f32 {
@@ -45,41 +56,32 @@ pub struct Detection {
     pub class: usize,
     /// Objectness times the class's probability, 0-1.
     pub score: f32,
-    /// Where, in pixels of the original picture.
+    /// Where, in pixels of the original image.
     pub bbox: BBox,
 }
 
 /// Decodes `raw` (anchors x (5 + classes): box, objectness, classes, before any sigmoid) of `graph` on an input of
 /// `height` x `width` pixels. Each anchor gives its best class; those under `min_score` are left out. Boxes are in
-/// pixels of the input; see [`to_picture`].
+/// pixels of the input; see [`to_image`].
 pub fn decode(graph: &Graph, raw: &[f32], height: usize, width: usize, min_score: f32) -> Vec<Detection> {
     let values = 5 + graph.classes;
     debug_assert_eq!(raw.len(), graph.anchors(height, width) * values);
-    let mut anchors = raw.chunks_exact(values);
     let mut found = Vec::new();
-    for level in &graph.head {
-        let stride = level.stride as f32;
-        for y in 0..height / level.stride {
-            for (x, anchor) in (0..width / level.stride).zip(anchors.by_ref()) {
-                let objectness = sigmoid(anchor[4]);
-                // A score never exceeds the objectness, so most anchors end here. NaN does too.
-                if objectness < min_score || objectness.is_nan() {
-                    continue;
-                }
-                let classes = anchor[5..].iter().enumerate();
-                let Some((class, &logit)) = classes.max_by(|a, b| a.1.total_cmp(b.1)) else { continue };
-                let score = objectness * sigmoid(logit);
-                if score < min_score || score.is_nan() {
-                    continue;
-                }
-                let (cx, cy) = ((anchor[0] + x as f32) * stride, (anchor[1] + y as f32) * stride);
-                let (w, h) = (anchor[2].exp() * stride, anchor[3].exp() * stride);
-                let bbox = BBox { x1: cx - w / 2.0, y1: cy - h / 2.0, x2: cx + w / 2.0, y2: cy + h / 2.0 };
-                // Neither is a box what is not finite.
-                if [bbox.x1, bbox.y1, bbox.x2, bbox.y2].iter().all(|x| x.is_finite()) {
-                    found.push(Detection { class, score, bbox });
-                }
-            }
+    for (anchor, row) in anchors(height, width).into_iter().zip(raw.chunks_exact(values)) {
+        let objectness = sigmoid(row[4]);
+        // A score never exceeds the objectness, so most anchors end here. NaN does too.
+        if objectness < min_score || objectness.is_nan() {
+            continue;
+        }
+        let Some((class, &logit)) = row[5..].iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)) else { continue };
+        let score = objectness * sigmoid(logit);
+        if score < min_score || score.is_nan() {
+            continue;
+        }
+        let bbox = anchor.decode(row);
+        // Neither is a box what is not finite.
+        if [bbox.x1, bbox.y1, bbox.x2, bbox.y2].iter().all(|x| x.is_finite()) {
+            found.push(Detection { class, score, bbox });
         }
     }
     found
@@ -89,8 +91,8 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// Moves boxes from the network's input to the picture. They may reach beyond it, see [`clip`].
-pub fn to_picture(detections: &mut [Detection], fit: Letterbox) {
+/// Moves boxes from the network's input to the image. They may reach beyond it, see [`clip`].
+pub fn to_image(detections: &mut [Detection], fit: Letterbox) {
     for Detection { bbox: BBox { x1, y1, x2, y2 }, .. } in detections {
         for coordinate in [x1, y1, x2, y2] {
             *coordinate /= fit.ratio;
@@ -98,7 +100,7 @@ pub fn to_picture(detections: &mut [Detection], fit: Letterbox) {
     }
 }
 
-/// Clips boxes to a picture of `width` x `height` pixels: what people are shown. Suppression and the official VOC score
+/// Clips boxes to an image of `width` x `height` pixels: what people are shown. Suppression and the official VOC score
 /// come before, on whole boxes.
 pub fn clip(detections: &mut [Detection], width: usize, height: usize) {
     for Detection { bbox: BBox { x1, y1, x2, y2 }, .. } in detections {
@@ -118,9 +120,9 @@ pub fn nms(candidates: &[Detection], max_iou: f32) -> Vec<Detection> {
     sorted.sort_by(|a, b| b.score.total_cmp(&a.score));
     let centres = candidates.iter().map(|c| c.bbox.centre_x());
     let (left, right) = centres.fold((f32::MAX, f32::MIN), |(left, right), x| (left.min(x), right.max(x)));
-    let mut kept_of_class: BTreeMap<usize, Kept> = BTreeMap::new();
+    let mut kept_of_class: BTreeMap<usize, KeptBoxes> = BTreeMap::new();
     sorted.retain(|candidate| {
-        let kept = kept_of_class.entry(candidate.class).or_insert_with(|| Kept::new(left, right));
+        let kept = kept_of_class.entry(candidate.class).or_insert_with(|| KeptBoxes::new(left, right));
         let keep = !kept.any_overlaps(&candidate.bbox, max_iou);
         if keep {
             kept.push(candidate.bbox);
@@ -130,9 +132,9 @@ pub fn nms(candidates: &[Detection], max_iou: f32) -> Vec<Detection> {
     sorted
 }
 
-/// Boxes by where their centres lie, in upright stripes: without a threshold on the score, all of a picture's 3,549
+/// Boxes by where their centres lie, in upright stripes: without a threshold on the score, all of an image's 3,549
 /// anchors come to suppression, and most pairs of them lie far apart.
-struct Kept {
+struct KeptBoxes {
     left: f32,
     stripes_a_pixel: f32,
     stripes: [Vec<BBox>; STRIPES],
@@ -140,7 +142,7 @@ struct Kept {
 
 const STRIPES: usize = 64;
 
-impl Kept {
+impl KeptBoxes {
     /// For boxes with centres from `left` to `right`.
     fn new(left: f32, right: f32) -> Self {
         let stripes_a_pixel = STRIPES as f32 / (right - left).max(1.0);
@@ -170,7 +172,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::variant::Variant;
+    use crate::model::variant::Variant;
 
     fn at(class: usize, score: f32, x: f32) -> Detection {
         Detection { class, score, bbox: BBox { x1: x, y1: 0.0, x2: x + 10.0, y2: 10.0 } }
@@ -264,10 +266,10 @@ mod tests {
     }
 
     #[test]
-    fn boxes_return_to_the_picture_and_are_clipped() {
+    fn boxes_return_to_the_image_and_are_clipped() {
         let fit = Letterbox::fit(832, 400, 416);
         let mut boxes = [Detection { class: 0, score: 1.0, bbox: BBox { x1: -5.0, y1: 10.0, x2: 100.0, y2: 300.0 } }];
-        to_picture(&mut boxes, fit);
+        to_image(&mut boxes, fit);
         assert_eq!(boxes[0].bbox, BBox { x1: -10.0, y1: 20.0, x2: 200.0, y2: 600.0 });
         clip(&mut boxes, 832, 400);
         assert_eq!(boxes[0].bbox, BBox { x1: 0.0, y1: 20.0, x2: 200.0, y2: 400.0 });

@@ -1,21 +1,21 @@
-//! A network with its weights: a picture in, boxes out.
+//! A network with its weights: an image in, boxes out.
 
 use candle_core::{Device, Tensor};
 
-use crate::detection::{Detection, decode, to_picture};
-use crate::graph::SIZE_MULTIPLE;
-use crate::picture::{Letterbox, Picture, letterbox};
+use crate::detection::{Detection, decode, to_image};
+use crate::model::graph::SIZE_MULTIPLE;
+use crate::model::weights::{Metadata, Weights};
+use crate::pixels::letterbox::{Image, Letterbox, letterbox};
 use crate::runtime::Network;
-use crate::weights::{Metadata, Weights};
 
-/// A network ready to look at pictures.
+/// A network ready to look at images.
 pub struct Detector {
     network: Network,
     metadata: Metadata,
     input_size: usize,
 }
 
-/// A picture fitted into the network's input.
+/// An image fitted into the network's input.
 pub struct Input {
     tensor: Tensor,
     fit: Letterbox,
@@ -39,12 +39,12 @@ impl Detector {
         Ok(Self { network, metadata: weights.metadata.clone(), input_size: weights.metadata.input_size })
     }
 
-    /// Side in pixels of the square that pictures are fitted into.
+    /// Side in pixels of the square that images are fitted into.
     pub fn input_size(&self) -> usize {
         self.input_size
     }
 
-    /// Fits pictures into another square than the weights' own.
+    /// Fits images into another square than the weights' own.
     ///
     /// # Errors
     /// Fails where `side` is not a multiple of 32 pixels.
@@ -66,13 +66,13 @@ impl Detector {
         &self.network
     }
 
-    /// Step 1 of 3: fits a picture into the network's input.
+    /// Step 1 of 3: fits an image into the network's input.
     ///
     /// # Errors
     /// Fails where memory for the input cannot be had.
-    pub fn preprocess(&self, picture: Picture<'_>) -> candle_core::Result<Input> {
+    pub fn preprocess(&self, image: Image<'_>) -> candle_core::Result<Input> {
         let side = self.input_size;
-        let (planes, fit) = letterbox(picture, side, self.metadata.colour_order);
+        let (planes, fit) = letterbox(image, side, self.metadata.colour_order);
         let tensor = Tensor::from_vec(planes, (1, 3, side, side), &Device::Cpu)?;
         Ok(Input { tensor, fit })
     }
@@ -85,25 +85,25 @@ impl Detector {
         self.network.forward(&input.tensor)
     }
 
-    /// Step 3 of 3: the boxes with at least `min_score`, in pixels of the picture. Overlapping ones are still among them
-    /// (see [`crate::nms`]), and they may reach beyond the picture (see [`crate::clip`]).
+    /// Step 3 of 3: the boxes with at least `min_score`, in pixels of the image. Overlapping ones are still among them
+    /// (see [`crate::nms`]), and they may reach beyond the image (see [`crate::clip`]).
     ///
     /// # Errors
     /// Fails where the output cannot be read back.
     pub fn candidates(&self, input: &Input, raw: &Tensor, min_score: f32) -> candle_core::Result<Vec<Detection>> {
         let raw = raw.flatten_all()?.to_vec1::<f32>()?;
         let mut found = decode(self.network.graph(), &raw, self.input_size, self.input_size, min_score);
-        to_picture(&mut found, input.fit);
+        to_image(&mut found, input.fit);
         Ok(found)
     }
 
-    /// All three steps, and non-maximum suppression: boxes in order of falling score, which may reach beyond the picture
+    /// All three steps, and non-maximum suppression: boxes in order of falling score, which may reach beyond the image
     /// (see [`crate::clip`]).
     ///
     /// # Errors
     /// Passes on the runtime's errors.
-    pub fn detect(&self, picture: Picture<'_>, min_score: f32, max_iou: f32) -> candle_core::Result<Vec<Detection>> {
-        let input = self.preprocess(picture)?;
+    pub fn detect(&self, image: Image<'_>, min_score: f32, max_iou: f32) -> candle_core::Result<Vec<Detection>> {
+        let input = self.preprocess(image)?;
         let raw = self.forward(&input)?;
         Ok(crate::nms(&self.candidates(&input, &raw, min_score)?, max_iou))
     }

@@ -1,44 +1,45 @@
 //! YOLOX-nano and its structural variants: one definition of every network, what it costs, its weights, and a runtime
-//! that turns a picture into boxes, natively and in WebAssembly.
+//! that turns an image into boxes, natively and in WebAssembly.
 
-mod backbone;
-mod blocks;
+// Other crates here have no readers but this project's, who need no sentence where a name says all.
+#![warn(missing_docs)]
+
+mod anchor;
+pub mod annotations;
 pub mod candle;
 mod classes;
 mod colour;
-mod cost;
 mod detection;
 mod detector;
-mod ghost;
-pub mod graph;
-mod head;
-mod init;
 mod kernels;
-mod layout;
 pub mod lowering;
 mod manifest;
 mod memory;
-mod neck;
-mod picture;
+mod model;
+mod pixels;
 mod runtime;
 pub mod training;
-mod variant;
 pub mod voc;
-mod weights;
 
+pub use anchor::{Anchor, anchors};
 pub use classes::{COCO_CLASSES, VOC_CLASSES, canonical_class};
 pub use colour::Colour;
-pub use cost::{Cost, LayerCost, cost};
-pub use detection::{BBox, Detection, clip, decode, nms, to_picture};
+pub use detection::{BBox, Detection, clip, decode, nms, to_image};
 pub use detector::{Detector, Input};
-pub use graph::{Graph, NormState};
-pub use head::STRIDES;
-pub use kernels::colour::ColourShift;
-pub use kernels::warp::Quads;
-pub use layout::ParameterLayout;
-pub use manifest::{MANIFEST_VERSION, Manifest, ManifestEntry, ManifestError, Protocol};
-pub use picture::{Letterbox, PAD, Picture, PictureError, letterbox};
+pub use manifest::{MANIFEST_VERSION, Manifest, ManifestEntry, ManifestError, Protocol, Reported, ReportedFigures};
+pub use model::cost::{Cost, LayerCost, cost};
+pub use model::graph;
+pub use model::graph::{Graph, NormState};
+pub use model::head::STRIDES;
+pub use model::layout::{NormRanges, ParameterLayout};
+pub use model::prune::{Channel, CoupledChannels, Group, dependency_groups};
+pub use model::variant::{UnknownVariant, VARIANTS, Variant};
+pub use model::weights::{
+    ColourOrder, FORMAT_VERSION, Metadata, NEWEST_FORMAT_VERSION, WeightPrecision, WeightTensor, Weights, WeightsError,
+};
+pub use model::widths::{Channels, ChannelsError};
+pub use pixels::colour_shift::ColourShift;
+pub use pixels::letterbox::{Image, ImageError, Letterbox, PAD, letterbox};
+pub use pixels::warp::Quads;
 pub use runtime::Network;
 pub use training::Training;
-pub use variant::{UnknownVariant, VARIANTS, Variant};
-pub use weights::{ColourOrder, FORMAT_VERSION, Metadata, Precision, WeightTensor, Weights, WeightsError};

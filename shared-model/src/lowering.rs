@@ -1,249 +1,133 @@
-//! Which kernels compute a convolution, forward and backward, and which sums are part of one: decided here, once, for
-//! inference, training and candle's operations; on GPUs, too, which have kernels of their own for each kind.
+//! What computes each layer: decided here, once, for inference, training and candle's operations on the CPU, and for GPUs, which
+//! have kernels of their own for each kind.
+
+mod convolution;
+
+use std::ops::Range;
 
 use candle_core::{Result, bail};
 
-use crate::graph::{Activation, Graph, Kernel, Node, Op};
-use crate::kernels::block::Plus;
-use crate::kernels::depthwise::{DepthwiseWeights, depthwise};
-use crate::kernels::depthwise_gradient::{Shape, kernel_gradient};
-use crate::kernels::gemm::PackedWeights;
-use crate::kernels::parallel::Team;
-use crate::kernels::pointwise::pointwise;
-use crate::kernels::products::{Planes, Stretches, add_products};
-use crate::kernels::simd::{Instructions, MOST_LANES};
-use crate::kernels::stem::{StemWeights, stem};
-use crate::kernels::stem_gradient::stem_gradient;
+pub use convolution::{ConvKind, Convolution};
+pub(crate) use convolution::{ForwardWeights, ImagePlanes, InputGradient, TASK_ROWS};
 
-/// For every layer that is a convolution and whose only reader is a sum in the next place: what it is added to. The sum is
-/// then computed with the convolution.
-pub fn shortcuts(graph: &Graph) -> Vec<Option<Node>> {
-    let shortcut = |i: usize| {
-        let next = graph.layers.get(i + 1).filter(|next| next.op == Op::Add)?;
-        let readers = graph.layers.iter().filter(|layer| layer.inputs.contains(&Node(i))).count();
-        let other = next.inputs.iter().find(|&&input| input != Node(i)).copied()?;
-        (matches!(graph.layers[i].op, Op::Conv(_)) && next.inputs.contains(&Node(i)) && readers == 1).then_some(other)
+use crate::model::graph::{Graph, Layer, Node, Op};
+
+/// What computes a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lowered {
+    /// Nothing: it is the image, or pixels of it in another order, which the first convolution reads in the image.
+    Image,
+    /// A convolution.
+    Conv {
+        /// Its kernels.
+        convolution: Convolution,
+        /// What is added to its output: then the next layer is [`Lowered::Added`].
+        shortcut: Option<Node>,
+    },
+    /// Nothing more: a sum that the convolution before it has computed.
+    Added,
+    /// The greatest value under squares of this odd width, one pixel apart.
+    MaxPoolSame(usize),
+    /// The greatest value of every 2 x 2 pixels.
+    MaxPoolHalving,
+    /// The mean of every channel.
+    GlobalMean,
+    /// Every pixel four times.
+    Upsample,
+    /// Copies of what was not written side by side in the first place.
+    Concat,
+    /// A sum of two layers.
+    Add,
+    /// A layer times one number a channel.
+    Scale,
+}
+
+impl Lowered {
+    /// Whether gradients flow through the layer: not to the image.
+    pub fn has_gradient(&self) -> bool {
+        *self != Self::Image
+    }
+}
+
+/// What computes each of `graph`'s layers.
+///
+/// # Errors
+/// Fails for a layer that there are no kernels for, naming it.
+pub fn lower(graph: &Graph) -> Result<Vec<Lowered>> {
+    let shortcuts: Vec<Option<Node>> = (0..graph.layers.len()).map(|i| shortcut(graph, i)).collect();
+    let lower = |(i, layer): (usize, &Layer)| {
+        Ok(match &layer.op {
+            Op::Input | Op::SpaceToDepth => Lowered::Image,
+            Op::Conv(conv) => {
+                Lowered::Conv { convolution: Convolution::of(graph, Node(i), conv)?, shortcut: shortcuts[i] }
+            }
+            Op::Add if i.checked_sub(1).is_some_and(|before| shortcuts[before].is_some()) => Lowered::Added,
+            Op::MaxPool { kernel, stride: 1 } if kernel % 2 == 1 => Lowered::MaxPoolSame(*kernel),
+            Op::MaxPool { kernel: 2, stride: 2 } => Lowered::MaxPoolHalving,
+            Op::GlobalAvgPool => Lowered::GlobalMean,
+            Op::Upsample => Lowered::Upsample,
+            Op::Concat => Lowered::Concat,
+            Op::Add => Lowered::Add,
+            Op::Scale => Lowered::Scale,
+            op @ Op::MaxPool { .. } => bail!("{}: there is no kernel for {op}", layer.name),
+        })
     };
-    (0..graph.layers.len()).map(shortcut).collect()
+    graph.layers.iter().enumerate().map(lower).collect()
 }
 
-/// Planes of fewer pixels are summed up over all pictures at once: each alone is too short for a tile of products.
-const SMALL: usize = 1024;
-
-/// Numbers of all channels of input and output whose products are summed up at once: they stay in a core's own cache.
-const STRETCH: usize = 1 << 17;
-
-/// Rows of a weight matrix that are one task.
-pub(crate) const TASK_ROWS: usize = 8;
-
-/// A convolution's shape, and what computes it.
-#[derive(Clone, Debug)]
-pub struct Convolution {
-    /// What computes it.
-    pub kind: Kind,
-    /// Output channels.
-    pub channels: usize,
-    /// Input channels.
-    pub inputs: usize,
-    /// Pixels between neighbouring output values.
-    pub stride: usize,
-    /// Width of each kernel tensor's kernels.
-    pub widths: Vec<usize>,
+/// What is added to layer `i`, if it is a convolution that nothing but a sum in the next place reads.
+fn shortcut(graph: &Graph, i: usize) -> Option<Node> {
+    let next = graph.layers.get(i + 1).filter(|next| next.op == Op::Add)?;
+    let readers = graph.layers.iter().filter(|layer| layer.inputs.contains(&Node(i))).count();
+    let other = next.inputs.iter().find(|&&input| input != Node(i)).copied()?;
+    (matches!(graph.layers[i].op, Op::Conv(_)) && next.inputs.contains(&Node(i)) && readers == 1).then_some(other)
 }
 
-/// A kind of convolution that there are kernels for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Space-to-depth and a dense 3x3 in one: computed from the picture.
-    Stem,
-    /// Dense 1x1.
-    Pointwise,
-    /// One input channel an output channel: 3, 5, 7 or 9 wide, stride 1 or 2.
-    Depthwise,
+/// Of values that follow one another from `start` on, such as the inputs of a concatenation: those that do not lie there yet,
+/// and where they belong.
+pub fn out_of_place(
+    values: impl Iterator<Item = Range<usize>>,
+    start: usize,
+) -> impl Iterator<Item = (Range<usize>, usize)> {
+    let mut end = start;
+    let located = values.map(move |value| {
+        let at = end;
+        end += value.len();
+        (value, at)
+    });
+    located.filter(|(value, at)| value.start != *at)
 }
 
-/// Kernels, bias and activation as a forward pass takes them.
-pub(crate) enum ForwardWeights {
-    Stem(StemWeights),
-    Pointwise(PackedWeights),
-    Depthwise(DepthwiseWeights),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::graph::Graph;
+    use crate::model::variant::VARIANTS;
 
-/// Kernels as the gradient with respect to the input takes them.
-pub(crate) enum InputGradient {
-    /// A picture needs none.
-    Stem,
-    Pointwise(PackedWeights),
-    Depthwise(Vec<DepthwiseWeights>),
-}
-
-impl Convolution {
-    /// That of layer `node`; `None` where it is none.
-    ///
-    /// # Errors
-    /// Fails for a convolution that has no kernel.
-    pub fn of(graph: &Graph, node: Node) -> Result<Option<Self>> {
-        let layer = graph.layer(node);
-        let Op::Conv(conv) = &layer.op else { return Ok(None) };
-        let after_space_to_depth = graph.layer(layer.inputs[0]).op == Op::SpaceToDepth;
-        let (kind, widths) = match &conv.kernel {
-            Kernel::Depthwise(widths)
-                if widths.iter().all(|k| [3, 5, 7, 9].contains(k)) && [1, 2].contains(&conv.stride) =>
-            {
-                (Kind::Depthwise, widths.clone())
+    #[test]
+    fn sums_behind_convolutions_are_computed_with_them() {
+        for variant in &VARIANTS {
+            let lowered = lower(&variant.graph(20)).unwrap();
+            let added = |i: usize| lowered.get(i + 1) == Some(&Lowered::Added);
+            for (i, layer) in lowered.iter().enumerate() {
+                let has_shortcut = matches!(layer, Lowered::Conv { shortcut: Some(_), .. });
+                assert_eq!(has_shortcut, added(i), "{}, layer {i}", variant.name);
             }
-            Kernel::Dense(3) if conv.stride == 1 && after_space_to_depth => (Kind::Stem, vec![3]),
-            Kernel::Dense(1) if conv.stride == 1 && !after_space_to_depth => (Kind::Pointwise, vec![1]),
-            _ => bail!("{}: there is no kernel for {}", layer.name, layer.op),
+        }
+        // A shortcut around a bottleneck, and a sum of two layers that others read, too.
+        let count = |name: &str, wanted: &Lowered| {
+            let graph = VARIANTS.iter().find(|variant| variant.name == name).unwrap().graph(20);
+            lower(&graph).unwrap().iter().filter(|lowered| *lowered == wanted).count()
         };
-        let (channels, inputs) = (layer.channels, graph.channels_in(layer));
-        Ok(Some(Self { kind, channels, inputs, stride: conv.stride, widths }))
+        assert!(count("baseline", &Lowered::Added) > 0);
+        assert_eq!(count("baseline", &Lowered::MaxPoolSame(13)), 1);
     }
 
-    /// `kernels`: the numbers of each kernel tensor; `bias`: one number an output channel.
-    pub(crate) fn forward_weights(&self, kernels: &[&[f32]], bias: &[f32], activation: Activation) -> ForwardWeights {
-        let instructions = Instructions::best();
-        match self.kind {
-            Kind::Stem => ForwardWeights::Stem(StemWeights::new(kernels[0], bias, activation, instructions)),
-            Kind::Pointwise => {
-                ForwardWeights::Pointwise(PackedWeights::new(kernels[0], bias, activation, instructions))
-            }
-            Kind::Depthwise => {
-                let kernels = self.widths.iter().copied().zip(kernels.iter().map(|values| values.to_vec())).collect();
-                let weights = DepthwiseWeights::new(kernels, bias.to_vec(), activation, self.stride, instructions);
-                ForwardWeights::Depthwise(weights)
-            }
-        }
-    }
-
-    /// `kernels` as in [`Convolution::forward_weights`].
-    pub(crate) fn input_gradient(&self, kernels: &[&[f32]]) -> InputGradient {
-        let instructions = Instructions::best();
-        match self.kind {
-            Kind::Stem => InputGradient::Stem,
-            Kind::Pointwise => {
-                let mut transposed = vec![0.0; kernels[0].len()];
-                for (o, row) in kernels[0].chunks_exact(self.inputs).enumerate() {
-                    for (c, &value) in row.iter().enumerate() {
-                        transposed[c * self.channels + o] = value;
-                    }
-                }
-                let no_bias = vec![0.0; self.inputs];
-                let linear = Activation::Identity;
-                InputGradient::Pointwise(PackedWeights::new(&transposed, &no_bias, linear, instructions))
-            }
-            Kind::Depthwise => {
-                let kernels: Vec<(usize, &[f32])> = self.widths.iter().copied().zip(kernels.iter().copied()).collect();
-                let weights = DepthwiseWeights::of_input_gradient(&kernels, self.inputs, self.stride, instructions);
-                InputGradient::Depthwise(weights)
-            }
-        }
-    }
-
-    /// Whether each picture's share of the kernels' gradient is computed with the picture, where output planes have `plane`
-    /// numbers.
-    pub(crate) fn sums_up_per_picture(&self, plane: usize) -> bool {
-        self.kind != Kind::Pointwise || plane >= SMALL
-    }
-
-    /// Writes one picture's share of the kernels' gradient (tensor after tensor) to `out`, which holds zeros; from its input
-    /// `x` (of the stem: the picture) of `height` x `width` pixels and the `gradient` with respect to its output.
-    pub(crate) fn kernel_gradient(&self, x: &[f32], gradient: &[f32], height: usize, width: usize, out: &mut [f32]) {
-        let instructions = Instructions::best();
-        match self.kind {
-            Kind::Stem => stem_gradient(instructions, x, height, width, gradient, out),
-            Kind::Pointwise => {
-                let plane = height * width;
-                let starts = |channels: usize, at: usize| (0..channels).map(|c| c * plane + at).collect::<Vec<_>>();
-                let parts = (plane * (self.channels + self.inputs)).div_ceil(STRETCH);
-                // In whole vectors, so that those of the next part begin where cache lines do.
-                let len = plane.div_ceil(parts).next_multiple_of(MOST_LANES);
-                for at in (0..plane).step_by(len) {
-                    let (rows, columns) = (starts(self.channels, at), starts(self.inputs, at));
-                    let stretches = Stretches { count: 1, len: len.min(plane - at), steps: (0, 0) };
-                    let rows = Planes { numbers: gradient, starts: &rows };
-                    let columns = Planes { numbers: x, starts: &columns };
-                    add_products(instructions, rows, columns, stretches, out);
-                }
-            }
-            Kind::Depthwise => {
-                let (widths, stride, inputs, outputs) = (&self.widths[..], self.stride, self.inputs, self.channels);
-                let shape = Shape { widths, stride, inputs, outputs, height, width };
-                kernel_gradient(instructions, shape, x, gradient, out);
-            }
-        }
-    }
-
-    /// Of a pointwise convolution, the gradient of the kernel's rows from `first` on, from all `pictures` at once: `out` (rows x
-    /// inputs). Of each picture, `gradient` and `x` tell where its planes of `plane` numbers begin, and how many numbers
-    /// from a picture to the next.
-    pub(crate) fn pointwise_rows_gradient(
-        &self,
-        pictures: usize,
-        plane: usize,
-        first: usize,
-        gradient: PicturePlanes,
-        x: PicturePlanes,
-        out: &mut [f32],
-    ) {
-        let rows: Vec<usize> = (first..first + out.len() / self.inputs).map(|o| gradient.start + o * plane).collect();
-        let columns: Vec<usize> = (0..self.inputs).map(|c| x.start + c * plane).collect();
-        let stretches = Stretches { count: pictures, len: plane, steps: (gradient.step, x.step) };
-        out.fill(0.0);
-        let rows = Planes { numbers: gradient.numbers, starts: &rows };
-        let columns = Planes { numbers: x.numbers, starts: &columns };
-        add_products(Instructions::best(), rows, columns, stretches, out);
-    }
-}
-
-/// Planes of the pictures of a batch.
-#[derive(Clone, Copy)]
-pub(crate) struct PicturePlanes<'a> {
-    pub(crate) numbers: &'a [f32],
-    /// The first picture's first plane.
-    pub(crate) start: usize,
-    /// Numbers from a picture to the next.
-    pub(crate) step: usize,
-}
-
-impl ForwardWeights {
-    /// Computes one picture: `x` (of the stem: the picture) of `height` x `width` pixels.
-    ///
-    /// # Panics
-    /// Panics where the stem shall add something: it has no residual.
-    pub(crate) fn run(&self, team: &Team, x: &[f32], height: usize, width: usize, plus: Plus, out: &mut [f32]) {
-        match self {
-            Self::Stem(weights) => {
-                assert!(matches!(plus, Plus::Nothing), "nothing is added to the first convolution");
-                stem(team, weights, x, height, width, out);
-            }
-            Self::Pointwise(weights) => pointwise(team, weights, x, plus, out),
-            Self::Depthwise(weights) => depthwise(team, weights, x, height, width, plus, out),
-        }
-    }
-}
-
-impl InputGradient {
-    /// From the `gradient` with respect to the output of one picture that with respect to the input, `of_input`, whose size is
-    /// `height` x `width`.
-    pub(crate) fn run(
-        &self,
-        team: &Team,
-        gradient: &[f32],
-        height: usize,
-        width: usize,
-        plus: Plus,
-        of_input: &mut [f32],
-    ) {
-        match self {
-            Self::Stem => {}
-            Self::Pointwise(weights) => pointwise(team, weights, gradient, plus, of_input),
-            Self::Depthwise(weights) => {
-                for (i, weights) in weights.iter().enumerate() {
-                    let plus = if i > 0 { Plus::Itself } else { plus };
-                    depthwise(team, weights, gradient, height, width, plus, of_input);
-                }
-            }
-        }
+    #[test]
+    fn what_has_no_kernel_is_named() {
+        let mut graph = Graph::new(3);
+        let input = graph.input();
+        graph.push("a pool".into(), Op::MaxPool { kernel: 3, stride: 2 }, &[input], 0);
+        assert!(lower(&graph).unwrap_err().to_string().contains("a pool: there is no kernel for"));
     }
 }

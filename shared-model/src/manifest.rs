@@ -18,8 +18,29 @@ pub struct Manifest {
     /// Names of the entries that the page opens with, side by side; empty for the default one and the next.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opening: Vec<String>,
+    /// What has been reported of the variants elsewhere, to set beside what these weights score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Reported>,
     /// The weight files, in the order in which they are offered.
     pub models: Vec<ManifestEntry>,
+}
+
+/// Figures of a report: Pascal VOC2007 test, all 4,952 pictures, after 300 epochs of VOC2007 trainval from random weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reported {
+    /// URL of the report.
+    pub source: String,
+    /// By the variants' names; a report need not have all of them.
+    pub variants: BTreeMap<String, ReportedFigures>,
+}
+
+/// What a report says about a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportedFigures {
+    /// AP, mean over IoU .50:.05:.95 (11-point, per cent).
+    pub ap: f64,
+    /// AP at IoU .50 (11-point, per cent).
+    pub ap50: f64,
 }
 
 /// Which comparison weights belong to: within one, they differ in nothing but the variant.
@@ -49,9 +70,9 @@ pub struct ManifestEntry {
     pub bytes: u64,
     /// Trainable parameters of the network; see [`crate::Cost::parameters`].
     pub parameters: usize,
-    /// GFLOPs of one picture at `input_size`; see [`crate::Cost::gflops`].
+    /// GFLOPs of one image at `input_size`; see [`crate::Cost::gflops`].
     pub gflops: f64,
-    /// Side in pixels of the square that pictures are fitted into by default.
+    /// Side in pixels of the square that images are fitted into by default.
     pub input_size: usize,
     /// Data that the weights were trained on.
     pub trained_on: String,
@@ -64,10 +85,10 @@ pub struct ManifestEntry {
     /// Seed of the training's randomness, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// AP at IoU .50 (11-point, per cent) on the pictures that these weights were chosen by, where that is known.
+    /// AP at IoU .50 (11-point, per cent) on the images that these weights were chosen by, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_ap50: Option<f64>,
-    /// AP on the same pictures, mean over IoU .50:.05:.95.
+    /// AP on the same images, mean over IoU .50:.05:.95.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_ap: Option<f64>,
     /// Where the weights come from.
@@ -83,7 +104,7 @@ pub struct ManifestEntry {
     /// `voc2007_ap50` of each class, by VOC's name of it; empty where it was not measured.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub voc2007_classes: BTreeMap<String, f64>,
-    /// How many pictures of VOC2007 test (4,952 in all) the figures were measured on.
+    /// How many images of VOC2007 test (4,952 in all) the figures were measured on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voc2007_images: Option<usize>,
     /// File name, next to the manifest, of the training's curves (SVG), where they are known.
@@ -119,6 +140,11 @@ impl Manifest {
             return Err(ManifestError::NoDefault(manifest.default));
         }
         Ok(manifest)
+    }
+
+    /// What is reported of the variant called `variant`, if anything.
+    pub fn reported(&self, variant: &str) -> Option<ReportedFigures> {
+        self.reported.as_ref()?.variants.get(variant).copied()
     }
 
     /// The entry called `name`.
@@ -162,8 +188,20 @@ mod tests {
         assert_eq!(manifest.default_entry().voc2007_ap50, None);
         assert!(manifest.default_entry().voc2007_classes.is_empty());
         assert_eq!((manifest.default_entry().protocol, manifest.default_entry().seed), (None, None));
+        assert_eq!(manifest.reported("baseline"), None);
         assert!(matches!(Manifest::from_json(&text(2, "a")), Err(ManifestError::Newer(2))));
         assert!(matches!(Manifest::from_json(&text(1, "b")), Err(ManifestError::NoDefault(_))));
         assert!(matches!(Manifest::from_json("{"), Err(ManifestError::Json(_))));
+    }
+    #[test]
+    fn what_is_reported_is_about_variants() {
+        let manifest = Manifest::from_json(include_str!("../../models/manifest.json")).unwrap();
+        let reported = manifest.reported.as_ref().unwrap();
+        assert!(reported.source.starts_with("https://") && !reported.variants.is_empty());
+        for (variant, figures) in &reported.variants {
+            crate::Variant::named(variant).unwrap();
+            assert_eq!(manifest.reported(variant), Some(*figures));
+            assert!(0.0 < figures.ap && figures.ap < figures.ap50 && figures.ap50 < 100.0, "{variant}: {figures:?}");
+        }
     }
 }

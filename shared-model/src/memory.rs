@@ -72,12 +72,12 @@ impl Values {
             starts[i] = start;
             placed.push(i);
         }
-        let place = |i: usize| {
+        let range = |i: usize| {
             let (whole, offset) = self.resolve(i);
             let start = starts[whole] + offset;
             if self.lives[whole].is_some() { start..start + self.sizes[i] } else { 0..0 }
         };
         let len = wholes.iter().map(|&i| starts[i] + self.sizes[i]).max().unwrap_or(0);
-        ((0..self.sizes.len()).map(place).collect(), len.next_multiple_of(ALIGNMENT))
+        ((0..self.sizes.len()).map(range).collect(), len.next_multiple_of(ALIGNMENT))
     }
 }

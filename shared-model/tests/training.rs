@@ -7,7 +7,7 @@ use shared_model::graph::Node;
 use shared_model::{Network, Training, VARIANTS, Variant, Weights};
 
 const CLASSES: usize = 3;
-const PICTURES: usize = 2;
+const IMAGES: usize = 2;
 const SIDES: (usize, usize) = (64, 96);
 
 struct Case {
@@ -27,13 +27,13 @@ fn case(variant: &Variant) -> Case {
     let mut rng = Pcg64Mcg::seed_from_u64(7);
     let mut parameters = training.layout().flatten(&Weights::random(variant, CLASSES, 1));
     // Normalisation that does something, also by its running statistics.
-    for (parameter, place) in &training.layout().entries {
+    for (parameter, range) in &training.layout().entries {
         if parameter.name.contains(".bn.") {
             let low = if parameter.name.ends_with("weight") || parameter.name.ends_with("var") { 0.5 } else { -0.5 };
-            parameters[place.clone()].copy_from_slice(&uniform(&mut rng, place.len(), low, 1.0));
+            parameters[range.clone()].copy_from_slice(&uniform(&mut rng, range.len(), low, 1.0));
         }
     }
-    let pixels = uniform(&mut rng, PICTURES * 3 * SIDES.0 * SIDES.1, 0.0, 255.0);
+    let pixels = uniform(&mut rng, IMAGES * 3 * SIDES.0 * SIDES.1, 0.0, 255.0);
     Case { training, parameters, pixels, rng }
 }
 
@@ -54,7 +54,7 @@ fn by_running_statistics_it_computes_what_inference_does() {
         for (feature, expected) in features.iter().zip(training.features().unwrap()) {
             assert_close(variant, feature, &expected);
         }
-        let images = Tensor::from_vec(pixels, (PICTURES, 3, SIDES.0, SIDES.1), &Device::Cpu).unwrap();
+        let images = Tensor::from_vec(pixels, (IMAGES, 3, SIDES.0, SIDES.1), &Device::Cpu).unwrap();
         let expected: Vec<f32> = network.forward(&images).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         assert_close(variant, &found, &expected);
     }
@@ -67,7 +67,7 @@ fn assert_close(variant: &Variant, found: &[f32], expected: &[f32]) {
 }
 
 #[test]
-fn features_are_those_of_layers_that_compute_and_of_whole_pictures() {
+fn features_are_those_of_layers_that_compute_and_of_whole_images() {
     let variant = Variant::named("baseline").unwrap();
     let graph = variant.graph(CLASSES);
     let network = Network::new(&graph, &Weights::random(variant, CLASSES, 0)).unwrap();
@@ -101,17 +101,17 @@ fn gradients_equal_finite_differences() {
         let entries = training.layout().entries.clone();
         let trainable: Vec<_> = entries.iter().filter(|(parameter, _)| parameter.trainable).collect();
         // A tenth of them, from the first layer to the last.
-        for (parameter, place) in trainable.iter().step_by(7).chain(trainable.last()) {
-            let gradient = &update[place.clone()];
+        for (parameter, range) in trainable.iter().step_by(7).chain(trainable.last()) {
+            let gradient = &update[range.clone()];
             let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-            let size = parameters[place.clone()].iter().map(|p| f64::from(*p).powi(2)).sum::<f64>().sqrt();
+            let size = parameters[range.clone()].iter().map(|p| f64::from(*p).powi(2)).sum::<f64>().sqrt();
             if norm < 1e-3 {
                 continue;
             }
             let slope = |training: &mut Training, step: f64| {
                 let at = |sign: f64| {
                     let mut moved = parameters.clone();
-                    for (value, g) in moved[place.clone()].iter_mut().zip(gradient) {
+                    for (value, g) in moved[range.clone()].iter_mut().zip(gradient) {
                         *value += (sign * step * f64::from(*g) / norm) as f32;
                     }
                     moved
@@ -187,7 +187,7 @@ fn gradients_that_begin_inside_equal_finite_differences() {
 
         let entries = training.layout().entries.clone();
         let trainable = entries.iter().filter(|(parameter, _)| parameter.trainable);
-        for (parameter, place) in trainable.step_by(17) {
+        for (parameter, range) in trainable.step_by(17) {
             let mut loss = |parameters: &[f32]| -> f64 {
                 training.load(parameters).unwrap();
                 let raw = training.forward(&pixels, SIDES.0, SIDES.1).unwrap();
@@ -197,7 +197,7 @@ fn gradients_that_begin_inside_equal_finite_differences() {
             };
             assert_slope(
                 &parameters,
-                place.clone(),
+                range.clone(),
                 &update,
                 &mut loss,
                 &format!("{}: {}", variant.name, parameter.name),
@@ -209,14 +209,14 @@ fn gradients_that_begin_inside_equal_finite_differences() {
 /// Along its own gradient, the loss of the parameters in `place` has the gradient's length as its slope.
 fn assert_slope(
     parameters: &[f32],
-    place: std::ops::Range<usize>,
+    range: std::ops::Range<usize>,
     update: &[f32],
     loss: &mut dyn FnMut(&[f32]) -> f64,
     what: &str,
 ) {
-    let gradient = &update[place.clone()];
+    let gradient = &update[range.clone()];
     let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-    let size = parameters[place.clone()].iter().map(|p| f64::from(*p).powi(2)).sum::<f64>().sqrt();
+    let size = parameters[range.clone()].iter().map(|p| f64::from(*p).powi(2)).sum::<f64>().sqrt();
     if norm < 1e-3 {
         return;
     }
@@ -224,7 +224,7 @@ fn assert_slope(
     for step in [1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5].map(|step| step * (size + 0.1)) {
         let mut at = |sign: f64| {
             let mut moved = parameters.to_vec();
-            for (value, g) in moved[place.clone()].iter_mut().zip(gradient) {
+            for (value, g) in moved[range.clone()].iter_mut().zip(gradient) {
                 *value += (sign * step * f64::from(*g) / norm) as f32;
             }
             loss(&moved)
@@ -259,10 +259,10 @@ fn lessons_teach_every_part_by_itself() {
         let mut update = vec![f32::NAN; parameters.len()];
         training.backward_taught(None, Some(&of_taps), &mut update).unwrap();
         let entries = training.layout().entries.clone();
-        for (parameter, place) in entries.iter().filter(|(parameter, _)| parameter.trainable).step_by(13) {
+        for (parameter, range) in entries.iter().filter(|(parameter, _)| parameter.trainable).step_by(13) {
             if parameter.name.starts_with("head.") {
                 assert!(
-                    update[place.clone()].iter().all(|&value| value == 0.0),
+                    update[range.clone()].iter().all(|&value| value == 0.0),
                     "{} is behind the taps",
                     parameter.name
                 );
@@ -274,7 +274,7 @@ fn lessons_teach_every_part_by_itself() {
                 let pairs = found.iter().flatten().zip(of_taps.iter().flatten());
                 pairs.map(|(a, b)| f64::from(a * b)).sum()
             };
-            assert_slope(&parameters, place.clone(), &update, &mut loss, &format!("{variant}: {}", parameter.name));
+            assert_slope(&parameters, range.clone(), &update, &mut loss, &format!("{variant}: {}", parameter.name));
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use shared_model::{
-    ColourOrder, Detector, FORMAT_VERSION, Metadata, Network, NormState, Picture, Precision, VARIANTS, Variant,
-    WeightTensor, Weights, WeightsError,
+    Channels, ColourOrder, Detector, FORMAT_VERSION, Image, Metadata, NEWEST_FORMAT_VERSION, Network, NormState,
+    VARIANTS, Variant, WeightPrecision, WeightTensor, Weights, WeightsError,
 };
 
 /// Reproducible numbers between -1 and 1.
@@ -29,6 +29,7 @@ fn weights(variant: &str, norm: NormState) -> Weights {
     let metadata = Metadata {
         format_version: FORMAT_VERSION,
         variant: variant.into(),
+        channels: Channels::default(),
         class_names: classes,
         colour_order: ColourOrder::Bgr,
         input_size: 64,
@@ -40,18 +41,18 @@ fn weights(variant: &str, norm: NormState) -> Weights {
 }
 
 fn error(weights: &Weights) -> WeightsError {
-    Weights::from_bytes(&weights.to_bytes(Precision::Single).unwrap()).unwrap_err()
+    Weights::from_bytes(&weights.to_bytes(WeightPrecision::Single).unwrap()).unwrap_err()
 }
 
 #[test]
 fn every_variant_is_written_read_and_run() {
     for variant in VARIANTS {
-        for norm in [NormState::Separate, NormState::Folded] {
+        for norm in [NormState::Separate, NormState::Fused] {
             let weights = weights(variant.name, norm);
-            let read = Weights::from_bytes(&weights.to_bytes(Precision::Single).unwrap()).unwrap();
+            let read = Weights::from_bytes(&weights.to_bytes(WeightPrecision::Single).unwrap()).unwrap();
             assert_eq!(read, weights, "{}", variant.name);
 
-            let half = Weights::from_bytes(&weights.to_bytes(Precision::Half).unwrap()).unwrap();
+            let half = Weights::from_bytes(&weights.to_bytes(WeightPrecision::Half).unwrap()).unwrap();
             for (name, tensor) in &half.tensors {
                 for (a, b) in tensor.values.iter().zip(&weights.tensors[name].values) {
                     assert!((a - b).abs() <= b.abs() / 1024.0 + 1e-6, "{name}: {a}, not {b}");
@@ -60,7 +61,7 @@ fn every_variant_is_written_read_and_run() {
 
             let detector = Detector::new(&read).unwrap();
             let pixels = vec![100; 50 * 40 * 3];
-            detector.detect(Picture::rgb(&pixels, 50, 40).unwrap(), 0.01, 0.45).unwrap();
+            detector.detect(Image::rgb(&pixels, 50, 40).unwrap(), 0.01, 0.45).unwrap();
         }
     }
 }
@@ -74,48 +75,48 @@ fn half_precision_keeps_statistics_that_it_cannot_hold() {
         let mut weights = Weights::random(variant, 20, 0);
         // As much as a training writes, and more.
         weights.metadata.training = Some("x".repeat(2000).into());
-        let plain = weights.to_bytes(Precision::Half).unwrap().len();
+        let plain = weights.to_bytes(WeightPrecision::Half).unwrap().len();
         for (name, value) in [(VARIANCE, 1e6), (MEAN, -1e5)] {
             weights.tensors.get_mut(name).unwrap().values[3] = value;
         }
-        let bytes = weights.to_bytes(Precision::Half).unwrap();
+        let bytes = weights.to_bytes(WeightPrecision::Half).unwrap();
         assert!(bytes.len() <= plain + 200 && bytes.len() <= 1_910_000, "{}: {} bytes", variant.name, bytes.len());
         let read = Weights::from_bytes(&bytes).unwrap();
         for name in [VARIANCE, MEAN] {
             assert_eq!(read.tensors[name], weights.tensors[name], "{}", variant.name);
         }
         // Written and read once more, nothing changes: what is published can be imported, exported and published again.
-        assert_eq!(Weights::from_bytes(&read.to_bytes(Precision::Half).unwrap()).unwrap(), read);
-        let folded = read.folded().unwrap();
-        assert!(folded.tensors.values().flat_map(|tensor| &tensor.values).all(|value| value.is_finite()));
+        assert_eq!(Weights::from_bytes(&read.to_bytes(WeightPrecision::Half).unwrap()).unwrap(), read);
+        let fused = read.fused().unwrap();
+        assert!(fused.tensors.values().flat_map(|tensor| &tensor.values).all(|value| value.is_finite()));
         let pixels = vec![100; 50 * 40 * 3];
-        Detector::new(&read).unwrap().detect(Picture::rgb(&pixels, 50, 40).unwrap(), 0.01, 0.45).unwrap();
+        Detector::new(&read).unwrap().detect(Image::rgb(&pixels, 50, 40).unwrap(), 0.01, 0.45).unwrap();
     }
 }
 
 #[test]
 fn parameters_beyond_half_precision_are_named() {
-    for norm in [NormState::Separate, NormState::Folded] {
+    for norm in [NormState::Separate, NormState::Fused] {
         let mut weights = weights("baseline", norm);
         weights.tensors.get_mut("head.obj_preds.1.bias").unwrap().values[0] = -65_504.0;
-        weights.to_bytes(Precision::Half).unwrap();
+        weights.to_bytes(WeightPrecision::Half).unwrap();
         weights.tensors.get_mut("head.obj_preds.1.bias").unwrap().values[0] = -7e4;
-        let error = weights.to_bytes(Precision::Half).unwrap_err();
+        let error = weights.to_bytes(WeightPrecision::Half).unwrap_err();
         let message = error.to_string();
         assert!(matches!(error, WeightsError::TooLarge { name, .. } if name == "head.obj_preds.1.bias"), "{message}");
         assert!(message.contains("-7e4") && message.contains("6.5504e4"), "{message}");
-        weights.to_bytes(Precision::Single).unwrap();
+        weights.to_bytes(WeightPrecision::Single).unwrap();
     }
     // A training that has diverged is another matter.
     let mut weights = weights("baseline", NormState::Separate);
     weights.tensors.get_mut("head.obj_preds.1.bias").unwrap().values[0] = f32::INFINITY;
-    let read = Weights::from_bytes(&weights.to_bytes(Precision::Half).unwrap());
+    let read = Weights::from_bytes(&weights.to_bytes(WeightPrecision::Half).unwrap());
     assert!(matches!(read, Err(WeightsError::NotFinite(_))));
 }
 
 /// The runtime on shapes other than the weights' own: rectangles, batches, and a run after another size.
 #[test]
-fn a_batch_is_its_pictures_one_by_one() {
+fn a_batch_is_its_images_one_by_one() {
     let weights = weights("final", NormState::Separate);
     let network = Network::new(&weights.graph().unwrap(), &weights).unwrap();
     for (height, width) in [(64, 96), (32, 32), (96, 64)] {
@@ -139,7 +140,7 @@ fn a_batch_is_its_pictures_one_by_one() {
 
 #[test]
 fn missing_extra_and_misshapen_tensors_are_named() {
-    let mut weights = weights("baseline", NormState::Folded);
+    let mut weights = weights("baseline", NormState::Fused);
     let moved = weights.tensors.remove("head.stems.1.conv.weight").unwrap();
     weights.tensors.insert("head.stems.9.conv.weight".into(), moved);
     weights.tensors.get_mut("head.obj_preds.0.weight").unwrap().shape = vec![64, 1, 1, 1];
@@ -156,7 +157,7 @@ fn missing_extra_and_misshapen_tensors_are_named() {
 
 #[test]
 fn weights_of_another_variant_are_refused_in_a_sentence() {
-    let mut weights = weights("dw7", NormState::Folded);
+    let mut weights = weights("dw7", NormState::Fused);
     weights.metadata.variant = "final".into();
     let message = error(&weights).to_string();
     assert!(message.contains("and ") && message.contains(" more") && message.len() < 1000, "{message}");
@@ -166,7 +167,7 @@ fn weights_of_another_variant_are_refused_in_a_sentence() {
 
 #[test]
 fn damaged_bytes_are_refused() {
-    let bytes = weights("baseline", NormState::Folded).to_bytes(Precision::Half).unwrap();
+    let bytes = weights("baseline", NormState::Fused).to_bytes(WeightPrecision::Half).unwrap();
     for cut in [0, 1, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
         let error = Weights::from_bytes(&bytes[..cut]).unwrap_err();
         assert!(matches!(error, WeightsError::NotSafetensors(_)), "{cut}: {error}");
@@ -178,7 +179,7 @@ fn damaged_bytes_are_refused() {
 
 #[test]
 fn impossible_contents_are_refused() {
-    let good = weights("baseline", NormState::Folded);
+    let good = weights("baseline", NormState::Fused);
     let mut bad = good.clone();
     bad.tensors.get_mut("head.obj_preds.0.bias").unwrap().values[0] = f32::NAN;
     assert!(matches!(error(&bad), WeightsError::NotFinite(name) if name == "head.obj_preds.0.bias"));
@@ -188,7 +189,7 @@ fn impossible_contents_are_refused() {
         change(&mut bad.metadata);
         error(&bad)
     };
-    assert!(matches!(change(|m| m.format_version = FORMAT_VERSION + 1), WeightsError::Newer(_)));
+    assert!(matches!(change(|m| m.format_version = NEWEST_FORMAT_VERSION + 1), WeightsError::Newer(_)));
     assert!(matches!(change(|m| m.class_names.clear()), WeightsError::Inconsistent(_)));
     assert!(matches!(change(|m| m.class_names[0] = "dog".into()), WeightsError::Inconsistent(_)));
     assert!(matches!(change(|m| m.input_size = 415), WeightsError::Inconsistent(_)));

@@ -11,12 +11,12 @@
 #include <vector>
 
 // The kernels themselves.
-#include "../../native-train/src/gpu/kernels/common.cu"
-#include "../../native-train/src/gpu/kernels/moments.cu"
-#include "../../native-train/src/gpu/kernels/norm.cu"
-#include "../../native-train/src/gpu/kernels/depthwise.cu"
-#include "../../native-train/src/gpu/kernels/stem.cu"
-#include "../../native-train/src/gpu/kernels/simple.cu"
+#include "../../native-train/src/engine/cuda/kernels/common.cu"
+#include "../../native-train/src/engine/cuda/kernels/moments.cu"
+#include "../../native-train/src/engine/cuda/kernels/norm.cu"
+#include "../../native-train/src/engine/cuda/kernels/depthwise.cu"
+#include "../../native-train/src/engine/cuda/kernels/stem.cu"
+#include "../../native-train/src/engine/cuda/kernels/simple.cu"
 DEPTHWISE(3, 1)
 DEPTHWISE(5, 1)
 DEPTHWISE(7, 1)

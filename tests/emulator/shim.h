@@ -1,4 +1,4 @@
-// What CUDA C has and C++ has not: enough of it to run the kernels of native-train/src/gpu/kernels on a CPU. A block's threads are
+// What CUDA C has and C++ has not: enough of it to run the kernels of native-train/src/engine/cuda/kernels on a CPU. A block's threads are
 // coroutines (ucontext) that take turns at every barrier; blocks run one after another.
 
 #pragma once

@@ -1,4 +1,4 @@
-//! `cargo xtask screenshots` runs this: SITE, the folder of the pictures, the README's picture.
+//! `cargo xtask screenshots` runs this: SITE, the folder of the images, the README's image.
 
 use std::env::args_os;
 use std::fs;
@@ -24,12 +24,12 @@ const VIEWS: [(&str, &str); 3] = [
     ("variants", "v=baseline-voc,final-voc&s=motorcycle&view=variants"),
 ];
 
-/// The README's picture is shown about this wide, twice as fine.
+/// The README's image is shown about this wide, twice as fine.
 const README_WIDTH: u32 = 1440;
 /// In bytes: everybody who looks at the repository downloads it.
 const README_MOST: usize = 300_000;
 
-/// Nothing more is going to change by itself: boxes are drawn, times measured, pictures loaded.
+/// Nothing more is going to change by itself: boxes are drawn, times measured, images loaded.
 const AT_REST: &str = "
     document.querySelectorAll('img[loading=lazy]').forEach(image => image.loading = 'eager');
     const all = (selector, is) => Array.from(document.querySelectorAll(selector)).every(is);
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
         for (view, address) in VIEWS {
             for (width, height) in SCREENS {
                 let path = out.join(format!("{view}-{width}.png"));
-                fs::write(&path, picture(&driver, &server, address, (width, height)).await?)
+                fs::write(&path, image(&driver, &server, address, (width, height)).await?)
                     .with_context(|| path.display().to_string())?;
                 println!("{}", path.display());
             }
@@ -64,7 +64,7 @@ fn main() -> Result<()> {
 }
 
 /// The page from top to bottom on a screen of this size, as a PNG file.
-async fn picture(driver: &WebDriver, server: &Server, address: &str, screen: (u32, u32)) -> Result<Vec<u8>> {
+async fn image(driver: &WebDriver, server: &Server, address: &str, screen: (u32, u32)) -> Result<Vec<u8>> {
     let metrics = json!({ "width": screen.0, "height": screen.1, "deviceScaleFactor": 1, "mobile": screen.0 < 500 });
     driver.cdp().send_raw("Emulation.setDeviceMetricsOverride", metrics).await?;
     // The same page with another `#` would not be loaded again.
@@ -73,18 +73,18 @@ async fn picture(driver: &WebDriver, server: &Server, address: &str, screen: (u3
     wait_for(driver, AT_REST, vec![]).await.with_context(|| format!("#{address}"))?;
     let height = driver.execute("return document.documentElement.scrollHeight", vec![]).await?;
     let height = height.json().as_u64().context("the page has no height")? as u32;
-    // Not by a taller screen, on which pictures would be taller too.
+    // Not by a taller screen, on which images would be taller too.
     let clip = json!({ "x": 0, "y": 0, "width": screen.0, "height": height.max(screen.1), "scale": 1 });
     let params = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
     let answer: Value = driver.cdp().send_raw("Page.captureScreenshot", params).await?;
     Ok(BASE64_STANDARD.decode(answer["data"].as_str().context("no screenshot")?)?)
 }
 
-/// The upper part of a picture, as high as the screen, smaller, as JPEG.
-fn write_for_readme(picture: &Path, height: u32, readme: &Path) -> Result<()> {
-    let picture = image::open(picture)?.to_rgb8();
-    let part = crop_imm(&picture, 0, 0, picture.width(), height).to_image();
-    let small = resize(&part, README_WIDTH, height * README_WIDTH / picture.width(), FilterType::Lanczos3);
+/// The upper part of an image, as high as the screen, smaller, as JPEG.
+fn write_for_readme(image: &Path, height: u32, readme: &Path) -> Result<()> {
+    let image = image::open(image)?.to_rgb8();
+    let part = crop_imm(&image, 0, 0, image.width(), height).to_image();
+    let small = resize(&part, README_WIDTH, height * README_WIDTH / image.width(), FilterType::Lanczos3);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 85).encode_image(&small)?;
     ensure!(jpeg.len() <= README_MOST, "the README's picture has {} bytes, more than {README_MOST}", jpeg.len());

@@ -5,7 +5,7 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 
 use anyhow::{Result, ensure};
-use native_train::gpu::device::{Argument, Command, Device, Launch, Place, Product, Program, Transposed};
+use native_train::engine::cuda::device::{Argument, Command, Device, Launch, Offset, Product, Program, Transposed};
 
 unsafe extern "C" {
     fn emulator_launch(
@@ -45,9 +45,9 @@ impl Emulator {
         let mut values: Vec<u64> = Vec::new();
         for argument in arguments {
             values.push(match *argument {
-                Argument::At(place) => {
-                    ensure!(place < self.capacity(), "{kernel}: the place {place} is beyond the memory");
-                    base.wrapping_add(place) as u64
+                Argument::At(offset) => {
+                    ensure!(offset < self.capacity(), "{kernel}: the place {offset} is beyond the memory");
+                    base.wrapping_add(offset) as u64
                 }
                 Argument::Nothing => 0,
                 // In the lower half, which is where a little-endian machine looks for it.
@@ -56,7 +56,7 @@ impl Emulator {
         }
         let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| std::ptr::from_mut(value).cast()).collect();
         let name = CString::new(kernel.as_str())?;
-        // SAFETY: pointers lead to as many arguments as are announced, and kernels are given places in the memory, which is as
+        // SAFETY: pointers lead to as many arguments as are announced, and kernels are given offsets in the memory, which is as
         // large as their programs say; what they write beyond it is noticed.
         let result = unsafe {
             emulator_launch(
@@ -84,22 +84,22 @@ impl Emulator {
     fn product(&mut self, product: &Product) {
         let &Product { left, right, out, rows, columns, inner, accumulates } = product;
         let left_at = |i: usize, k: usize| match left {
-            (place, Transposed::No) => place + i * inner + k,
-            (place, Transposed::Yes) => place + k * rows + i,
+            (offset, Transposed::No) => offset + i * inner + k,
+            (offset, Transposed::Yes) => offset + k * rows + i,
         };
         for i in 0..rows {
             let mut sums = vec![0.0; columns];
             for k in 0..inner {
                 let factor = f64::from(self.memory[left_at(i, k)]);
                 let (first, step) = match right {
-                    (place, Transposed::No) => (place + k * columns, 1),
-                    (place, Transposed::Yes) => (place + k, inner),
+                    (offset, Transposed::No) => (offset + k * columns, 1),
+                    (offset, Transposed::Yes) => (offset + k, inner),
                 };
                 let numbers = self.memory[first..].iter().step_by(step);
                 sums.iter_mut().zip(numbers).for_each(|(sum, &number)| *sum += factor * f64::from(number));
             }
-            for (place, sum) in self.memory[out + i * columns..].iter_mut().zip(sums) {
-                *place = if accumulates { *place + sum as f32 } else { sum as f32 };
+            for (offset, sum) in self.memory[out + i * columns..].iter_mut().zip(sums) {
+                *offset = if accumulates { *offset + sum as f32 } else { sum as f32 };
             }
         }
     }
@@ -120,15 +120,15 @@ impl Device for Emulator {
         Ok(self.room)
     }
 
-    fn upload(&mut self, place: Place, numbers: &[f32]) -> Result<()> {
-        ensure!(place + numbers.len() <= self.capacity(), "an upload goes beyond the memory");
-        self.memory[place..][..numbers.len()].copy_from_slice(numbers);
+    fn upload(&mut self, offset: Offset, numbers: &[f32]) -> Result<()> {
+        ensure!(offset + numbers.len() <= self.capacity(), "an upload goes beyond the memory");
+        self.memory[offset..][..numbers.len()].copy_from_slice(numbers);
         Ok(())
     }
 
-    fn upload_bytes(&mut self, place: Place, bytes: &[u8]) -> Result<()> {
-        ensure!(place + bytes.len().div_ceil(4) <= self.capacity(), "an upload goes beyond the memory");
-        for (number, bytes) in self.memory[place..].iter_mut().zip(bytes.chunks(4)) {
+    fn upload_bytes(&mut self, offset: Offset, bytes: &[u8]) -> Result<()> {
+        ensure!(offset + bytes.len().div_ceil(4) <= self.capacity(), "an upload goes beyond the memory");
+        for (number, bytes) in self.memory[offset..].iter_mut().zip(bytes.chunks(4)) {
             let mut four = [0; 4];
             four[..bytes.len()].copy_from_slice(bytes);
             *number = f32::from_ne_bytes(four);
@@ -136,9 +136,9 @@ impl Device for Emulator {
         Ok(())
     }
 
-    fn download(&mut self, place: Place, numbers: &mut [f32]) -> Result<()> {
-        ensure!(place + numbers.len() <= self.capacity(), "a download goes beyond the memory");
-        numbers.copy_from_slice(&self.memory[place..][..numbers.len()]);
+    fn download(&mut self, offset: Offset, numbers: &mut [f32]) -> Result<()> {
+        ensure!(offset + numbers.len() <= self.capacity(), "a download goes beyond the memory");
+        numbers.copy_from_slice(&self.memory[offset..][..numbers.len()]);
         Ok(())
     }
 

@@ -1,8 +1,12 @@
 //! Helpers for the tests that cross crates.
 
 pub mod browser;
+pub mod drawn;
 #[cfg(emulator)]
 pub mod emulator;
+pub mod fuzz;
+#[cfg(unix)]
+pub mod kill;
 
 use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
 use assert_cmd::Command;
+use integration_tests::drawn::write_voc;
 use integration_tests::{repository, yolox_nano};
 use predicates::str::contains;
 use serde_json::Value;
@@ -59,19 +60,19 @@ fn costs_of_layers_add_up() {
 }
 
 #[test]
-fn objects_in_the_sample_pictures() {
+fn objects_in_the_sample_images() {
     for (name, class) in
         [("astronaut.jpg", "person"), ("chelsea.jpg", "cat"), ("coffee.jpg", "cup"), ("motorcycle.jpg", "motorcycle")]
     {
         let report = json(command().arg("detect").arg(sample(name)).arg("--json"));
-        let picture = image::image_dimensions(sample(name)).unwrap();
-        assert_eq!((&report["width"], &report["height"]), (&picture.0.into(), &picture.1.into()));
+        let image = image::image_dimensions(sample(name)).unwrap();
+        assert_eq!((&report["width"], &report["height"]), (&image.0.into(), &image.1.into()));
         let best = &report["detections"][0];
         assert_eq!(best["class"], class, "{name}");
         assert!(best["score"].as_f64().unwrap() > 0.5, "{name}: {best}");
         let [x1, y1, x2, y2] = ["x1", "y1", "x2", "y2"].map(|key| best[key].as_f64().unwrap());
-        assert!(0.0 <= x1 && x1 < x2 && x2 <= picture.0.into(), "{best}");
-        assert!(0.0 <= y1 && y1 < y2 && y2 <= picture.1.into(), "{best}");
+        assert!(0.0 <= x1 && x1 < x2 && x2 <= image.0.into(), "{best}");
+        assert!(0.0 <= y1 && y1 < y2 && y2 <= image.1.into(), "{best}");
     }
     command().arg("detect").arg(sample("coffee.jpg")).assert().success().stdout(contains("cup"));
 }
@@ -84,13 +85,13 @@ fn no_box_is_said_so() {
 }
 
 #[test]
-fn pictures_with_boxes_are_written_and_originals_kept() {
+fn images_with_boxes_are_written_and_originals_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (input, out) = (folder.path().join("in"), folder.path().join("out"));
     fs::create_dir_all(input.join("deep")).unwrap();
     fs::copy(sample("coffee.jpg"), input.join("deep/a.jpg")).unwrap();
     image::open(sample("chelsea.jpg")).unwrap().save(input.join("b.bmp")).unwrap();
-    fs::write(input.join("notes.txt"), "no picture").unwrap();
+    fs::write(input.join("notes.txt"), "no image").unwrap();
     let mut detect = command();
     detect.arg("detect").arg(&input).arg("--out").arg(&out);
     detect.assert().success().stderr(contains("1 other files"));
@@ -107,17 +108,17 @@ fn pictures_with_boxes_are_written_and_originals_kept() {
 }
 
 #[test]
-fn a_bad_picture_is_explained_and_does_not_stop_the_others() {
+fn a_bad_image_is_explained_and_does_not_stop_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let jpeg = fs::read(sample("coffee.jpg")).unwrap();
     let mut large = jpeg.clone();
     let frame = large.windows(2).position(|marker| matches!(marker, [0xff, 0xc0 | 0xc2])).unwrap();
-    large[frame + 5..frame + 9].copy_from_slice(&[0x27, 0x10, 0x27, 0x10]);
+    large[frame + 5..frame + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
     for (name, bytes, complaint) in [
         ("empty.jpg", &[][..], "empty (0 bytes): copy or download it again"),
         ("short.jpg", &jpeg[..jpeg.len() / 2], "damaged or cut short"),
-        ("text.png", b"this is no picture at all", "not a picture in a format that can be read"),
-        ("large.jpg", &large, "10000 x 10000 pixels are more than the 64 megapixels"),
+        ("text.png", b"this is no image at all", "not an image in a format that can be read"),
+        ("large.jpg", &large, "20000 x 20000 pixels are more than the 256 megapixels"),
     ] {
         let bad = folder.path().join(name);
         fs::write(&bad, bytes).unwrap();
@@ -131,6 +132,63 @@ fn a_bad_picture_is_explained_and_does_not_stop_the_others() {
 }
 
 #[test]
+fn slight_damage_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = folder.path().join("short.jpg");
+    let jpeg = fs::read(sample("coffee.jpg")).unwrap();
+    fs::write(&short, &jpeg[..jpeg.len() - 2]).unwrap();
+    let mut detect = command();
+    detect.args(["detect", "--threads", "1"]).arg(&short);
+    let warning = contains("short.jpg: the file's last bytes are missing");
+    detect.assert().success().stdout(contains("cup")).stderr(warning.clone());
+
+    // The same of a data set.
+    write_voc(&folder.path().join("voc"), 2);
+    let image = folder.path().join("voc/JPEGImages/short.jpg");
+    fs::copy(&short, &image).unwrap();
+    let annotation = "<annotation><object><name>cup</name><bndbox><xmin>10</xmin><ymin>10</ymin><xmax>300</xmax>\
+        <ymax>300</ymax></bndbox></object></annotation>";
+    fs::write(folder.path().join("voc/Annotations/short.xml"), annotation).unwrap();
+    fs::write(folder.path().join("voc/ImageSets/Main/train.txt"), "short\n").unwrap();
+    let mut eval = command();
+    eval.args(["eval", "--threads", "1", "--weights", "baseline-coco"]).arg(folder.path().join("voc:train"));
+    eval.assert().success().stderr(warning);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_entry_that_cannot_be_read_does_not_end_a_folders_run() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("a.jpg")).unwrap();
+    fs::copy(sample("coffee.jpg"), folder.path().join("b.jpg")).unwrap();
+    fs::write(folder.path().join("Thumbs.db"), "x").unwrap();
+    let mut detect = command();
+    detect.arg("detect").arg(folder.path());
+    let assert = detect.assert().code(1).stdout(contains("cup")).stderr(contains("a.jpg"));
+    assert!(!String::from_utf8_lossy(&assert.get_output().stderr).contains("other files"));
+}
+
+/// Of more than the 64 megapixels that are decoded.
+#[test]
+fn boxes_of_a_large_image_are_in_its_own_pixels() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large.jpg");
+    let coffee = image::open(sample("coffee.jpg")).unwrap();
+    let [width, height] = [10_000, 10_000 * coffee.height() / coffee.width()];
+    coffee.resize_exact(width, height, image::imageops::FilterType::Nearest).save(&large).unwrap();
+    let small = json(command().arg("detect").arg(sample("coffee.jpg")).arg("--json"));
+    let report = json(command().arg("detect").arg(&large).arg("--json"));
+    assert_eq!((&report["width"], &report["height"]), (&width.into(), &height.into()));
+    let (found, expected) = (&report["detections"][0], &small["detections"][0]);
+    assert_eq!(found["class"], expected["class"]);
+    let scale = f64::from(width) / f64::from(coffee.width());
+    for key in ["x1", "y1", "x2", "y2"] {
+        let [found, expected] = [found, expected].map(|detection| detection[key].as_f64().unwrap());
+        assert!((found - scale * expected).abs() < 0.03 * f64::from(width), "{key}: {found}, {}", scale * expected);
+    }
+}
+
+#[test]
 fn weights_that_cannot_be_used_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = fs::read(weights()).unwrap();
@@ -140,7 +198,7 @@ fn weights_that_cannot_be_used_are_explained() {
     fs::write(&short, &bytes[..bytes.len() / 2]).unwrap();
     for (weights, complaint) in [
         ("nowhere", "the models are baseline-coco"),
-        (text.to_str().unwrap(), "not a complete .safetensors file"),
+        (text.to_str().unwrap(), "this is no weight file"),
         (short.to_str().unwrap(), "not a complete .safetensors file"),
     ] {
         let mut detect = command();
@@ -181,7 +239,7 @@ fn wrong_arguments_are_usage_errors() {
     }
 }
 
-/// A VOC folder with two pictures of the cup: one of its objects is a class that COCO does not have.
+/// A VOC folder with two images of the cup: one of its objects is a class that COCO does not have.
 fn voc(folder: &Path) {
     for part in ["JPEGImages", "Annotations", "ImageSets/Main"] {
         fs::create_dir_all(folder.join(part)).unwrap();
@@ -219,8 +277,37 @@ fn a_data_set_is_scored_and_unknown_classes_are_named() {
     let mut by_candle = json(eval.args(["--engine", "candle"]));
     by_candle["seconds"] = report["seconds"].clone();
     assert_eq!(by_candle, report, "the score does not depend on the engine");
+    let source = format!("{}:val", folder.path().display());
+    for flags in [&[source.as_str()][..], &["--data", source.as_str()]] {
+        let mut as_source = json(command().arg("eval").args(flags).arg("--json"));
+        as_source["seconds"] = report["seconds"].clone();
+        assert_eq!(as_source, report, "{flags:?}");
+    }
     let limited = json(eval.args(["--limit", "1"]));
     assert_eq!((&limited["images"], &limited["unknown_classes"]), (&1.into(), &serde_json::json!([])));
+}
+
+#[test]
+fn eval_says_which_class_was_meant_and_leaves_out_what_check_data_leaves_out() {
+    let folder = tempfile::tempdir().unwrap();
+    voc(folder.path());
+    let one = folder.path().join("Annotations/one.xml");
+    let xml = fs::read_to_string(&one).unwrap();
+    let source = format!("{}:val", folder.path().display());
+    let bad =
+        "<object><name>Cup</name><bndbox><xmin>9</xmin><ymin>1</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object>";
+    fs::write(&one, xml.replace("</annotation>", &format!("{bad}</annotation>"))).unwrap();
+    let complaint = "is no box: draw it anew, remove the object, or leave such objects out with --bad-boxes skip";
+    for name in ["eval", "check-data"] {
+        let output = command().args([name, &source]).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(String::from_utf8_lossy(&said).contains(complaint), "{name}: {}", String::from_utf8_lossy(&said));
+    }
+    let mut eval = command();
+    eval.args(["eval", &source, "--bad-boxes", "skip"]);
+    eval.assert().success().stderr(contains("left out, as asked for: 1 degenerate boxes"));
+    fs::write(&one, xml.replace("<name>cup<", "<name>Cup<")).unwrap();
+    command().args(["eval", &source]).assert().success().stdout(contains("Cup (did you mean \"cup\"?)"));
 }
 
 #[test]
@@ -308,7 +395,7 @@ fn bench_measures_what_feeds_a_device() {
     let loader = ["bench", "--loader", "--size", "96", "--batch", "2", "--runs", "3"];
     let data = format!("{}:val", folder.path().display());
     let report = json(command().args(loader).args(["--json", "--data", &data]));
-    assert_eq!(report["pictures"], 2);
+    assert_eq!(report["images"], 2);
     for pass in ["first_pass", "cached", "uncached"] {
         assert!(report[pass]["images_per_second"].as_f64().unwrap() > 0.0, "{pass}");
     }
@@ -320,10 +407,30 @@ fn bench_measures_what_feeds_a_device() {
 fn other_files_are_not_imported() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.safetensors");
+    let page = folder.path().join("yolox_nano.onnx");
+    fs::write(&page, "<!DOCTYPE html><html><title>Sign in</title></html>").unwrap();
     let mut import = command();
-    import.arg("import").arg(weights()).arg("--out").arg(&out);
-    import.assert().code(1).stderr(contains("not a complete ONNX file")).stderr(contains("yolox_nano_coco"));
+    import.arg("import").arg(&page).arg("--out").arg(&out);
+    import.assert().code(1).stderr(contains("yolox_nano.onnx")).stderr(contains("web page"));
     assert!(!out.exists());
+    let mut detect = command();
+    detect.args(["detect", "--weights"]).arg(&page).arg(sample("coffee.jpg"));
+    detect.assert().code(1).stderr(contains("yolox_nano.onnx")).stderr(contains("web page"));
+}
+
+#[test]
+fn onnx_files_are_weights_wherever_weights_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let onnx = folder.path().join("net.weights");
+    let mut export = command();
+    export.arg("export").args(["--out"]).arg(folder.path().join("net.onnx")).assert().success();
+    // The content counts, not the name.
+    fs::rename(folder.path().join("net.onnx"), &onnx).unwrap();
+    let detect = |weights: &Path| {
+        let mut detect = command();
+        json(detect.arg("detect").arg(sample("coffee.jpg")).arg("--json").arg("--weights").arg(weights))
+    };
+    assert_eq!(detect(&onnx)["detections"], detect(&weights())["detections"]);
 }
 
 #[test]

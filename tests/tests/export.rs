@@ -13,7 +13,7 @@ use assert_cmd::Command;
 use candle_core::{Device, Tensor};
 use integration_tests::{repository, yolox_nano};
 use predicates::str::contains;
-use shared_model::{Graph, Network, Precision, VARIANTS, Variant, Weights};
+use shared_model::{Graph, Network, VARIANTS, Variant, WeightPrecision, Weights};
 
 const CLASSES: usize = 7;
 const OUTPUTS: [&str; 3] = ["raw", "yolox", "decoded"];
@@ -34,7 +34,7 @@ impl Numbers {
     }
 }
 
-/// Weights with which every layer matters: those that training starts from let the picture fade on its way, and their
+/// Weights with which every layer matters: those that training starts from let the image fade on its way, and their
 /// batch normalisation does nothing.
 fn lively_weights(variant: &Variant) -> Weights {
     let mut weights = Weights::random(variant, CLASSES, 1);
@@ -113,7 +113,7 @@ fn python() -> Option<PathBuf> {
 
 fn write_weights(folder: &Path, weights: &Weights) -> PathBuf {
     let path = folder.join("weights.safetensors");
-    fs::write(&path, weights.to_bytes(Precision::Single).unwrap()).unwrap();
+    fs::write(&path, weights.to_bytes(WeightPrecision::Single).unwrap()).unwrap();
     path
 }
 
@@ -160,7 +160,7 @@ fn onnxruntime_computes_the_same() {
     }
 }
 
-/// The output depends on the picture and the place, by more than rounding could hide.
+/// The output depends on the image and the place, by more than rounding could hide.
 fn assert_lively(raw: &[f32], name: &str) {
     for value in 0..5 + CLASSES {
         let column: Vec<f32> = raw.iter().skip(value).step_by(5 + CLASSES).copied().collect();
@@ -185,7 +185,7 @@ fn imported_again_the_weights_are_the_same() {
             let mut import = command();
             import.arg("import").arg(&onnx).arg("--out").arg(&back).assert().success();
             let back = Weights::from_bytes(&fs::read(back).unwrap()).unwrap();
-            assert!(back == weights.folded().unwrap(), "{}, {output}: the weights differ", variant.name);
+            assert!(back == weights.fused().unwrap(), "{}, {output}: the weights differ", variant.name);
         }
     }
 }

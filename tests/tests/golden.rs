@@ -1,7 +1,7 @@
 //! Same parameters and input, same output as the official PyTorch code, for every variant that has golden numbers.
 //!
 //! `tests/data/golden` holds four networks (made by Megvii's YOLOX code and the original report's variants of it; the
-//! baseline's first picture of three); the others are read from the shared folder where that is at hand.
+//! baseline's first image of three); the others are read from the shared folder where that is at hand.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,9 @@ use candle_nn::VarBuilder;
 use integration_tests::{repository, shared};
 use safetensors::SafeTensors;
 use shared_model::candle::Yolox;
-use shared_model::{ColourOrder, FORMAT_VERSION, Metadata, Network, NormState, Variant, WeightTensor, Weights};
+use shared_model::{
+    Channels, ColourOrder, FORMAT_VERSION, Metadata, Network, NormState, Variant, WeightTensor, Weights,
+};
 
 struct Golden {
     network: Network,
@@ -41,6 +43,7 @@ impl Golden {
         let metadata = Metadata {
             format_version: FORMAT_VERSION,
             variant: variant.into(),
+            channels: Channels::default(),
             class_names: (0..20).map(|class| class.to_string()).collect(),
             colour_order: ColourOrder::Bgr,
             input_size: 416,

@@ -4,10 +4,10 @@
 #![cfg(emulator)]
 
 use integration_tests::emulator::Emulator;
-use native_train::gpu::GpuEngine;
-use native_train::gpu::check::{Checked, check_operations, check_taps, check_variant};
-use native_train::gpu::device::Device;
-use native_train::train::{Batch, Engine, HeadOutput};
+use native_train::engine::cuda::CudaEngine;
+use native_train::engine::cuda::check::{Checked, check_operations, check_taps, check_variant};
+use native_train::engine::cuda::device::Device;
+use native_train::engine::{Batch, Engine, HeadOutput};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use shared_model::{Graph, ParameterLayout, VARIANTS, Variant, Weights};
@@ -31,7 +31,7 @@ fn every_operation_computes_what_its_reference_does() {
 fn every_variant_computes_what_the_cpu_does() {
     for variant in &VARIANTS {
         let mut make = |graph: &Graph| -> anyhow::Result<Box<dyn Engine>> {
-            Ok(Box::new(GpuEngine::new(graph, Emulator::new(false))?))
+            Ok(Box::new(CudaEngine::new(graph, Emulator::new(false))?))
         };
         assert_passed(&check_variant(variant, (2, 64, 96), 1.0, &mut make).unwrap());
         assert_passed(&check_taps(variant, (2, 64, 96), 1.0, &mut make).unwrap());
@@ -51,13 +51,13 @@ impl Case {
         Self { graph, parameters, rng: Pcg64Mcg::seed_from_u64(7) }
     }
 
-    fn batch(&mut self, pictures: usize, height: usize, width: usize) -> Batch {
-        let pixels = (0..pictures * 3 * height * width).map(|_| self.rng.random()).collect();
-        Batch { pixels, pictures, height, width }
+    fn batch(&mut self, images: usize, height: usize, width: usize) -> Batch {
+        let pixels = (0..images * 3 * height * width).map(|_| self.rng.random()).collect();
+        Batch { pixels, images, height, width }
     }
 
-    fn engine(&self, backwards: bool) -> GpuEngine<Emulator> {
-        let mut gpu = GpuEngine::new(&self.graph, Emulator::new(backwards)).unwrap();
+    fn engine(&self, backwards: bool) -> CudaEngine<Emulator> {
+        let mut gpu = CudaEngine::new(&self.graph, Emulator::new(backwards)).unwrap();
         gpu.load(&self.parameters).unwrap();
         gpu
     }
@@ -95,8 +95,8 @@ fn the_order_of_threads_and_blocks_changes_nothing() {
 fn sizes_may_change_from_step_to_step() {
     let mut case = Case::new(Variant::named("fpn2").unwrap());
     let mut gpu = case.engine(false);
-    for (pictures, height, width) in [(1, 32, 64), (3, 64, 32), (1, 32, 64)] {
-        let batch = case.batch(pictures, height, width);
+    for (images, height, width) in [(1, 32, 64), (3, 64, 32), (1, 32, 64)] {
+        let batch = case.batch(images, height, width);
         let parameters = case.parameters.len();
         assert!(step(&mut gpu, &batch, parameters) == step(&mut case.engine(false), &batch, parameters));
     }
@@ -106,7 +106,7 @@ fn sizes_may_change_from_step_to_step() {
 fn bad_batches_and_full_memory_are_explained() {
     let mut case = Case::new(&VARIANTS[0]);
     let batch = case.batch(4, 64, 64);
-    let mut gpu = GpuEngine::new(&case.graph, Emulator::new(false)).unwrap();
+    let mut gpu = CudaEngine::new(&case.graph, Emulator::new(false)).unwrap();
     assert!(gpu.infer(&batch).unwrap_err().to_string().contains("parameters are loaded before"));
     assert!(gpu.load(&case.parameters[1..]).is_err());
     gpu.load(&case.parameters).unwrap();
@@ -120,12 +120,12 @@ fn bad_batches_and_full_memory_are_explained() {
     let with_room = |room| {
         let mut device = Emulator::new(false);
         device.room = room;
-        let mut gpu = GpuEngine::new(&case.graph, device).unwrap();
+        let mut gpu = CudaEngine::new(&case.graph, device).unwrap();
         gpu.load(&case.parameters).unwrap();
         gpu.infer(&batch).map(|_| ())
     };
     with_room(needed).unwrap();
     let error = with_room(needed - 1).unwrap_err().to_string();
-    assert!(error.contains("--batch 3 would fit") && error.contains("4 pictures of 64 x 64"), "{error}");
+    assert!(error.contains("--batch 3 would fit") && error.contains("4 images of 64 x 64"), "{error}");
     assert!(with_room(1000).unwrap_err().to_string().contains("smaller --size"));
 }

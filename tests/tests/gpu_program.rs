@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use integration_tests::{shared, yolox_nano};
-use native_train::gpu::{Cuda, GpuEngine};
-use native_train::train::{Batch, Engine, Precision};
+use native_train::engine::cuda::{Cuda, CudaEngine};
+use native_train::engine::{Batch, Engine, Precision};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use shared_model::{ParameterLayout, VARIANTS, Weights};
@@ -111,12 +111,12 @@ fn recording_and_replaying() {
     let graph = VARIANTS[0].graph(3);
     let parameters = ParameterLayout::new(&graph).flatten(&Weights::random(&VARIANTS[0], 3, 1));
     let mut rng = Pcg64Mcg::seed_from_u64(7);
-    let mut batch = |pictures| {
-        let pixels = (0..pictures * 3 * 32 * 32).map(|_| rng.random()).collect();
-        Batch { pixels, pictures, height: 32, width: 32 }
+    let mut batch = |images| {
+        let pixels = (0..images * 3 * 32 * 32).map(|_| rng.random()).collect();
+        Batch { pixels, images, height: 32, width: 32 }
     };
     let (small, large) = (batch(1), batch(2));
-    let mut gpu = GpuEngine::new(&graph, Cuda::open(0, Precision::F32).unwrap()).unwrap();
+    let mut gpu = CudaEngine::new(&graph, Cuda::open(0, Precision::F32).unwrap()).unwrap();
     gpu.load(&parameters).unwrap();
     let mut step = |batch: &Batch| {
         let mut update = vec![0.0; parameters.len()];
@@ -158,7 +158,7 @@ fn what_is_missing_is_explained() {
     // The fake GPU has 2 GiB.
     let bench = ["bench", "--train", "--device=cuda", "--runs=1"];
     let error = said(FAKE_CUDA, &[&bench[..], &["--batch=64", "--size=416"]].concat());
-    assert!(error.contains("64 pictures of 416 x 416 need") && error.contains("--batch"), "{error}");
+    assert!(error.contains("64 images of 416 x 416 need") && error.contains("--batch"), "{error}");
     let error = said(FAKE_CUDA, &[&bench[..], &["--precision=bf16", "--batch=1", "--size=32"]].concat());
     assert!(error.contains("f32 or tf32"), "{error}");
     if !cfg!(feature = "torch") {

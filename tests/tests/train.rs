@@ -1,4 +1,4 @@
-//! `yolox-nano train` as a subprocess, on small pictures of coloured rectangles.
+//! `yolox-nano train` as a subprocess, on small images of coloured rectangles.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,11 +6,12 @@ use std::process::{Child, Command as Process, Stdio};
 use std::time::Duration;
 
 use assert_cmd::Command;
-use image::{Rgb, RgbImage};
+use integration_tests::drawn::{annotate, write_voc};
 use integration_tests::{repository, yolox_nano};
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
+use shared_model::{Weights, cost};
 use tempfile::TempDir;
 
 /// A data set in Pascal VOC's layout, and a place for runs.
@@ -18,44 +19,23 @@ struct Data {
     folder: TempDir,
 }
 
-/// Pictures in the split `train`.
-const PICTURES: usize = 8;
+/// Images in the split `train`.
+const IMAGES: u32 = 8;
 
 impl Data {
-    /// Each picture is grey, with a red or a green rectangle somewhere in it.
+    /// Each image is grey, with a red or a green rectangle somewhere in it.
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for part in ["JPEGImages", "Annotations", "ImageSets/Main"] {
-            fs::create_dir_all(folder.path().join("voc").join(part)).unwrap();
-        }
-        let data = Self { folder };
-        let mut names = Vec::new();
-        for i in 0..PICTURES as u32 {
-            let (left, top) = (8 + 29 * i % 40, 6 + 17 * i % 36);
-            let (right, bottom) = (left + 30 + 3 * (i % 4), top + 44 - 4 * (i % 3));
-            let (class, colour) = if i % 2 == 0 { ("red", [220, 30, 30]) } else { ("green", [30, 200, 40]) };
-            let inside = |x, y| (left..right).contains(&x) && (top..bottom).contains(&y);
-            let grey = |x: u32, y: u32| [(90 + (x * 7 + y * 13 + i * 31) % 40) as u8; 3];
-            let picture = RgbImage::from_fn(96, 96, |x, y| Rgb(if inside(x, y) { colour } else { grey(x, y) }));
-            let name = format!("picture{i}");
-            picture.save(data.voc().join(format!("JPEGImages/{name}.jpg"))).unwrap();
-            data.annotate(&name, class, [left + 1, top + 1, right, bottom]);
-            names.push(name);
-        }
-        data.split("train", &names.join("\n"));
-        data
+        write_voc(&folder.path().join("voc"), IMAGES);
+        Self { folder }
     }
 
     fn voc(&self) -> PathBuf {
         self.folder.path().join("voc")
     }
 
-    fn annotate(&self, name: &str, class: &str, [xmin, ymin, xmax, ymax]: [u32; 4]) {
-        let xml = format!(
-            "<annotation><size><width>96</width><height>96</height></size><object><name>{class}</name><bndbox>\
-             <xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox></object></annotation>"
-        );
-        fs::write(self.voc().join(format!("Annotations/{name}.xml")), xml).unwrap();
+    fn annotate(&self, name: &str, class: &str, corners: [u32; 4]) {
+        annotate(&self.voc(), name, class, corners);
     }
 
     fn split(&self, name: &str, list: &str) {
@@ -66,7 +46,7 @@ impl Data {
         self.folder.path().join(name)
     }
 
-    /// `train` on the split, at 64 pixels, two pictures a step, on one thread.
+    /// `train` on the split, at 64 pixels, two images a step, on one thread.
     fn flags(&self, out: &str) -> Vec<String> {
         let source = format!("{}:train", self.voc().display());
         let flags = format!("train --size 64 --batch 2 --epochs 10 --threads 1 --train {source} --val {source} --out");
@@ -119,7 +99,7 @@ fn outcome(out: &Path) -> (Vec<Vec<u8>>, Vec<Value>) {
 }
 
 #[test]
-fn pictures_are_learned_by_heart() {
+fn images_are_learned_by_heart() {
     let data = Data::new();
     let source = format!("{}:train", data.voc().display());
     let out = data.run("overfit");
@@ -150,7 +130,10 @@ fn a_run_that_was_stopped_goes_on_as_if_it_never_had() {
     resume(&stopped).assert().success().stdout(contains("going on after step"));
     assert!(outcome(&stopped) == outcome(&data.run("whole")));
 
-    resume(&stopped).assert().failure().stderr(contains("10.00 epochs").and(contains("--epochs")));
+    resume(&stopped)
+        .assert()
+        .success()
+        .stdout(contains("complete").and(contains("10.00 epochs")).and(contains("--epochs")));
     resume(&stopped).args(["--epochs", "11"]).assert().success();
     assert_eq!(lines(&stopped.join("metrics.jsonl")), lines(&data.run("whole").join("metrics.jsonl")) + 5);
 }
@@ -200,15 +183,15 @@ fn bad_input_is_named_with_a_remedy() {
     let data = Data::new();
     let voc = data.voc();
     data.split("empty", "");
-    data.split("broken", "picture0\ncut");
+    data.split("broken", "image0\ncut");
     data.annotate("cut", "red", [1, 1, 40, 40]);
-    let jpeg = fs::read(voc.join("JPEGImages/picture0.jpg")).unwrap();
+    let jpeg = fs::read(voc.join("JPEGImages/image0.jpg")).unwrap();
     fs::write(voc.join("JPEGImages/cut.jpg"), &jpeg[..jpeg.len() * 2 / 3]).unwrap();
-    data.split("zero", "picture0\nzero");
+    data.split("zero", "image0\nzero");
     data.annotate("zero", "red", [1, 1, 40, 40]);
     fs::write(voc.join("JPEGImages/zero.jpg"), b"").unwrap();
-    data.split("sizeless", "picture0\nsizeless");
-    fs::copy(voc.join("JPEGImages/picture0.jpg"), voc.join("JPEGImages/sizeless.jpg")).unwrap();
+    data.split("sizeless", "image0\nsizeless");
+    fs::copy(voc.join("JPEGImages/image0.jpg"), voc.join("JPEGImages/sizeless.jpg")).unwrap();
     fs::write(voc.join("Annotations/sizeless.xml"), "<annotation></annotation>").unwrap();
 
     let source = |split: &str| format!("{}:{split}", voc.display());
@@ -224,13 +207,13 @@ fn bad_input_is_named_with_a_remedy() {
         (&good, ["--train", &source("nothing")], "ImageSets/Main", "the splits are"),
         (&good, ["--train", &source("zero")], "zero.jpg", "0 bytes"),
         (&good, ["--val", &source("zero")], "zero.jpg", "0 bytes"),
-        (&good, ["--classes", "red,blue"], "picture1.xml", "green"),
-        (&good, ["--batch", "9"], "8 pictures", "smaller --batch"),
+        (&good, ["--classes", "red,blue"], "image1.xml", "green"),
+        (&good, ["--batch", "9"], "8 images", "smaller --batch"),
         (&good, ["--size", "100"], "--size", "multiple of 32"),
-        (&good, ["--init", &weights], "not-weights.safetensors", ".safetensors file"),
+        (&good, ["--init", &weights], "not-weights.safetensors", "weights come as safetensors"),
         (&good, ["--init", "nothing"], "nothing", "the models are"),
         (&good, ["--freeze", "bakcbone"], "bakcbone", "names begin with"),
-        (&good, ["--overfit", "100"], "8 pictures", "fewer"),
+        (&good, ["--overfit", "100"], "8 images", "fewer"),
         (&unknown_key, ["--epochs", "2"], "bad.toml", "epoch"),
     ]
     .into_iter()
@@ -248,7 +231,7 @@ fn bad_input_is_named_with_a_remedy() {
     fs::write(voc.join("JPEGImages/cut.jpg"), &jpeg).unwrap();
     resume(&data.run("broken")).assert().success();
 
-    // The picture has the size that its annotation lacks.
+    // The image has the size that its annotation lacks.
     data.train("sizeless").args(["--train", &source("sizeless")]).assert().success();
 
     let used = data.run("used");
@@ -257,6 +240,92 @@ fn bad_input_is_named_with_a_remedy() {
     data.train("used").assert().failure().stderr(contains("used").and(contains("another folder with --out")));
     assert_eq!(fs::read_to_string(used.join("notes.txt")).unwrap(), "mine");
     data.train("sizeless").assert().failure().stderr(contains("train --resume"));
+}
+
+#[test]
+fn what_would_stop_a_training_later_stops_it_before_its_first_step() {
+    let data = Data::new();
+    let voc = data.voc();
+    let source = |split: &str| format!("{}:{split}", voc.display());
+    let jpeg = fs::read(voc.join("JPEGImages/image0.jpg")).unwrap();
+    for name in ["none", "cut", "star", "hard"] {
+        fs::write(voc.join(format!("JPEGImages/{name}.jpg")), &jpeg).unwrap();
+        data.annotate(name, if name == "star" { "star" } else { "red" }, [1, 1, 40, 40]);
+        data.split(name, name);
+    }
+    fs::write(voc.join("JPEGImages/cut.jpg"), &jpeg[..jpeg.len() / 2]).unwrap();
+    let size = "<size><width>96</width><height>96</height></size>";
+    fs::write(voc.join("Annotations/none.xml"), format!("<annotation>{size}</annotation>")).unwrap();
+    let hard = fs::read_to_string(voc.join("Annotations/hard.xml")).unwrap();
+    fs::write(voc.join("Annotations/hard.xml"), hard.replace("<bndbox>", "<difficult>1</difficult><bndbox>")).unwrap();
+    for (split, complaints) in [
+        ("none", ["nothing can be scored", "none"]),
+        ("hard", ["difficult ones do not", "hard"]),
+        ("cut", ["cut.jpg", "damaged or cut short"]),
+        ("star", ["star", "--classes \"green,red,star\""]),
+    ] {
+        let out = data.run(&format!("run-{split}"));
+        let mut command = Command::new(yolox_nano());
+        command.current_dir(repository()).args(["train", "--size", "64", "--batch", "2", "--epochs", "2", "--train"]);
+        command.args([&source("train"), "--val", &source(split), "--out"]).arg(&out);
+        command.assert().code(1).stderr(contains(complaints[0]).and(contains(complaints[1])));
+        assert!(!out.exists(), "{split}");
+    }
+}
+
+#[test]
+fn some_classes_are_learned_and_others_left_out() {
+    let data = Data::new();
+    let list = data.run("classes.txt");
+    fs::write(&list, "\u{feff}red\r\n").unwrap();
+    data.train("refused").arg("--classes").arg(&list).assert().code(1).stderr(contains("--other-classes skip"));
+    let mut train = data.train("red");
+    train.arg("--classes").arg(&list).args(["--other-classes", "skip"]);
+    train
+        .assert()
+        .success()
+        .stdout(contains("1 classes").and(contains("left out, as asked for: 4 objects of unknown")));
+}
+
+#[test]
+fn a_run_goes_on_from_elsewhere_and_where_its_data_were_moved() {
+    let data = Data::new();
+    let out = data.run("run");
+    let mut train = Command::new(yolox_nano());
+    train.current_dir(data.folder.path()).args([
+        "train",
+        "--size",
+        "64",
+        "--batch",
+        "2",
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+    ]);
+    train.args(["--train", "voc:train", "--val", "voc:train", "--out"]).arg(&out).assert().success();
+    // The names are relative to where the run began.
+    resume(&out).args(["--epochs", "2"]).assert().success().stdout(contains("going on after step"));
+    fs::rename(data.voc(), data.run("moved")).unwrap();
+    resume(&out).args(["--epochs", "3"]).assert().code(1).stderr(contains("--train and --val"));
+    let moved = format!("{}:train", data.run("moved").display());
+    resume(&out).args(["--epochs", "3", "--train", &moved, "--val", &moved]).assert().success();
+    let name = "moved/Annotations/image0.xml";
+    let xml = fs::read_to_string(data.run(name)).unwrap();
+    fs::write(data.run(name), xml.replace("<xmin>9<", "<xmin>10<")).unwrap();
+    let mut other = resume(&out);
+    other.args(["--epochs", "4", "--train", &moved, "--val", &moved]);
+    other.assert().code(1).stderr(contains("not the one that the run"));
+}
+
+#[test]
+fn slight_damage_is_a_warning() {
+    let data = Data::new();
+    let image = data.voc().join("JPEGImages/image3.jpg");
+    let jpeg = fs::read(&image).unwrap();
+    fs::write(&image, &jpeg[..jpeg.len() - 2]).unwrap();
+    let warning = contains("image3.jpg: the file's last bytes are missing");
+    data.train("run").assert().success().stderr(warning.clone()).stdout(warning);
 }
 
 /// A file system without room: the shell lets files become 4 MB long, which weights fit into and checkpoints do not.
@@ -290,4 +359,70 @@ fn threads_do_not_change_the_outcome() {
         outcome(&data.run(out)).1
     };
     assert!(steps("one", "1") == steps("three", "3"));
+}
+
+#[test]
+fn a_pruned_network_is_trained_resumed_taught_and_used_like_others() {
+    let data = Data::new();
+    let source = format!("{}:train", data.voc().display());
+    data.train("whole").args(["--variant", "final"]).assert().success();
+    let whole = data.run("whole/weights/last.safetensors");
+    let yolox = |words: &str, files: &[&Path]| {
+        let mut command = Command::new(yolox_nano());
+        command.current_dir(repository()).args(words.split(' ')).args(files);
+        command
+    };
+    let training = format!("--size 64 --batch 2 --epochs 2 --threads 1 --train {source} --val {source} --out");
+
+    let out = data.run("pruned");
+    let flags = format!("prune {} --to 0.7 --by taylor --rounds 2 {training}", whole.display());
+    let text = contains("round 1, channels removed").and(contains("round 2, trained")).and(contains("on --val: AP50"));
+    yolox(&flags, &[&out]).assert().success().stdout(text.and(contains("C3_p4")));
+    let pruned = out.join("pruned.safetensors");
+    let read = |path: &Path| Weights::from_bytes(&fs::read(path).unwrap()).unwrap();
+    let parameters = |path: &Path| cost(&read(path).graph().unwrap(), 64, 64).parameters;
+    assert!(parameters(&pruned) as f64 <= 0.7 * parameters(&whole) as f64);
+    let channels = read(&pruned).metadata.channels;
+
+    // As a student of the whole network, stopped and resumed; then as the teacher.
+    let student = data.run("student");
+    let flags = format!("train --variant final --init {} --distill {} {training}", pruned.display(), whole.display());
+    let text = contains("not learned from the teacher").and(contains("dark5"));
+    yolox(&flags, &[&student]).assert().success().stdout(text);
+    resume(&student).args(["--epochs", "3"]).assert().success();
+    let taught = student.join("weights/last.safetensors");
+    assert_eq!(read(&taught).metadata.channels, channels);
+    let flags = format!("train --variant dw7 --distill {} {training}", pruned.display());
+    yolox(&flags, &[&data.run("teacher")]).assert().success();
+
+    let score = format!("eval --split train --data {} --weights", data.voc().display());
+    yolox(&score, &[&taught]).assert().success();
+    let (onnx, back) = (data.run("a.onnx"), data.run("back.safetensors"));
+    yolox("export --size 64 --out", &[&onnx, Path::new("--weights"), &taught]).assert().success();
+    yolox("import", &[&onnx, Path::new("--out"), &back]).assert().success();
+    assert!(read(&back) == read(&taught).fused().unwrap(), "imported again, the weights differ");
+    yolox("bench --runs 1 --size 64 --weights", &[&taught]).assert().success();
+    let all = read(&taught).graph().unwrap().layers.len();
+    let output = yolox("cost --json --weights", &[&taught]).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["layers"].as_array().unwrap().len(), all);
+    assert_eq!(report["parameters"].as_u64().unwrap() as usize, parameters(&taught));
+}
+
+#[test]
+fn what_cannot_be_pruned_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    for (flags, code, complaint) in [
+        ("baseline-voc --to 1.5", 2, "between 0 and 1"),
+        ("baseline-voc --by magic", 2, "fpgm"),
+        ("nothing", 1, "no weight file nothing"),
+        ("baseline-voc --to 0.001", 1, "no less than"),
+        ("baseline-voc --by taylor", 1, "name some with --train"),
+        ("baseline-voc --epochs 3", 1, "nothing to train with"),
+        ("baseline-voc --variant final", 1, "--variant cannot be given"),
+    ] {
+        let mut prune = Command::new(yolox_nano());
+        prune.current_dir(repository()).arg("prune").args(flags.split(' ')).arg("--out");
+        prune.arg(folder.path().join("out")).assert().code(code).stderr(contains(complaint));
+    }
 }

@@ -1,7 +1,7 @@
 //! One training step equals the official PyTorch code's, with every engine that this build has: losses, assignment, every
 //! parameter's gradient, and the statistics of batch normalisation.
 //!
-//! The golden numbers (three pictures of 256 x 256, one of them without objects; parameters that half precision holds
+//! The golden numbers (three images of 256 x 256, one of them without objects; parameters that half precision holds
 //! exactly) lie in the shared folder: Megvii's current code without and with the L1 loss, and its release of 2022.
 
 use std::collections::BTreeMap;
@@ -12,13 +12,13 @@ use candle_core::{DType, Device};
 #[cfg(emulator)]
 use integration_tests::emulator::Emulator;
 use integration_tests::shared;
+use native_train::data::Object;
 #[cfg(emulator)]
-use native_train::gpu::GpuEngine;
-use native_train::train::{
-    Batch, CandleEngine, CenterRadius, Engine, LossSettings, Losses, NativeEngine, Object, Optimizer, loss,
-};
+use native_train::engine::cuda::CudaEngine;
+use native_train::engine::{Batch, CandleEngine, CpuEngine, Engine};
 #[cfg(feature = "torch")]
-use native_train::train::{DeviceName, Precision, TorchEngine};
+use native_train::engine::{DeviceName, Precision, TorchEngine};
+use native_train::train::{CenterRadius, LossSettings, Losses, Optimizer, loss};
 use safetensors::SafeTensors;
 use shared_model::{Graph, ParameterLayout, Variant};
 
@@ -36,7 +36,7 @@ fn read(path: &Path) -> Arrays {
     file.names().into_iter().map(|name| (name.to_string(), array(name))).collect()
 }
 
-/// What the golden step starts from: parameters, pictures, objects.
+/// What the golden step starts from: parameters, images, objects.
 struct Start {
     layout: ParameterLayout,
     parameters: Vec<f32>,
@@ -52,7 +52,7 @@ impl Start {
         break_tie(&layout, &mut parameters);
         let (shape, pixels) = &golden["input_bgr"];
         let pixels = pixels.iter().map(|&level| level as u8).collect();
-        let batch = Batch { pixels, pictures: shape[0], height: shape[2], width: shape[3] };
+        let batch = Batch { pixels, images: shape[0], height: shape[2], width: shape[3] };
         let (shape, targets) = &golden["targets_cls_cxcywh"];
         let object = |row: &[f32]| {
             // Rows of zeros fill up the array.
@@ -68,7 +68,7 @@ impl Start {
         };
         let objects = targets
             .chunks_exact(shape[1] * shape[2])
-            .map(|picture| picture.chunks_exact(shape[2]).filter_map(object).collect())
+            .map(|image| image.chunks_exact(shape[2]).filter_map(object).collect())
             .collect();
         Self { layout, parameters, batch, objects }
     }
@@ -89,16 +89,16 @@ impl Start {
 
 /// Moves one weight by 1e-5, 0.1 % of itself and less than 1e-6 of the network's output.
 ///
-/// In the first picture two values under the spatial pyramid pooling's squares (channel 4 of dark5.1.conv1, row 1, column
+/// In the first image two values under the spatial pyramid pooling's squares (channel 4 of dark5.1.conv1, row 1, column
 /// 5 and row 3, column 1) lie 2.3e-6 apart, 0.8937034 and 0.8937057 in double precision. Which of them gets the gradient
 /// moves everything in front by up to 6e-3, and the golden run's rounding let the lesser one win: PyTorch in double
 /// precision, and in single precision on another machine, differ from the golden gradients there just as exact arithmetic
 /// does, and agree with all of them (to 3e-4) once the tie falls as in the golden run, which this weight sees to.
 fn break_tie(layout: &ParameterLayout, parameters: &mut [f32]) {
     let name = "backbone.backbone.dark5.1.conv1.conv.weight";
-    let (parameter, place) = layout.entries.iter().find(|(parameter, _)| parameter.name == name).unwrap();
+    let (parameter, range) = layout.entries.iter().find(|(parameter, _)| parameter.name == name).unwrap();
     let (channel, input) = (4, 121);
-    parameters[place.start + channel * parameter.shape[1] + input] += 1e-5;
+    parameters[range.start + channel * parameter.shape[1] + input] += 1e-5;
 }
 
 /// The golden losses are the parts of the total, the IoU's with its weight of 5; `num_fg` is per object.
@@ -162,10 +162,10 @@ fn current_release() {
 /// The engines of this build, in single precision on the CPU; that of GPUs on the emulator.
 fn engines(graph: &Graph) -> Vec<(&'static str, Box<dyn Engine>)> {
     vec![
-        ("native", Box::new(NativeEngine::new(graph).unwrap())),
+        ("native", Box::new(CpuEngine::new(graph).unwrap())),
         ("candle", Box::new(CandleEngine::new(graph).unwrap())),
         #[cfg(emulator)]
-        ("GPU's", Box::new(GpuEngine::new(graph, Emulator::new(false)).unwrap())),
+        ("GPU's", Box::new(CudaEngine::new(graph, Emulator::new(false)).unwrap())),
         #[cfg(feature = "torch")]
         ("libtorch", Box::new(TorchEngine::new(graph, DeviceName::Cpu, Precision::F32).unwrap())),
     ]
@@ -176,9 +176,9 @@ fn check_step(start: &Start, engine: &mut dyn Engine, golden: &Arrays) {
     let (losses, update) = start.step(engine, LossSettings::default());
     check_losses(&losses, golden);
     let mut errors = Vec::new();
-    for (parameter, place) in start.layout.entries.iter().filter(|(parameter, _)| parameter.trainable) {
+    for (parameter, range) in start.layout.entries.iter().filter(|(parameter, _)| parameter.trainable) {
         let expected = &golden[&format!("grad.{}", parameter.name)].1;
-        errors.push((difference(&update[place.clone()], expected) / norm(expected.clone()), parameter.name.as_str()));
+        errors.push((difference(&update[range.clone()], expected) / norm(expected.clone()), parameter.name.as_str()));
     }
     check_errors("gradient", errors);
 
@@ -187,10 +187,10 @@ fn check_step(start: &Start, engine: &mut dyn Engine, golden: &Arrays) {
     let mut sgd = Optimizer::sgd(&start.layout, 0.0);
     sgd.step(&start.layout, &mut after, &update, 0.0);
     let mut errors = Vec::new();
-    for (parameter, place) in start.layout.entries.iter().filter(|(parameter, _)| !parameter.trainable) {
+    for (parameter, range) in start.layout.entries.iter().filter(|(parameter, _)| !parameter.trainable) {
         let expected = &golden[&format!("after.{}", parameter.name)].1;
-        let moved = difference(expected, &start.parameters[place.clone()]);
-        errors.push((difference(&after[place.clone()], expected) / moved, parameter.name.as_str()));
+        let moved = difference(expected, &start.parameters[range.clone()]);
+        errors.push((difference(&after[range.clone()], expected) / moved, parameter.name.as_str()));
     }
     check_errors("statistics", errors);
 }
@@ -202,10 +202,10 @@ fn check_summary(start: &Start, engine: &mut dyn Engine, settings: LossSettings,
     let (losses, update) = start.step(engine, settings);
     check_losses(&losses, golden);
     let mut errors = Vec::new();
-    for (parameter, place) in start.layout.entries.iter().filter(|(parameter, _)| parameter.trainable) {
+    for (parameter, range) in start.layout.entries.iter().filter(|(parameter, _)| parameter.trainable) {
         let expected = &golden[&format!("grad.{}", parameter.name)].1;
         let [sum, length] = [f64::from(expected[0]), f64::from(expected[1])];
-        let found = &update[place.clone()];
+        let found = &update[range.clone()];
         let sum_of = |of: fn(f64) -> f64| found.iter().map(|&value| of(f64::from(value))).sum::<f64>();
         let sum_error = (sum_of(|value| value) - sum).abs() / sum_of(f64::abs);
         let norm_error = (norm(found.iter().copied()) - length).abs() / length;

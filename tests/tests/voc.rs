@@ -24,8 +24,8 @@ fn published() -> Value {
 }
 
 #[test]
-fn golden_pictures_have_the_boxes_of_onnxruntime() {
-    let Some(shared) = shared("the golden pictures' boxes") else { return };
+fn golden_images_have_the_boxes_of_onnxruntime() {
+    let Some(shared) = shared("the golden images' boxes") else { return };
     let text = std::fs::read_to_string(shared.join("golden/coco-nano-detections.json")).unwrap();
     let golden: Value = serde_json::from_str(&text).unwrap();
     let golden = golden["images"].as_object().unwrap();
@@ -47,7 +47,7 @@ fn golden_pictures_have_the_boxes_of_onnxruntime() {
                 let class =
                     golden["coco_class"].as_str().unwrap().replace('_', " ") == found["class"].as_str().unwrap();
                 let score = (number(&golden["score"]) - number(&found["score"])).abs() < 0.01;
-                // Golden boxes reach beyond the picture, the command line's are clipped to it.
+                // Golden boxes reach beyond the image, the command line's are clipped to it.
                 let corner = |i: usize, key: &str| {
                     (number(&golden["xyxy"][i]).clamp(0.0, size[i % 2]) - number(&found[key])).abs() < 1.0
                 };

@@ -1,6 +1,6 @@
 //! The evaluator gives the official AP for every class and threshold, in both metrics.
 //!
-//! `tests/data/voc-eval` holds 24,860 detections on 800 pictures of VOC2007 test, the pictures' annotated objects, and
+//! `tests/data/voc-eval` holds 24,860 detections on 800 images of VOC2007 test, the images' annotated objects, and
 //! the AP that the official evaluator (Megvii YOLOX, `yolox/evaluators/voc_eval.py`) gives. Scores there have three
 //! decimals, so many are equal, and the order of equal scores moves AP. That order is numpy's (`argsort` on a processor
 //! with AVX2), which is why the detections of each class are stored in it:
@@ -18,9 +18,10 @@ use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use integration_tests::{repository, shared};
-use native_train::data::voc::VocFolder;
-use native_train::eval::{Curve, Scored, Truth, matches, thresholds};
-use shared_model::voc::VocBox;
+use native_train::data::labels::{self, Classes, LabelledImage};
+use native_train::data::{Reading, Source};
+use native_train::eval::{Curve, ScoredBox, Truth, matches, thresholds};
+use shared_model::voc::{AnnotatedObject, VocBox};
 
 fn data(name: &str) -> PathBuf {
     repository().join("tests/data/voc-eval").join(name)
@@ -50,12 +51,12 @@ fn official_ap_for_every_class_and_threshold() {
         serde_json::from_str(&std::fs::read_to_string(data("expected.json")).unwrap()).unwrap();
     let (objects, detections) = (objects(), detections());
     assert_eq!(detections.len(), 24_860);
-    let mut pictures = BTreeMap::new();
+    let mut images = BTreeMap::new();
     for line in objects.iter().chain(&detections) {
-        let count = pictures.len();
-        pictures.entry(line.split(',').next().unwrap()).or_insert(count);
+        let count = images.len();
+        images.entry(line.split(',').next().unwrap()).or_insert(count);
     }
-    assert_eq!(pictures.len(), 800);
+    assert_eq!(images.len(), 800);
 
     let classes = expected["ap_11pt"].as_object().unwrap();
     assert_eq!(classes.len(), 20);
@@ -63,14 +64,14 @@ fn official_ap_for_every_class_and_threshold() {
     for class in classes.keys() {
         let fields = |line: &'_ String| line.split(',').map(String::from).collect::<Vec<_>>();
         let of_class = |lines: &[String]| lines.iter().map(fields).filter(|f| &f[1] == class).collect::<Vec<_>>();
-        let mut truths = vec![Vec::new(); pictures.len()];
+        let mut truths = vec![Vec::new(); images.len()];
         for f in of_class(&objects) {
             let f: Vec<&str> = f.iter().map(String::as_str).collect();
-            truths[pictures[f[0]]].push(Truth { bbox: bbox(&f[3..]), difficult: f[2] == "1" });
+            truths[images[f[0]]].push(Truth { bbox: bbox(&f[3..]), difficult: f[2] == "1" });
         }
         let scored = of_class(&detections).into_iter().map(|f| {
             let f: Vec<&str> = f.iter().map(String::as_str).collect();
-            Scored { picture: pictures[f[0]], score: f[2].parse().unwrap(), bbox: bbox(&f[3..]) }
+            ScoredBox { image: images[f[0]], score: f[2].parse().unwrap(), bbox: bbox(&f[3..]) }
         });
         let matches = matches(&scored.collect::<Vec<_>>(), &truths);
         for (i, min_iou) in thresholds().into_iter().enumerate() {
@@ -101,13 +102,14 @@ fn the_stored_data_are_the_shared_folders() {
     stored.sort();
     assert_eq!(stored, official);
 
-    let folder = VocFolder::open(&shared.join("voc/VOC2007")).unwrap();
+    let source = Source { folder: shared.join("voc/VOC2007"), split: "test".into() };
+    let labels = labels::read(&[source], Classes::Any, &Reading::default()).unwrap();
     let mut annotated = Vec::new();
-    for picture in folder.split("test").unwrap() {
-        for object in folder.objects(&picture).unwrap() {
+    for LabelledImage { name: image, objects, .. } in labels.images {
+        for AnnotatedObject { object, .. } in objects {
             let VocBox { xmin, ymin, xmax, ymax } = object.bbox;
             let difficult = u8::from(object.difficult);
-            annotated.push(format!("{picture},{},{difficult},{xmin},{ymin},{xmax},{ymax}", object.class));
+            annotated.push(format!("{image},{},{difficult},{xmin},{ymin},{xmax},{ymax}", object.class));
         }
     }
     assert_eq!(objects(), annotated);

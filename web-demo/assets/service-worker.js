@@ -48,8 +48,9 @@ async function takeOver() {
   await clients.claim();
 }
 
-// Files by their logical names: this browser never asks for the other builds.
+// Files by their logical names: this browser never asks for the other builds, and licences can wait for a connection.
 function isNeeded(name) {
+  if (name === "licences.txt") return false;
   if (name === "thread.js") return build === "threads";
   return !isWeights(name) && (!/^worker-/.test(name) || name.startsWith(`worker-${build}`));
 }

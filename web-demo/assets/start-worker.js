@@ -47,9 +47,12 @@ globalThis.workerStart = {
       wasm: file(`worker-${this.build}.wasm`),
       thread: file("thread.js"),
       threads: this.threads,
+      alarm: `yolox-nano thread ${performance.timeOrigin} ${Math.random()}`,
     });
     // Not in the URL: behind `#` it would get lost where a service worker answers, and behind `?` it would be another file.
-    return new Worker(file("worker.js"), { type: "module", name });
+    const worker = new Worker(file("worker.js"), { type: "module", name });
+    if (this.threads > 1) listen(worker, name.get("alarm"));
+    return worker;
   },
   // Turns to the build without threads; false if it was that already.
   retreat(reason) {
@@ -58,6 +61,16 @@ globalThis.workerStart = {
     return true;
   },
 };
+
+// Makes what a dying thread says (thread.js) an error of its worker, which may be waiting for that thread and say nothing any more.
+function listen(worker, alarm) {
+  const channel = new BroadcastChannel(alarm);
+  channel.onmessage = ({ data }) => {
+    channel.close();
+    worker.dispatchEvent(new ErrorEvent("error", { message: data }));
+  };
+}
+
 try {
   const worker = globalThis.workerStart.start();
   worker.onmessage = worker.onerror = event => globalThis.workerStart.events.push(event);

@@ -5,7 +5,7 @@ const PATIENCE_MS = 10_000;
 // Of a thread, in bytes: as much as the first one has.
 const STACK = 1 << 20;
 
-const { bindings, wasm, thread, threads } = Object.fromEntries(new URLSearchParams(name));
+const { bindings, wasm, thread, threads, alarm } = Object.fromEntries(new URLSearchParams(name));
 
 async function run() {
   // All on their way at once.
@@ -26,7 +26,7 @@ async function run() {
         event.preventDefault();
         reject(new Error(event.message ?? "its script cannot be loaded"));
       };
-      other.postMessage({ bindings, module, memory, stack: STACK });
+      other.postMessage({ bindings, module, memory, stack: STACK, alarm });
     }));
     await Promise.race([
       Promise.all(joined),

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
 
-use shared_model::{Manifest, Precision, Variant, Weights};
+use shared_model::{Manifest, Variant, WeightPrecision, Weights};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let variant = Variant::named(&name)?;
         let bytes = match manifest.models.iter().find(|entry| entry.variant == name) {
             Some(entry) => fs::read(models.join(&entry.file))?,
-            None => Weights::random(variant, 20, 0).to_bytes(Precision::Single)?,
+            None => Weights::random(variant, 20, 0).to_bytes(WeightPrecision::Single)?,
         };
         fs::write(Path::new(&folder).join(format!("{name}.safetensors")), bytes)?;
     }

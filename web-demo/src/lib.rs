@@ -1,10 +1,12 @@
-//! The comparison page and its worker: two programs that talk in the messages of [`protocol`].
+//! The comparison page and its worker: two programs that talk in the messages of `protocol`.
 //!
 //! [`page`] shows pictures, boxes and figures and never runs a network; [`worker`] runs the networks and shows nothing.
 
 #[cfg(feature = "page")]
 pub mod page;
-pub mod protocol;
+mod protocol;
+#[cfg(all(feature = "page", not(target_arch = "wasm32")))]
+pub mod readers;
 pub mod worker;
 
 #[cfg(feature = "page")]

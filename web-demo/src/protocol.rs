@@ -1,30 +1,34 @@
 //! What the page and its worker say to each other.
 //!
+//! Models go by the names of their entries in the manifest (or of the visitor's files), pictures by numbers that the page counts
+//! up.
+//!
 //! The worker speaks first ([`Reply::Ready`]): what is posted to a worker before it listens is lost. Every answer about a
 //! picture carries the picture's number, so that the page can drop answers about pictures it no longer shows.
 
 use serde::{Deserialize, Serialize};
-use shared_model::Detection;
+use shared_model::{Detection, WeightsError};
 use wasm_bindgen::JsValue;
 
 /// Least score of the candidates that the worker sends: the page's sliders choose among them without another run.
 pub const MIN_SCORE: f32 = 0.01;
+
+/// Name of the browser's cache for weights of the visitor's own: the page fills it, the worker reads it.
+pub const OWN_WEIGHTS_CACHE: &str = "yolox-nano-own-weights";
 
 /// From the page to the worker.
 #[derive(Serialize, Deserialize)]
 pub enum Request {
     /// Get a model ready, beside whatever else there is to do.
     Load {
-        /// The model's name.
         model: String,
         /// Where its weights come from.
-        source: Source,
+        source: WeightsSource,
+        /// Side in pixels of the square that pictures are fitted into; the model's own if there is none.
+        input_size: Option<usize>,
     },
     /// Give a model's memory back.
-    Unload {
-        /// The model's name.
-        model: String,
-    },
+    Unload { model: String },
     /// Decode a picture; later runs are on it.
     Open {
         /// The picture's number, larger than all before.
@@ -34,36 +38,23 @@ pub enum Request {
         blob: web_sys::Blob,
     },
     /// Run a loaded model on the picture opened last.
-    Run {
-        /// That picture's number.
-        picture: u32,
-        /// The model's name.
-        model: String,
-    },
+    Run { picture: u32, model: String },
     /// Run a loaded model several times on the picture opened last, for the time it takes. Ends early when another
     /// request arrives.
-    Measure {
-        /// That picture's number.
-        picture: u32,
-        /// The model's name.
-        model: String,
-        /// How often.
-        runs: usize,
-    },
+    Measure { picture: u32, model: String, runs: usize },
     /// Time every layer of a loaded model.
-    Profile {
-        /// The model's name.
-        model: String,
-    },
+    Profile { model: String },
 }
 
 /// Where a model's weights come from.
 #[derive(Clone, Serialize, Deserialize)]
-pub enum Source {
+pub enum WeightsSource {
     /// The site.
     Published(ModelFile),
     /// The visitor's disk.
     File(#[serde(with = "serde_wasm_bindgen::preserve")] web_sys::Blob),
+    /// Weights of the visitor's own that this browser has kept, by their URL in [`OWN_WEIGHTS_CACHE`].
+    Kept(String),
     /// Chance: a variant nobody has published weights of takes the same time with any.
     Random {
         /// Name of the variant.
@@ -78,7 +69,6 @@ pub struct ModelFile {
     pub model: String,
     /// Absolute URL.
     pub url: String,
-    /// Size in bytes.
     pub bytes: u64,
     /// SHA-256 in lower-case hexadecimal digits.
     pub sha256: String,
@@ -86,7 +76,7 @@ pub struct ModelFile {
 
 /// What a loaded weight file says about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct ModelFacts {
     /// Name of the variant.
     pub variant: String,
     /// Its classes, in the order of [`Detection::class`].
@@ -95,6 +85,10 @@ pub struct Facts {
     pub input_size: usize,
     /// Where the weights come from, in a sentence.
     pub source: String,
+    /// Trained numbers: fewer than the variant's, if the network is pruned.
+    pub parameters: usize,
+    /// Operations on a picture, in thousands of millions.
+    pub gflops: f64,
 }
 
 /// From the worker to the page.
@@ -109,28 +103,20 @@ pub enum Reply {
     },
     /// Bytes of a model's weights have arrived.
     Progress {
-        /// The model's name.
         model: String,
         /// How many, of [`ModelFile::bytes`].
         received: u64,
     },
     /// A model can run.
     Loaded {
-        /// The model's name.
         model: String,
         /// What its file says.
-        facts: Facts,
+        facts: ModelFacts,
     },
     /// A model's weights cannot be had.
-    LoadFailed {
-        /// The model's name.
-        model: String,
-        /// Why, in a sentence.
-        message: String,
-    },
+    LoadFailed { model: String, error: LoadError },
     /// A picture is decoded.
     Opened {
-        /// The picture's number.
         picture: u32,
         /// Width in pixels, upright.
         width: u32,
@@ -138,17 +124,10 @@ pub enum Reply {
         height: u32,
     },
     /// A picture cannot be decoded.
-    OpenFailed {
-        /// The picture's number.
-        picture: u32,
-        /// Why, in a sentence.
-        message: String,
-    },
+    OpenFailed { picture: u32, error: OpenError },
     /// A model has looked at a picture.
     Found {
-        /// The picture's number.
         picture: u32,
-        /// The model's name.
         model: String,
         /// All boxes over [`MIN_SCORE`], overlapping ones among them.
         candidates: Vec<Detection>,
@@ -161,9 +140,7 @@ pub enum Reply {
     },
     /// What [`Request::Measure`] asked for.
     Measured {
-        /// The picture's number.
         picture: u32,
-        /// The model's name.
         model: String,
         /// One entry a run; fewer than asked for if another request came.
         timings: Vec<Timing>,
@@ -172,22 +149,113 @@ pub enum Reply {
     },
     /// What [`Request::Profile`] asked for.
     Profiled {
-        /// The model's name.
         model: String,
         /// Milliseconds of every layer, in the order of the graph; 0 for those that are part of another's work.
         times: Vec<f64>,
     },
     /// A run failed, and the worker lives on.
-    RunFailed {
-        /// The picture's number.
-        picture: u32,
-        /// The model's name.
-        model: String,
-        /// Why, in a sentence.
-        message: String,
-    },
+    RunFailed { picture: u32, model: String, error: RunError },
     /// The worker's last words: it has to be replaced.
     Died(String),
+}
+
+/// Why a model's weights cannot be had. The page has the sentences, in the visitor's language.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum LoadError {
+    /// The server does not answer.
+    Unreachable,
+    /// The server answers with this HTTP status.
+    Status(u16),
+    /// The download has stopped on the way.
+    BrokenOff {
+        /// Bytes that have arrived.
+        received: u64,
+        /// Bytes that there are.
+        expected: u64,
+    },
+    /// A web page came in place of the file.
+    WebPage,
+    /// A file of the right length came whose SHA-256 is another.
+    OtherFile,
+    /// A file of another length came.
+    OtherLength {
+        /// Bytes that have arrived.
+        received: u64,
+        /// Bytes that there are.
+        expected: u64,
+    },
+    /// The visitor's file has more bytes than weights of these networks could.
+    TooLarge(u64),
+    /// The browser cannot read the visitor's file.
+    Unreadable,
+    /// The browser no longer has what it kept for the visitor.
+    Gone,
+    /// The file's content is of no use.
+    Content(WeightsFlaw),
+    /// The network cannot be prepared, in the runtime's words.
+    Network(String),
+}
+
+/// What is wrong with a weight file; see [`WeightsError`]. Texts are details for those who made the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum WeightsFlaw {
+    NotSafetensors(String),
+    NoMetadata,
+    /// Metadata that cannot be read or contradict themselves.
+    Metadata(String),
+    /// Of this format, which is newer than the page.
+    Newer(u32),
+    /// A variant that the page does not know.
+    Variant(String),
+    /// A tensor in a number format that is not supported.
+    NumberFormat {
+        tensor: String,
+        format: String,
+    },
+    /// A tensor with a value that is not finite.
+    NotFinite(String),
+    /// The tensors are not those of the variant.
+    Misfit {
+        variant: String,
+        problems: String,
+    },
+}
+
+impl From<WeightsError> for WeightsFlaw {
+    fn from(error: WeightsError) -> Self {
+        match error {
+            WeightsError::NotSafetensors(error) => Self::NotSafetensors(error.to_string()),
+            WeightsError::NoMetadata => Self::NoMetadata,
+            WeightsError::BadMetadata(error) => Self::Metadata(error.to_string()),
+            WeightsError::Inconsistent(what) => Self::Metadata(what),
+            WeightsError::Channels(error) => Self::Metadata(error.to_string()),
+            WeightsError::Newer(version) => Self::Newer(version),
+            WeightsError::Variant(error) => Self::Variant(error.name),
+            WeightsError::Dtype { name, dtype } => Self::NumberFormat { tensor: name, format: format!("{dtype:?}") },
+            WeightsError::NotFinite(tensor) | WeightsError::TooLarge { name: tensor, .. } => Self::NotFinite(tensor),
+            WeightsError::Misfit { variant, problems } => Self::Misfit { variant, problems: problems.join("; ") },
+        }
+    }
+}
+
+/// Why a picture cannot be looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OpenError {
+    /// Damaged, or of a kind that the browser does not know.
+    Undecodable,
+    /// Not enough memory for so many pixels.
+    Memory { width: u32, height: u32 },
+    /// Decoded, but its pixels are not to be had, in the browser's words.
+    Pixels(String),
+}
+
+/// Why a network has not run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RunError {
+    /// The worker no longer has the model or the picture.
+    Gone,
+    /// The runtime failed, in its own words.
+    Network(String),
 }
 
 /// Milliseconds of one run.
@@ -195,7 +263,6 @@ pub enum Reply {
 pub struct Timing {
     /// Fitting the picture into the network's input.
     pub preprocess: f64,
-    /// The network.
     pub network: f64,
     /// Decoding its output and dropping overlapping boxes.
     pub postprocess: f64,

@@ -67,7 +67,7 @@ struct Job<'a> {
 
 /// A row of the result.
 #[derive(Serialize)]
-struct Row {
+struct BenchRow {
     /// The first run in a browser that has just started.
     cold_ms: f64,
     #[serde(flatten)]
@@ -82,9 +82,9 @@ struct Times {
     threads: u16,
     median_ms: f64,
     min_ms: f64,
-    /// Of a picture without objects.
+    /// Of an image without objects.
     postprocess_ms: f64,
-    /// Fitting a picture of 12 megapixels into the input.
+    /// Fitting an image of 12 megapixels into the input.
     letterbox_12mp_ms: f64,
     memory_mb: f64,
 }
@@ -123,7 +123,7 @@ impl BenchWeb {
         }
         server.put("bench.json", serde_json::to_vec(&json!({ "jobs": jobs, "runs": self.runs }))?);
         let Answer::Rows(times) = posted(&server)? else { bail!("the page of the measurement is of another version") };
-        let rows: Vec<_> = cold.into_iter().zip(times).map(|(cold_ms, times)| Row { cold_ms, times }).collect();
+        let rows: Vec<_> = cold.into_iter().zip(times).map(|(cold_ms, times)| BenchRow { cold_ms, times }).collect();
         if self.json {
             println!("{}", serde_json::to_string_pretty(&rows)?);
         } else {
@@ -149,7 +149,7 @@ impl BenchWeb {
         for variant in &self.variant {
             let file = format!("{variant}.safetensors");
             let content = fs::read(weights.path().join(&file))?;
-            let sha256: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+            let sha256 = base16ct::lower::encode_string(&Sha256::digest(&content));
             let model = json!({
                 "model": variant,
                 "url": format!("{}{file}", server.url()),
@@ -217,12 +217,12 @@ impl Drop for Browser {
     }
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[BenchRow]) -> String {
     let mut table = format!(
         "{:12} {:8} {:>7} {:>8} {:>9} {:>8} {:>14} {:>12} {:>10}\n",
         "variant", "build", "threads", "cold ms", "median ms", "min ms", "postprocess ms", "12 MP fit ms", "memory MB"
     );
-    for Row { cold_ms, times: row } in rows {
+    for BenchRow { cold_ms, times: row } in rows {
         table += &format!(
             "{:12} {:8} {:>7} {:>8.1} {:>9.1} {:>8.1} {:>14.2} {:>12.1} {:>10.1}\n",
             row.variant,

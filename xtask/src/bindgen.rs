@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use wasm_bindgen_cli_support::Bindgen;
 
 /// An ES module, and the WebAssembly that its default export starts.
-pub struct Program {
+pub struct WasmModule {
     /// `import init from ...; await init({ module_or_path: URL_OF_WASM })`.
     pub js: Vec<u8>,
     /// The WebAssembly module.
@@ -16,7 +16,7 @@ pub struct Program {
 }
 
 /// Generates the JavaScript around `wasm`, a file that rustc wrote.
-pub fn bind(wasm: &Path) -> Result<Program> {
+pub fn bind(wasm: &Path) -> Result<WasmModule> {
     let mut bindgen = Bindgen::new();
     bindgen.input_path(wasm).web(true)?.omit_default_module_path(true);
     bindgen.remove_name_section(true).remove_producers_section(true);
@@ -30,5 +30,5 @@ pub fn bind(wasm: &Path) -> Result<Program> {
         "{} brings JavaScript files of its own ({scripts:?}), which xtask/src/web.rs does not publish",
         wasm.display()
     );
-    Ok(Program { js: output.js().as_bytes().to_vec(), wasm: output.wasm_mut().emit_wasm() })
+    Ok(WasmModule { js: output.js().as_bytes().to_vec(), wasm: output.wasm_mut().emit_wasm() })
 }

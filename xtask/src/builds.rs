@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use crate::bindgen::{Program, bind};
+use crate::bindgen::{WasmModule, bind};
 use crate::cargo::{build, executable, root};
 use crate::toolchain::{TARGET, WasmToolchain};
 use crate::web::remap_sources;
@@ -29,7 +29,7 @@ pub const RELAXED: Build =
 /// The same on several threads.
 ///
 /// rustc links a program with shared memory only when told all of this. The most memory it may take is reserved as
-/// addresses when it starts, so browsers on phones refuse large figures; twice the largest picture is enough.
+/// addresses when it starts, so browsers on phones refuse large figures; twice the largest image is enough.
 pub const THREADS: Build = Build {
     name: "threads",
     rustflags: &[
@@ -52,7 +52,7 @@ impl Build {
     }
 
     /// Compiles the worker's program.
-    pub fn compile(&self, toolchain: &WasmToolchain) -> Result<Program> {
+    pub fn compile(&self, toolchain: &WasmToolchain) -> Result<WasmModule> {
         let mut cargo = if self.has_threads { toolchain.cargo_with_std("build") } else { toolchain.cargo("build") };
         cargo.args(WORKER).args(["--profile", "web"]).arg(self.config());
         remap_sources(&mut cargo)?;

@@ -27,7 +27,7 @@ pub const FLAGS: [&str; 11] = [
     "--window-size=1280,900",
     // Pages speak English, whatever this computer does.
     "--lang=en-US",
-    // A moving test picture instead of this computer's camera.
+    // A moving test image instead of this computer's camera.
     "--use-fake-device-for-media-stream",
 ];
 

@@ -9,12 +9,12 @@ use crate::cargo::{build, cargo, executable, root};
 use crate::libtorch;
 
 const START: &str = include_str!("gpu_bundle.sh");
-/// The archive of pictures in the folder.
+/// The archive of images in the folder.
 const DATA: &str = "VOC.tar";
 /// Bytes of the folder, at most.
 const LIMIT: u64 = 60_000_000;
 
-/// Make a folder to carry to a machine with an NVIDIA GPU: the program, pictures, and a script that checks the GPU or trains.
+/// Make a folder to carry to a machine with an NVIDIA GPU: the program, images, and a script that checks the GPU or trains.
 ///
 /// The machine needs NVIDIA's driver, and CUDA's libraries from a toolkit or from PyTorch. Where a libtorch is found (docs/cuda.md)
 /// there is a second program with its engine.
@@ -23,7 +23,7 @@ pub struct GpuBundle {
     /// The folder, which is replaced [default: target/gpu-bundle].
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// A data set in Pascal VOC's layout, of which as many pictures come along as there is room for: up to 60 MB in all.
+    /// A data set in Pascal VOC's layout, of which as many images come along as there is room for: up to 60 MB in all.
     #[arg(long, value_name = "FOLDER:SPLIT")]
     data: Option<String>,
 }
@@ -59,8 +59,8 @@ impl GpuBundle {
         make_executable(&start)?;
         if let Some(data) = &self.data {
             let room = LIMIT.saturating_sub(size(&out)?);
-            let pictures = archive(data, &out.join(DATA), room)?;
-            println!("{pictures} pictures of {data}");
+            let images = archive(data, &out.join(DATA), room)?;
+            println!("{images} pictures of {data}");
         }
         let size = size(&out)?;
         println!("{}: {:.1} MB", out.display(), size as f64 / 1e6);
@@ -94,7 +94,7 @@ fn make_executable(_: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes an archive of as many pictures of a split, from its first on, as fit into `room` bytes; returns their number.
+/// Writes an archive of as many images of a split, from its first on, as fit into `room` bytes; returns their number.
 fn archive(data: &str, to: &Path, room: u64) -> Result<usize> {
     let Some((folder, split)) = data.rsplit_once(':') else {
         bail!("--data {data}: a folder and a split are needed, as in VOCdevkit/VOC2007:trainval")

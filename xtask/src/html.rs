@@ -136,6 +136,26 @@ mod tests {
     }
 
     #[test]
+    fn the_page_has_a_policy_and_keeps_to_it() {
+        let page = include_str!("../../index.html");
+        let (_, policy) = page.split_once(r#"http-equiv="Content-Security-Policy" content=""#).unwrap();
+        let (policy, rest) = policy.split_once('"').unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self' 'wasm-unsafe-eval';"), "{policy}");
+        assert!(
+            !policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'") && !policy.contains('*'),
+            "{policy}"
+        );
+        // It comes before all that it is about, none of which stands in the page itself.
+        assert!(rest.contains("<script") && rest.contains("stylesheet"));
+        for script in rest.split("<script").skip(1) {
+            assert!(script.split_once('>').unwrap().0.contains("src="), "{script}");
+        }
+        let is_handler = |after: &str| after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).starts_with('=');
+        assert!(!rest.split(" on").skip(1).any(is_handler), "a script in an attribute");
+        assert!(!rest.contains("<style") && !rest.contains(" style=") && !rest.contains("javascript:"));
+    }
+
+    #[test]
     fn a_name_that_leads_nowhere_is_an_error() {
         let error = render("<!-- assets --><img src=\"logo.svg\">", &site()).unwrap_err();
         assert!(error.to_string().contains("`logo.svg`"));

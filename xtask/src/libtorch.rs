@@ -1,4 +1,4 @@
-//! The check of the engine that needs libtorch, where there is one.
+//! libtorch, where there is one.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,30 +7,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo::{cargo, run};
-use crate::steps::Steps;
-
-const NAME: &str = "libtorch engine";
-
 /// The release that the crate `tch` is made for.
-const RELEASE: &str = "2.11";
+pub const RELEASE: &str = "2.11";
 
-const REMEDY: &str = "docs/cuda.md tells how to install libtorch";
+/// How to get one.
+pub const REMEDY: &str = "docs/cuda.md tells how to install libtorch";
 
 /// What Python prints: the release, then the folders of libtorch's libraries and of CUDA's, which come with it.
 const ASK_PYTHON: &str = "import os, torch; print(torch.__version__); here = os.path.dirname(torch.__file__); \
                           print(os.path.join(here, 'lib')); print(os.path.join(here, '..', 'nvidia', 'cu13', 'lib'))";
-
-/// Runs clippy and tests with the feature `torch`. A machine without libtorch does without; one whose environment names a
-/// libtorch that is of no use fails.
-pub fn check(steps: &mut Steps) {
-    let named = env::var_os("LIBTORCH_USE_PYTORCH").is_some() || env::var_os("LIBTORCH").is_some();
-    match find() {
-        Ok(libtorch) => _ = steps.run(NAME, || run_all(&libtorch)),
-        Err(error) if named => _ = steps.run(NAME, || Err::<(), _>(error)),
-        Err(error) => println!("\n==> {NAME}: left out, as there is no libtorch {RELEASE} ({error:#}; {REMEDY})"),
-    }
-}
 
 /// A libtorch, as the build of the crate `torch-sys` finds it.
 pub struct Libtorch {
@@ -82,19 +67,6 @@ fn check_release(release: &str) -> Result<()> {
     let fits = release.strip_prefix(RELEASE).is_some_and(|rest| rest.starts_with('.'));
     ensure!(fits, "this is {release}, and {RELEASE} is needed");
     Ok(())
-}
-
-/// Always of the whole workspace: cargo gives a choice of packages other features of their dependencies, and compiles all of them
-/// anew. So only what the feature changes is compiled, and only what it changes is tested.
-fn run_all(libtorch: &Libtorch) -> Result<()> {
-    let with_feature = |subcommand: &str, more: &[&str]| {
-        let mut command = cargo();
-        command.args([subcommand, "--workspace", "--features", "integration-tests/torch"]).args(more);
-        run(libtorch.equip(&mut command))
-    };
-    with_feature("clippy", &["--all-targets", "--", "--deny", "warnings"])?;
-    with_feature("test", &["--no-fail-fast", "--test", "engines", "--test", "training_golden"])?;
-    with_feature("test", &["--no-fail-fast", "--lib", "--", "train::torch", "train::device"])
 }
 
 /// `LD_LIBRARY_PATH` with `folders` in front.

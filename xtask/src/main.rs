@@ -5,9 +5,13 @@ mod bindgen;
 mod builds;
 mod cargo;
 mod demo;
+mod dependencies;
 mod gpu_bundle;
 mod html;
 mod libtorch;
+mod licences;
+mod optional;
+mod reliability;
 mod screenshots;
 mod site;
 mod sizes;
@@ -32,6 +36,9 @@ enum Command {
     BenchWeb(bench_web::BenchWeb),
     GpuBundle(gpu_bundle::GpuBundle),
     Screenshots(screenshots::Screenshots),
+    Fuzz(reliability::Fuzz),
+    KillTest(reliability::KillTest),
+    Licences(licences::Licences),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +49,9 @@ fn main() -> ExitCode {
         Command::BenchWeb(bench) => bench.run(),
         Command::GpuBundle(bundle) => bundle.run(),
         Command::Screenshots(screenshots) => screenshots.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
+        Command::KillTest(kill) => kill.run(),
+        Command::Licences(licences) => licences.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -34,8 +34,7 @@ pub fn hashed(logical: &str, content: &[u8]) -> Result<String> {
 
 /// What stands for this content in names.
 pub fn hash(content: &[u8]) -> String {
-    let digest = Sha256::digest(content);
-    digest[..HASH_DIGITS / 2].iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&Sha256::digest(content)[..HASH_DIGITS / 2])
 }
 
 /// Whether `path` ends in a name that [`hashed`] made, so that its content can never change.

@@ -9,17 +9,17 @@ use crate::cargo::{build, cargo, executable, root, run};
 use crate::toolchain::WasmToolchain;
 use crate::web::build_site;
 
-/// Take pictures of the page's views in headless Chromium, at the width of a phone, a tablet and a desk's screen.
+/// Take images of the page's views in headless Chromium, at the width of a phone, a tablet and a desk's screen.
 ///
 /// Writes VIEW-WIDTH.png for every view and width, each the whole page from top to bottom, when all boxes are drawn and all
-/// times measured; and the README's picture, the upper part of the widest one.
+/// times measured; and the README's image, the upper part of the widest one.
 #[derive(clap::Args)]
 pub struct Screenshots {
-    /// The folder of the pictures
+    /// The folder of the images
     #[arg(long, value_name = "DIR", default_value = "target/screenshots")]
     out: PathBuf,
 
-    /// The README's picture [default: docs/page.jpg]
+    /// The README's image [default: docs/page.jpg]
     #[arg(long, value_name = "FILE")]
     readme: Option<PathBuf>,
 
@@ -29,7 +29,7 @@ pub struct Screenshots {
 }
 
 impl Screenshots {
-    /// Builds the site, unless there is one, and takes its pictures.
+    /// Builds the site, unless there is one, and takes its images.
     pub fn run(self) -> Result<()> {
         let site = match self.site {
             Some(site) => site,

@@ -38,12 +38,16 @@ pub enum Fault {
     Stalled,
 }
 
+/// A worker has the policy of its own script's answer, not the page's, which stands in index.html: with this, no thread reaches another server.
+const SCRIPT_POLICY: &str =
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'";
+
 /// The largest message that a page may post, in bytes.
 const MOST_POSTED: usize = 1 << 20;
 
 /// A running server.
 pub struct Server {
-    site: Arc<Site>,
+    site: Arc<ServedSite>,
     address: SocketAddr,
     posted: mpsc::Receiver<Bytes>,
     running: Mutex<Option<Running>>,
@@ -54,7 +58,7 @@ struct Running {
     thread: JoinHandle<()>,
 }
 
-struct Site {
+struct ServedSite {
     folder: PathBuf,
     /// Starts and ends with a slash.
     base: String,
@@ -79,7 +83,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (inbox, posted) = mpsc::channel();
-        let site = Arc::new(Site {
+        let site = Arc::new(ServedSite {
             folder: folder.to_path_buf(),
             base: base.to_owned(),
             faults: Mutex::default(),
@@ -167,7 +171,7 @@ impl Drop for Server {
     }
 }
 
-async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response<Body> {
+async fn answer(State(site): State<Arc<ServedSite>>, request: Request) -> Response<Body> {
     let Some(path) = request.uri().path().strip_prefix(&site.base).map(str::to_owned) else {
         let without_slash = site.base.trim_end_matches('/');
         return if request.uri().path() == without_slash {
@@ -203,6 +207,9 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response<Bod
     let headers = response.headers_mut();
     let mut insert = |name, value| drop(headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value)));
     insert("x-content-type-options", "nosniff");
+    if path.ends_with(".js") {
+        insert("content-security-policy", SCRIPT_POLICY);
+    }
     // A page may share memory between threads and use precise timers only when it is isolated from other origins.
     if site.is_isolated.load(Ordering::Relaxed) {
         insert("cross-origin-opener-policy", "same-origin");
@@ -213,7 +220,7 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response<Bod
 }
 
 /// Puts what a page posts into the inbox.
-async fn receive(site: &Site, request: Request) -> Response<Body> {
+async fn receive(site: &ServedSite, request: Request) -> Response<Body> {
     match to_bytes(request.into_body(), MOST_POSTED).await {
         // The receiving end lives as long as the server.
         Ok(body) => drop(site.inbox.send(body)),

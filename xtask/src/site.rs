@@ -10,11 +10,11 @@ use xtask::names;
 /// A site in the making: logical name -> published file.
 #[derive(Default)]
 pub struct Site {
-    files: BTreeMap<String, File>,
+    files: BTreeMap<String, SiteFile>,
 }
 
 /// A published file.
-pub struct File {
+pub struct SiteFile {
     /// Relative to index.html.
     pub url: String,
     /// What is served.
@@ -28,7 +28,7 @@ impl Site {
             names::SERVICE_WORKER => logical.to_owned(),
             _ => names::hashed(logical, &content)?,
         };
-        let before = self.files.insert(logical.to_owned(), File { url: url.clone(), content });
+        let before = self.files.insert(logical.to_owned(), SiteFile { url: url.clone(), content });
         ensure!(before.is_none(), "two files of the site are called {logical}");
         Ok(url)
     }
@@ -61,7 +61,7 @@ impl Site {
     }
 
     /// All files, in order of their logical names.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &File)> {
+    pub fn files(&self) -> impl Iterator<Item = (&str, &SiteFile)> {
         self.files.iter().map(|(logical, file)| (logical.as_str(), file))
     }
 

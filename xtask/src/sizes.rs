@@ -36,9 +36,9 @@ pub fn table(page: &str, site: &Site) -> Result<String> {
 }
 
 /// A file or several: name, bytes, bytes after gzip.
-type Row = (String, usize, usize);
+type FileSize = (String, usize, usize);
 
-fn sum<'a>(name: String, rows: impl Iterator<Item = &'a Row>) -> Row {
+fn sum<'a>(name: String, rows: impl Iterator<Item = &'a FileSize>) -> FileSize {
     rows.fold((name, 0, 0), |(name, bytes, gzip), row| (name, bytes + row.1, gzip + row.2))
 }
 

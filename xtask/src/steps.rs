@@ -7,10 +7,10 @@ use anyhow::{Result, bail};
 /// What became of the steps so far.
 pub struct Steps {
     started: Instant,
-    done: Vec<(&'static str, Outcome)>,
+    done: Vec<(&'static str, StepOutcome)>,
 }
 
-enum Outcome {
+enum StepOutcome {
     Passed(Duration),
     Failed(Duration),
     /// What is missing, and how to get it.
@@ -31,12 +31,12 @@ impl Steps {
         let elapsed = started.elapsed();
         match result {
             Ok(value) => {
-                self.done.push((name, Outcome::Passed(elapsed)));
+                self.done.push((name, StepOutcome::Passed(elapsed)));
                 Some(value)
             }
             Err(error) => {
                 println!("error: {error:#}");
-                self.done.push((name, Outcome::Failed(elapsed)));
+                self.done.push((name, StepOutcome::Failed(elapsed)));
                 None
             }
         }
@@ -46,7 +46,7 @@ impl Steps {
     pub fn not_run(&mut self, name: &'static str, why: impl Into<String>) {
         let why = why.into();
         println!("\n==> {name}: NOT RUN\n{why}");
-        self.done.push((name, Outcome::NotRun(why)));
+        self.done.push((name, StepOutcome::NotRun(why)));
     }
 
     /// Prints the summary. A step that failed is an error; where `all_must_run`, so is one that did not run.
@@ -54,16 +54,16 @@ impl Steps {
         println!("\n==> summary");
         for (name, outcome) in &self.done {
             match outcome {
-                Outcome::Passed(elapsed) => println!("{name:28} passed   {:>9}", seconds(*elapsed)),
-                Outcome::Failed(elapsed) => println!("{name:28} FAILED   {:>9}", seconds(*elapsed)),
-                Outcome::NotRun(why) => println!("{name:28} NOT RUN  {}", why.replace('\n', "\n    ")),
+                StepOutcome::Passed(elapsed) => println!("{name:28} passed   {:>9}", seconds(*elapsed)),
+                StepOutcome::Failed(elapsed) => println!("{name:28} FAILED   {:>9}", seconds(*elapsed)),
+                StepOutcome::NotRun(why) => println!("{name:28} NOT RUN  {}", why.replace('\n', "\n    ")),
             }
         }
         println!("{:28}          {:>9}", "total", seconds(self.started.elapsed()));
 
-        let count = |of: fn(&Outcome) -> bool| self.done.iter().filter(|(_, outcome)| of(outcome)).count();
-        let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
-        let not_run = count(|outcome| matches!(outcome, Outcome::NotRun(_)));
+        let count = |of: fn(&StepOutcome) -> bool| self.done.iter().filter(|(_, outcome)| of(outcome)).count();
+        let failed = count(|outcome| matches!(outcome, StepOutcome::Failed(_)));
+        let not_run = count(|outcome| matches!(outcome, StepOutcome::NotRun(_)));
         if failed > 0 {
             bail!("{failed} of {} steps failed", self.done.len());
         } else if not_run > 0 && all_must_run {

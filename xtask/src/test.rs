@@ -8,18 +8,18 @@ use xtask::chromium;
 
 use crate::builds::{THREADS, WORKER};
 use crate::cargo::{build, cargo, executable, root, run};
-use crate::libtorch;
 use crate::steps::Steps;
 use crate::toolchain::WasmToolchain;
 use crate::web::build_site;
+use crate::{dependencies, optional};
 
 const NO_RUSTFMT: &str = "rustfmt is missing: rustup component add rustfmt, or Debian's package rustfmt-web";
 const NO_CLIPPY: &str = "clippy is missing: rustup component add clippy, or Debian's package rust-web-clippy";
 
 /// Check everything: format, lints, documentation, tests, and the page in a real browser.
 ///
-/// A step that cannot run on this machine is named with its remedy; with CI=true in the environment it is a failure. The
-/// engine of libtorch is checked only where there is a libtorch.
+/// A step that cannot run on this machine is named with its remedy; with CI=true in the environment it is a failure. What
+/// needs libtorch or MPI is checked only where there is one.
 ///
 /// To run one group of tests alone: `cargo test -p shared-model`, or any other package. Plain `cargo test --workspace`
 /// leaves out the tests in the browser, which need the site built.
@@ -47,6 +47,8 @@ impl Test {
             run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))
         });
 
+        dependencies::check(&mut steps);
+
         let dist = root().join("dist");
         let site = match WasmToolchain::ensure() {
             Ok(toolchain) => {
@@ -64,20 +66,20 @@ impl Test {
         let programs = steps.run("programs and tests", || {
             let built = build(cargo().args(["build", "--workspace", "--all-targets"]))?;
             let program = |name: &str| executable(&built, name).map(PathBuf::from);
-            Ok(Programs { yolox_nano: program("yolox-nano")?, xtask: program("xtask")? })
+            Ok(TestPrograms { yolox_nano: program("yolox-nano")?, xtask: program("xtask")? })
         });
         let Some(programs) = programs else { return steps.finish(is_ci) };
 
         let tests = ["test", "--workspace", "--no-fail-fast"];
         steps.run("tests", || run(cargo().args(tests).env("YOLOX_BIN", &programs.yolox_nano)));
         browser_tests(&mut steps, site, &programs);
-        libtorch::check(&mut steps);
+        optional::check(&mut steps);
         steps.finish(is_ci)
     }
 }
 
 /// What tests start. Not this process's own file: the build may have put another one in its place.
-struct Programs {
+struct TestPrograms {
     yolox_nano: PathBuf,
     xtask: PathBuf,
 }
@@ -108,8 +110,8 @@ fn clippy_wasm(steps: &mut Steps, toolchain: &WasmToolchain) {
     }
 }
 
-/// The tests in `tests/tests/browser.rs`, which are `#[ignore]`d for all who have not built the site.
-fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, programs: &Programs) {
+/// The tests in `tests/tests/browser/main.rs`, which are `#[ignore]`d for all who have not built the site.
+fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, programs: &TestPrograms) {
     const NAME: &str = "tests in the browser";
     let found = chromium::find().and_then(|_| chromium::find_driver());
     match (site, found) {

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use xtask::programs::find_program;
+use which::which;
 
 use crate::cargo::{cargo, output, root, run};
 
@@ -53,14 +53,14 @@ impl WasmToolchain {
         if is_installed() {
             return Ok(WasmToolchain::Installed);
         }
-        if find_program("rustup").is_some() {
+        if which("rustup").is_ok() {
             println!("The wasm32 target is missing. Running `rustup target add {TARGET}`.");
             let added = run(Command::new("rustup").current_dir(root()).args(["target", "add", TARGET]));
             if added.is_ok() && is_installed() {
                 return Ok(WasmToolchain::Installed);
             }
         }
-        if !is_debian_ready() && find_program("apt-get").is_some() {
+        if !is_debian_ready() && which("apt-get").is_ok() {
             println!("Trying Debian's compiler. Running `apt-get install {}`.", DEBIAN_PACKAGES.join(" "));
             // Without a network or without being root this fails; the remedy below says what to do.
             let _ = run(Command::new("apt-get").args(["-qq", "update"]));
@@ -123,7 +123,7 @@ impl WasmToolchain {
         if let WasmToolchain::Installed = self
             && !has_sources()
         {
-            if find_program("rustup").is_some() {
+            if which("rustup").is_ok() {
                 println!("The standard library's sources are missing. Running `rustup component add rust-src`.");
                 let _ = run(Command::new("rustup").current_dir(root()).args(["component", "add", "rust-src"]));
             }
@@ -162,5 +162,5 @@ fn is_debian_ready() -> bool {
 fn linker() -> Option<PathBuf> {
     let host = format!("{}-unknown-linux-gnu", env::consts::ARCH);
     let bundled = sysroot().join("lib/rustlib").join(host).join("bin/rust-lld");
-    if bundled.is_file() { Some(bundled) } else { find_program("wasm-ld") }
+    if bundled.is_file() { Some(bundled) } else { which("wasm-ld").ok() }
 }

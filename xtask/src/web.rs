@@ -6,12 +6,12 @@ use std::{env, fs};
 
 use anyhow::{Context, Result};
 
-use crate::bindgen::{Program, bind};
+use crate::bindgen::{WasmModule, bind};
 use crate::builds::{RELAXED, THREADS};
 use crate::cargo::{build, executable, root};
 use crate::site::Site;
 use crate::toolchain::{TARGET, WasmToolchain, sysroot};
-use crate::{html, sizes};
+use crate::{html, licences, sizes};
 
 /// Build the comparison page as a static site.
 ///
@@ -54,6 +54,7 @@ pub fn build_site(toolchain: &WasmToolchain, out: &Path) -> Result<String> {
     }
     site.add_folder(&root().join("models"), "models/")?;
     site.add_folder(&root().join("web-demo/assets"), "")?;
+    site.add("licences.txt", fs::read(root().join(licences::FILE)).context(licences::FILE)?)?;
 
     let template = fs::read_to_string(root().join("index.html")).context("index.html")?;
     let page = html::render(&template, &site)?;
@@ -62,7 +63,7 @@ pub fn build_site(toolchain: &WasmToolchain, out: &Path) -> Result<String> {
 }
 
 /// Publishes a build of the worker's program under the names by which `web-demo/assets/start-worker.js` looks for it.
-fn add_worker(site: &mut Site, build: &str, program: Program) -> Result<()> {
+fn add_worker(site: &mut Site, build: &str, program: WasmModule) -> Result<()> {
     site.add(&format!("worker-{build}-bindings.js"), program.js)?;
     site.add(&format!("worker-{build}.wasm"), program.wasm)?;
     Ok(())

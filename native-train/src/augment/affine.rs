@@ -1,12 +1,12 @@
-//! Affine maps of the plane. Coordinates are continuous: pixel `i` covers `i..i + 1`.
+//! AffineMap maps of the plane. Coordinates are continuous: pixel `i` covers `i..i + 1`.
 
 use shared_model::BBox;
 
 /// `x' = m[0][0] x + m[0][1] y + m[0][2]`, `y'` likewise with `m[1]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Affine(pub(crate) [[f64; 3]; 2]);
+pub(crate) struct AffineMap(pub(crate) [[f64; 3]; 2]);
 
-impl Affine {
+impl AffineMap {
     pub(crate) fn translation(x: f64, y: f64) -> Self {
         Self([[1.0, 0.0, x], [0.0, 1.0, y]])
     }
@@ -84,13 +84,13 @@ mod tests {
     #[test]
     fn maps_follow_each_other_and_go_back() {
         let maps = [
-            Affine::translation(3.0, -2.0),
-            Affine::rotation(0.3),
-            Affine::shear(0.1, -0.2),
-            Affine::scale(1.5, 0.5),
-            Affine::mirror(10.0),
+            AffineMap::translation(3.0, -2.0),
+            AffineMap::rotation(0.3),
+            AffineMap::shear(0.1, -0.2),
+            AffineMap::scale(1.5, 0.5),
+            AffineMap::mirror(10.0),
         ];
-        let all = maps.iter().fold(Affine::scale(1.0, 1.0), |all, map| all.then(map));
+        let all = maps.iter().fold(AffineMap::scale(1.0, 1.0), |all, map| all.then(map));
         let start = [7.0, 11.0];
         let expected = maps.iter().fold(start, |point, map| map.apply(point));
         let close = |a: [f64; 2], b: [f64; 2]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_box_around_a_turned_box_touches_its_corners() {
-        let b = Affine::rotation(std::f64::consts::FRAC_PI_4).bounds(BBox { x1: 0.0, y1: 0.0, x2: 1.0, y2: 1.0 });
+        let b = AffineMap::rotation(std::f64::consts::FRAC_PI_4).bounds(BBox { x1: 0.0, y1: 0.0, x2: 1.0, y2: 1.0 });
         let half = std::f32::consts::FRAC_1_SQRT_2;
         for (found, expected) in [(b.x1, -half), (b.y1, 0.0), (b.x2, half), (b.y2, 2.0 * half)] {
             assert!((found - expected).abs() < 1e-6, "{b:?}");

@@ -1,23 +1,23 @@
-//! Objects of other pictures, cut out along their boxes and pasted in: the variant for boxes of Copy-Paste (Ghiasi et al.
+//! Objects of other images, cut out along their boxes and pasted in: the variant for boxes of Copy-Paste (Ghiasi et al.
 //! 2021, <https://arxiv.org/abs/2012.07177>), which cuts along masks, that these data sets do not have. A bit of the other
-//! picture's background comes along.
+//! image's background comes along.
 
 use anyhow::Result;
 use rand::Rng;
 use shared_model::{BBox, Letterbox};
 
 use super::Augmentation;
-use super::affine::{Affine, clip};
+use super::affine::{AffineMap, clip};
 use super::hsv::draw_shift;
-use super::mosaic::Tile;
+use super::mosaic::MosaicTile;
 use super::warp::Canvas;
-use crate::data::pictures::Pictures;
-use crate::train::Object;
+use crate::data::Object;
+use crate::data::images::Images;
 
-/// The most patches that a picture gets.
+/// The most patches that an image gets.
 const MOST: usize = 3;
 
-/// By how much a patch is scaled, compared with its picture in the network's input: least and most.
+/// By how much a patch is scaled, compared with its image in the network's input: least and most.
 const SCALE: [f64; 2] = [0.5, 1.5];
 
 /// Patches with a shorter side, in pixels, are left out.
@@ -30,29 +30,29 @@ const PLACES: usize = 10;
 const MAX_OVERLAP: f32 = 0.1;
 
 /// Pastes up to [`MOST`] objects of the training set on `planes` (3 x size x size: blue, green, red), on the `extent`
-/// (width and height, from the upper left corner) where there is a picture; adds them, and what else lies in their boxes,
+/// (width and height, from the upper left corner) where there is an image; adds them, and what else lies in their boxes,
 /// to `objects`. Those that find no place are left out.
 ///
 /// # Errors
-/// Fails, naming the file, where a picture cannot be decoded.
+/// Fails, naming the file, where an image cannot be decoded.
 pub(crate) fn paste(
     rng: &mut impl Rng,
     augmentation: &Augmentation,
-    pictures: &Pictures,
+    images: &Images,
     extent: [usize; 2],
     size: usize,
     planes: &mut [u8],
     objects: &mut Vec<Object>,
 ) -> Result<()> {
-    let set = pictures.set();
+    let set = images.set();
     for _ in 0..rng.random_range(1..=MOST) {
-        let picture = rng.random_range(0..set.items.len());
-        let learned: Vec<_> = set.items[picture].learned(set.difficult).collect();
+        let image = rng.random_range(0..set.items.len());
+        let learned: Vec<_> = set.items[image].learned(set.difficult).collect();
         if learned.is_empty() {
             continue;
         }
         let labelled = learned[rng.random_range(0..learned.len())];
-        let photo = pictures.get(picture)?;
+        let photo = images.get(image)?;
         let whole = BBox { x1: 0.0, y1: 0.0, x2: photo.width() as f32, y2: photo.height() as f32 };
         let visible = clip(labelled.bbox.into(), whole);
         let fit = Letterbox::fit(photo.width(), photo.height(), size);
@@ -70,12 +70,12 @@ pub(crate) fn paste(
             objects.iter().all(|object| overlap(&patch, &object.bbox()) <= MAX_OVERLAP).then_some([x, y])
         });
         let Some([x, y]) = place else { continue };
-        let map =
-            Affine::translation(-f64::from(visible.x1), -f64::from(visible.y1)).then(&Affine::scale(scale, scale));
-        let map = if mirror { map.then(&Affine::mirror(width)) } else { map };
-        let tile = Tile { map: map.then(&Affine::translation(x, y)), visible };
+        let map = AffineMap::translation(-f64::from(visible.x1), -f64::from(visible.y1))
+            .then(&AffineMap::scale(scale, scale));
+        let map = if mirror { map.then(&AffineMap::mirror(width)) } else { map };
+        let tile = MosaicTile { map: map.then(&AffineMap::translation(x, y)), visible };
         Canvas::new(planes, size).warp(photo.pixels(), visible, &tile.map, |span| colours.apply(span));
-        objects.extend(tile.objects(set, picture, &photo, size));
+        objects.extend(tile.objects(set, image, &photo, size));
     }
     Ok(())
 }
@@ -104,31 +104,31 @@ mod tests {
         Augmentation { hsv: [0.0; 3], mosaic: 0.0, copy_paste: 1.0, ..Augmentation::default() }
     }
 
-    fn pictures(change: impl Fn(&mut TrainingSet)) -> Pictures {
+    fn images(change: impl Fn(&mut TrainingSet)) -> Images {
         let (_voc, mut set) = rectangles();
         change(&mut set);
-        let pictures = Pictures::new(Arc::new(set), usize::MAX);
+        let images = Images::new(Arc::new(set), usize::MAX);
         // Kept, so that the files need not be.
-        (0..6).for_each(|picture| drop(pictures.get(picture).unwrap()));
-        pictures
+        (0..6).for_each(|image| drop(images.get(image).unwrap()));
+        images
     }
 
-    fn paint(recipe: &Augmentation, pictures: &Pictures, seed: u64, mosaic: bool) -> (Vec<u8>, Vec<Object>) {
+    fn paint(recipe: &Augmentation, images: &Images, seed: u64, mosaic: bool) -> (Vec<u8>, Vec<Object>) {
         let mut planes = vec![0; 3 * SIZE * SIZE];
-        let objects = recipe.paint(random(seed, 0, 0), pictures, 0, SIZE, mosaic, &mut planes).unwrap();
+        let objects = recipe.paint(random(seed, 0, 0), images, 0, SIZE, mosaic, &mut planes).unwrap();
         (planes, objects)
     }
 
     #[test]
-    fn patches_lie_in_the_picture_beside_its_objects_and_carry_their_boxes() {
-        let pictures = pictures(|_| ());
-        let photo = pictures.get(0).unwrap();
+    fn patches_lie_in_the_image_beside_its_objects_and_carry_their_boxes() {
+        let images = images(|_| ());
+        let photo = images.get(0).unwrap();
         let fit = Letterbox::fit(photo.width(), photo.height(), SIZE);
         let (mut pasted, mut none) = (0, 0);
         for seed in 0..100 {
-            let plain = paint(&Augmentation { copy_paste: 0.0, ..recipe() }, &pictures, seed, true);
-            let (planes, objects) = paint(&recipe(), &pictures, seed, true);
-            assert!((planes.clone(), objects.clone()) == paint(&recipe(), &pictures, seed, true), "chance repeats");
+            let plain = paint(&Augmentation { copy_paste: 0.0, ..recipe() }, &images, seed, true);
+            let (planes, objects) = paint(&recipe(), &images, seed, true);
+            assert!((planes.clone(), objects.clone()) == paint(&recipe(), &images, seed, true), "chance repeats");
             assert!(objects.starts_with(&plain.1) && objects.len() <= plain.1.len() + MOST);
             none += usize::from(objects.len() == plain.1.len());
             let inside = |i: usize| {
@@ -160,13 +160,13 @@ mod tests {
 
     #[test]
     fn the_last_stage_and_a_probability_of_zero_change_nothing() {
-        let pictures = pictures(|_| ());
+        let images = images(|_| ());
         for mosaic in [0.0, 0.5, 1.0] {
             for seed in 0..20 {
                 let with = Augmentation { mosaic, ..recipe() };
                 let without = Augmentation { copy_paste: 0.0, ..with.clone() };
-                assert!(paint(&with, &pictures, seed, false) == paint(&without, &pictures, seed, false));
-                let (mosaics, pasted) = (paint(&without, &pictures, seed, true), paint(&with, &pictures, seed, true));
+                assert!(paint(&with, &images, seed, false) == paint(&without, &images, seed, false));
+                let (mosaics, pasted) = (paint(&without, &images, seed, true), paint(&with, &images, seed, true));
                 assert!(pasted.1.starts_with(&mosaics.1), "what was there is still there");
             }
         }
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn what_lies_in_a_patch_comes_along_and_ignored_objects_are_not_pasted() {
-        // In each picture a second, difficult object lies in the lower half of the first.
-        let pictures = pictures(|set| {
+        // In each image a second, difficult object lies in the lower half of the first.
+        let images = images(|set| {
             set.difficult = Difficult::Ignore;
             for item in &mut set.items {
                 let mut second = item.boxes[0];
@@ -186,7 +186,7 @@ mod tests {
         });
         let mut pairs = 0;
         for seed in 0..50 {
-            let (_, objects) = paint(&recipe(), &pictures, seed, true);
+            let (_, objects) = paint(&recipe(), &images, seed, true);
             assert!(objects.len().is_multiple_of(2));
             for pair in objects.chunks(2) {
                 assert_eq!((pair[0].class, pair[0].ignored, pair[1].ignored), (pair[1].class, false, true));

@@ -1,13 +1,13 @@
-//! Pictures turned, scaled and sheared onto a canvas.
+//! Images turned, scaled and sheared onto a canvas.
 
 use std::ops::Range;
 
 use image::RgbImage;
 use shared_model::{BBox, Quads};
 
-use super::affine::Affine;
+use super::affine::AffineMap;
 
-/// Fraction bits of a position in the source picture.
+/// Fraction bits of a position in the source image.
 const BITS: u32 = 20;
 
 /// Half of what the last bit of a weight is worth in a position. OpenCV's `warpAffine` has weights of 5 bits, not 8.
@@ -35,8 +35,8 @@ impl<'a> Canvas<'a> {
 
     /// Paints the part `part` of `source`, which `map` takes to the canvas, by bilinear interpolation; calls
     /// `painted` on what was painted of each row. At the source's border its last pixels go on.
-    pub(crate) fn warp(&mut self, source: &RgbImage, part: BBox, map: &Affine, painted: impl Fn([&mut [u8]; 3])) {
-        let Affine([[ux, uy, u0], [vx, vy, v0]]) = map.inverse();
+    pub(crate) fn warp(&mut self, source: &RgbImage, part: BBox, map: &AffineMap, painted: impl Fn([&mut [u8]; 3])) {
+        let AffineMap([[ux, uy, u0], [vx, vy, v0]]) = map.inverse();
         let [u1, v1, u2, v2] = [part.x1, part.y1, part.x2, part.y2].map(|edge| fixed(f64::from(edge)));
         let (du, dv) = (fixed(ux), fixed(vx));
         let mut quads = Quads::default();
@@ -52,7 +52,7 @@ impl<'a> Canvas<'a> {
             }
             // From edges of pixels to their centres, between which values are interpolated; to the nearest weight.
             let at = |start: i64, step: i64| start + step * columns.start as i64 - (1 << (BITS - 1)) + ROUNDING;
-            Line { u: at(u, du), v: at(v, dv), du, dv }.gather(source, columns.len(), &mut quads);
+            CanvasRow { u: at(u, du), v: at(v, dv), du, dv }.gather(source, columns.len(), &mut quads);
             let mut span = self.span(y, columns);
             quads.blend(span.each_mut().map(|plane| &mut **plane));
             painted(span);
@@ -81,14 +81,14 @@ fn div_ceil(a: i64, b: i64) -> i64 {
 }
 
 /// Where a row of the canvas lies in the source, in fixed-point numbers: its first pixel, and the way to the next.
-struct Line {
+struct CanvasRow {
     u: i64,
     v: i64,
     du: i64,
     dv: i64,
 }
 
-impl Line {
+impl CanvasRow {
     /// The neighbours in `source` of the line's first `count` pixels.
     fn gather(&self, source: &RgbImage, count: usize, quads: &mut Quads) {
         quads.resize(count);
@@ -131,7 +131,7 @@ fn pair(pixels: &[u8], at: usize) -> (u32, u32) {
             let bytes = u64::from_le_bytes(*bytes);
             (bytes as u32, (bytes >> 24) as u32)
         }
-        // At the end of the picture.
+        // At the end of the image.
         None => (pixel(pixels, at / 3), pixel(pixels, at / 3 + 1)),
     }
 }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     /// Pixel by pixel, in double precision; `None` outside `part`.
-    fn naive(source: &RgbImage, part: BBox, map: &Affine, x: usize, y: usize) -> Option<[f64; 3]> {
+    fn naive(source: &RgbImage, part: BBox, map: &AffineMap, x: usize, y: usize) -> Option<[f64; 3]> {
         let [u, v] = map.inverse().apply([x as f64 + 0.5, y as f64 + 0.5]);
         let [x1, y1, x2, y2] = [part.x1, part.y1, part.x2, part.y2].map(f64::from);
         if !((x1..x2).contains(&u) && (y1..y2).contains(&v)) {
@@ -177,10 +177,10 @@ mod tests {
             let (width, height, side) = (rng.random_range(1..60), rng.random_range(1..60), 64);
             let source = RgbImage::from_fn(width, height, |_, _| Rgb(rng.random()));
             let mut random = |range: Range<f64>| rng.random_range(range);
-            let map = Affine::scale(random(0.3..2.0), random(0.3..2.0))
-                .then(&Affine::rotation(if case == 0 { 0.0 } else { random(-4.0..4.0) }))
-                .then(&Affine::shear(random(-0.2..0.2), if case < 2 { 0.0 } else { random(-0.2..0.2) }))
-                .then(&Affine::translation(random(0.0..30.0), random(0.0..30.0)));
+            let map = AffineMap::scale(random(0.3..2.0), random(0.3..2.0))
+                .then(&AffineMap::rotation(if case == 0 { 0.0 } else { random(-4.0..4.0) }))
+                .then(&AffineMap::shear(random(-0.2..0.2), if case < 2 { 0.0 } else { random(-0.2..0.2) }))
+                .then(&AffineMap::translation(random(0.0..30.0), random(0.0..30.0)));
             let part = BBox { x1: 0.0, y1: height as f32 / 3.0, x2: width as f32 / 1.5, y2: height as f32 };
             // Painted on two backgrounds: what is the same on both was painted.
             let [planes, others] = [0, 255].map(|background| {

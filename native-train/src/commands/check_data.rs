@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::Outcome;
-use crate::data::check::{Report, check};
+use crate::data::check::{DataReport, check};
 use crate::data::problem::{Problem, ProblemKind};
-use crate::data::{Source, chart, class_list};
-use crate::files::write_whole;
+use crate::data::reading::OtherClasses;
+use crate::data::{Reading, Source, chart, class_list, html, labels};
+use crate::files::write_atomic;
 use crate::table::{grouped, table};
 
 /// Problems of a kind that are listed; all are in the JSON.
@@ -21,20 +22,33 @@ const LISTED: usize = 20;
 #[command(after_help = "Examples:
   yolox-nano check-data VOCdevkit/VOC2007:trainval
   yolox-nano check-data mine:train mine:val --classes cat,dog --out report/
+  yolox-nano check-data pets/data.yaml --html pets.html
+  yolox-nano check-data coco/annotations/instances_val2017.json
 
-FOLDER holds JPEGImages, Annotations and ImageSets/Main/SPLIT.txt, or is a .tar archive that does. Several splits are also compared with each other: a
-picture that is in two of them is learned and then asked for. Exit code 1: there are problems.")]
+A folder holds JPEGImages, Annotations and ImageSets/Main/SPLIT.txt, or is a .tar archive that does, or Roboflow's export
+in this format; docs/formats.md has the other formats, all splits of which are looked through where none is named.
+Several splits are also compared with each other: an image that is in two of them is learned and then asked for, and a
+class that no split for training has (the first, or those called train...) cannot be learned. Exit code 1: there are
+problems.")]
 pub struct Args {
-    /// Data sets in the layout of Pascal VOC, and their splits.
-    #[arg(required = true, value_name = "FOLDER:SPLIT")]
+    /// Data sets and their splits: folders in the layout of Pascal VOC, a data.yaml of YOLO's, COCO's JSON.
+    #[arg(required = true, value_name = "DATA[:SPLIT]")]
     sources: Vec<Source>,
     /// The classes: a file with one name a line, or names with commas between them [default: those that occur].
     #[arg(long, value_name = "FILE|LIST")]
     classes: Option<String>,
+    /// What to make of objects of classes that are not in the list: stop, or skip them, so that they are background.
+    #[arg(long, value_enum, default_value_t)]
+    other_classes: OtherClasses,
+    #[command(flatten)]
+    reading: Reading,
     /// Write a chart of classes and sizes of boxes to DIR/data.svg.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print JSON: {sources, classes, box_sizes, problems: [{kind, file, line, message}]}.
+    /// Write a page for a browser: charts, and images with their boxes, odd ones first. It needs no other file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Print JSON: {sources, classes, box_sizes, problems: [{kind, file, line, entry, message}], left_out: [as problems]}.
     #[arg(long)]
     json: bool,
     /// Number of threads [default: all cores].
@@ -46,24 +60,37 @@ pub struct Args {
 /// Fails where a folder or a split is missing, or the chart cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let classes = args.classes.as_deref().map(class_list::parse).transpose()?;
+    ensure!(
+        args.other_classes == OtherClasses::Stop || classes.is_some(),
+        "--other-classes skip leaves out what is not in a list of classes: give one with --classes"
+    );
     super::use_threads(args.threads)?;
-    let report = check(&args.sources, classes.as_deref())?;
+    let sources: Vec<_> = args.sources.iter().map(Source::in_splits).collect::<Result<Vec<_>>>()?.concat();
+    let reading = Reading { other_classes: args.other_classes, ..args.reading };
+    let checked = check(&sources, classes.as_deref(), &reading)?;
+    let report = &checked.report;
     if args.json {
-        super::print_json(out, &report)?;
+        super::print_json(out, report)?;
     } else {
-        print(&report, out)?;
+        print(report, out)?;
     }
     if let Some(dir) = &args.out {
         let path = dir.join("data.svg");
-        write_whole(&path, chart::svg(&report)?.as_bytes())?;
+        write_atomic(&path, chart::svg(report)?.as_bytes())?;
         if !args.json {
             writeln!(out, "chart: {}", path.display())?;
+        }
+    }
+    if let Some(path) = &args.html {
+        write_atomic(path, html::page(&sources, &checked).as_bytes())?;
+        if !args.json {
+            writeln!(out, "page: {}", path.display())?;
         }
     }
     Ok(if report.problems.is_empty() { Outcome::Complete } else { Outcome::Partial })
 }
 
-fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
+fn print(report: &DataReport, out: &mut dyn Write) -> Result<()> {
     let mut classes = table(&["class", "images", "objects", "difficult"], 1);
     for class in &report.classes {
         let name = if class.known { class.class.clone() } else { format!("{} (unknown)", class.class) };
@@ -78,7 +105,11 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "{sizes}")?;
     for source in &report.sources {
         let (images, objects) = (grouped(source.images as u64), grouped(source.objects as u64));
-        writeln!(out, "{}:{}: {images} images, {objects} objects", source.folder.display(), source.split)?;
+        let name = Source { folder: source.folder.clone(), split: source.split.clone() };
+        writeln!(out, "{name}: {images} images, {objects} objects")?;
+    }
+    for line in labels::summary(&report.left_out) {
+        writeln!(out, "{line}")?;
     }
     print_problems(&report.problems, out)
 }

@@ -6,17 +6,20 @@ use anyhow::Result;
 use serde::Serialize;
 use shared_model::{Variant, cost};
 
-use crate::Outcome;
 use crate::table::{grouped, table};
+use crate::{Outcome, models};
 
 /// Count a network's parameters, multiply-adds, FLOPs and memory, layer by layer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  yolox-nano cost --variant final\n  yolox-nano cost --variant baseline \
-                        --classes 80 --size 640 --json")]
+                        --classes 80 --size 640 --json\n  yolox-nano cost --weights final-voc")]
 pub struct Args {
     /// The network; `yolox-nano variants` lists them.
-    #[arg(long, value_parser = super::variant)]
-    variant: &'static Variant,
+    #[arg(long, value_parser = super::variant, required_unless_present = "weights")]
+    variant: Option<&'static Variant>,
+    /// That of a weight file, or of a name in models/manifest.json: pruned networks have fewer channels than their variant.
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["variant", "classes"])]
+    weights: Option<String>,
     /// Number of classes.
     #[arg(long, default_value_t = 20, value_parser = class_count)]
     classes: usize,
@@ -39,19 +42,19 @@ fn class_count(text: &str) -> Result<usize, String> {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
-    variant: &'static str,
+struct CostReport<'a> {
+    variant: String,
     classes: usize,
     input_size: usize,
     parameters: usize,
     macs: u64,
     gflops: f64,
     activation_bytes: usize,
-    layers: Vec<Row<'a>>,
+    layers: Vec<CostRow<'a>>,
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct CostRow<'a> {
     name: &'a str,
     op: String,
     channels: usize,
@@ -64,11 +67,17 @@ struct Row<'a> {
 }
 
 /// # Errors
-/// Fails where the output cannot be written.
+/// Fails where weights cannot be read or the output cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
-    let graph = args.variant.graph(args.classes);
+    let (variant, graph) = match args.variant {
+        Some(variant) => (variant.name.into(), variant.graph(args.classes)),
+        None => {
+            let weights = models::load(args.weights.as_deref())?.weights;
+            (weights.metadata.variant.clone(), weights.graph()?)
+        }
+    };
     let total = cost(&graph, args.size, args.size);
-    let layers = graph.layers.iter().zip(&total.layers).map(|(layer, cost)| Row {
+    let layers = graph.layers.iter().zip(&total.layers).map(|(layer, cost)| CostRow {
         name: &layer.name,
         op: layer.op.to_string(),
         channels: cost.shape[0],
@@ -79,9 +88,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
         gflops: cost.flops as f64 / 1e9,
         activation_bytes: cost.activation_bytes,
     });
-    let report = Report {
-        variant: args.variant.name,
-        classes: args.classes,
+    let report = CostReport {
+        variant,
+        classes: graph.classes,
         input_size: args.size,
         parameters: total.parameters,
         macs: total.macs,
@@ -109,7 +118,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
         let shape = format!("{} x {} x {}", row.channels, row.height, row.width);
         add(row.name, &row.op, shape, row.parameters, row.macs, row.gflops, row.activation_bytes);
     }
-    let Report { parameters, macs, gflops, activation_bytes, .. } = report;
+    let CostReport { parameters, macs, gflops, activation_bytes, .. } = report;
     add("total", "", String::new(), parameters, macs, gflops, activation_bytes);
     writeln!(out, "{table}")?;
     Ok(Outcome::Complete)

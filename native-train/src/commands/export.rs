@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use shared_model::{ColourOrder, PAD};
 
-use crate::files::write_whole;
+use crate::files::write_atomic;
 use crate::onnx::export::{INPUT, OPSET, OUTPUT};
-use crate::onnx::{self, Export, Output};
+use crate::onnx::{self, Export, OutputForm};
 use crate::table::grouped;
 use crate::{Outcome, models};
 
@@ -29,17 +29,17 @@ pub struct Args {
     #[arg(long, value_name = "FILE.onnx", value_parser = onnx_file)]
     out: PathBuf,
     /// Side of the input in pixels, or its height and width: multiples of 32 [default: the weights' own].
-    #[arg(long, value_name = "N|HxW", value_parser = extent)]
+    #[arg(long, value_name = "N|HxW", value_parser = resolution)]
     size: Option<(usize, usize)>,
-    /// Pictures at once.
+    /// Images at once.
     #[arg(long, value_name = "N", default_value = "1", value_parser = batch_size)]
     batch: usize,
     /// What comes out.
     #[arg(long, value_enum, default_value = "yolox")]
-    output: Output,
+    output: OutputForm,
 }
 
-/// Greatest number of pictures at once.
+/// Greatest number of images at once.
 const MAX_BATCH: usize = 1024;
 
 fn onnx_file(text: &str) -> Result<PathBuf, String> {
@@ -50,7 +50,7 @@ fn onnx_file(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-fn extent(text: &str) -> Result<(usize, usize), String> {
+fn resolution(text: &str) -> Result<(usize, usize), String> {
     let (height, width) = text.split_once('x').unwrap_or((text, text));
     Ok((super::input_size(height)?, super::input_size(width)?))
 }
@@ -70,7 +70,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let (height, width) = args.size.unwrap_or((metadata.input_size, metadata.input_size));
     let export = Export { batch: args.batch, height, width, output: args.output };
     let bytes = onnx::export(&weights, &export).with_context(|| name.clone())?;
-    write_whole(&args.out, &bytes)?;
+    write_atomic(&args.out, &bytes)?;
 
     let graph = weights.graph()?;
     let (batch, classes, anchors) = (args.batch, graph.classes, graph.anchors(height, width));
@@ -82,12 +82,12 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     writeln!(
         out,
         "{file}: {} with {classes} classes, {size} bytes, opset {OPSET}
-input   {INPUT} ({batch}, 3, {height}, {width}): {colours}, 0-255; pictures scaled to the top left, the rest {PAD}
+input   {INPUT} ({batch}, 3, {height}, {width}): {colours}, 0-255; images scaled to the top left, the rest {PAD}
 output  {OUTPUT} ({batch}, {anchors}, {}): {}
 
-onnxruntime  onnxruntime.InferenceSession(\"{file}\").run([\"{OUTPUT}\"], {{\"{INPUT}\": pictures}})
+onnxruntime  onnxruntime.InferenceSession(\"{file}\").run([\"{OUTPUT}\"], {{\"{INPUT}\": images}})
 ncnn         pnnx {file} inputshape=[{batch},3,{height},{width}] fp16=0 writes .ncnn.param and .ncnn.bin: in0, out0
-OpenVINO     openvino.Core().compile_model(\"{file}\", \"CPU\")(pictures)[\"{OUTPUT}\"]",
+OpenVINO     openvino.Core().compile_model(\"{file}\", \"CPU\")(images)[\"{OUTPUT}\"]",
         metadata.variant,
         5 + classes,
         args.output.row(),

@@ -1,34 +1,37 @@
-//! `yolox-nano import`: ONNX files of YOLOX-nano and its variants to weight files.
+//! `yolox-nano import`: ONNX files and PyTorch's checkpoints of YOLOX-nano and its variants to weight files.
 
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
-use shared_model::{Precision, Weights};
+use anyhow::Result;
+use shared_model::{WeightPrecision, Weights};
 
-use crate::files::write_whole;
+use crate::data::class_list;
+use crate::files::write_atomic;
 use crate::table::grouped;
-use crate::{Outcome, onnx};
+use crate::{Outcome, foreign};
 
-/// Turn an ONNX file of YOLOX-nano or one of its variants into a weight file.
+/// Turn an ONNX file or a PyTorch checkpoint of YOLOX-nano or one of its variants into a weight file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   yolox-nano import yolox_nano.onnx --out yolox_nano_coco.safetensors
-  yolox-nano import my_export.onnx --classes names.txt --out mine.safetensors
+  yolox-nano import best_ckpt.pth --classes names.txt --out mine.safetensors
 
-The network is recognised by its structure, whatever its tensors are called; another one is refused with the layer that
-did not fit. ONNX files come from https://github.com/Megvii-BaseDetection/YOLOX/releases/tag/0.1.1rc0, from that project's
-tools/export_onnx.py, or from `yolox-nano export`.")]
+An ONNX file's network is recognised by its structure, whatever its tensors are called and whichever program wrote it; a
+checkpoint's by its tensors' names and shapes. Another network is refused with the layer that did not fit. What a file is,
+its content tells, not its name. Files come from https://github.com/Megvii-BaseDetection/YOLOX/releases/tag/0.1.1rc0, from
+that project's tools/train.py and tools/export_onnx.py, or from `yolox-nano export`; docs/weights.md says what is read.")]
 pub struct Args {
-    /// The ONNX file.
-    #[arg(value_name = "ONNX")]
+    /// The ONNX file, or the checkpoint (.pth, .pt).
+    #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The weight file to write.
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
-    /// A text file with the names of the classes, one a line [default: the file's own, else COCO's 80].
+    /// The classes: a file with one name a line, or names with commas between them [default: the file's own, else COCO's 80
+    /// or VOC's 20].
     #[arg(long, value_name = "FILE")]
-    classes: Option<PathBuf>,
+    classes: Option<String>,
     /// Number format of the weight file: half takes half the bytes, and moves scores by up to 0.01.
     #[arg(long, value_enum, default_value = "single")]
     precision: NumberFormat,
@@ -46,28 +49,20 @@ enum NumberFormat {
 /// # Errors
 /// Fails where a file cannot be read or written, or holds another network.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
-    let classes = args.classes.as_deref().map(|path| {
-        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let names: Vec<String> = text.lines().map(|line| line.trim().to_string()).filter(|l| !l.is_empty()).collect();
-        ensure!(!names.is_empty(), "{} holds no class names", path.display());
-        Ok(names)
-    });
-    let bytes = std::fs::read(&args.file).with_context(|| args.file.display().to_string())?;
-    let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-    let mut weights =
-        onnx::import(&bytes, classes.transpose()?, &name).with_context(|| args.file.display().to_string())?;
+    let classes = args.classes.as_deref().map(class_list::parse);
+    let mut weights = foreign::read(&args.file, classes.transpose()?)?;
     if let Some(source) = &args.source {
         weights.metadata.source.clone_from(source);
     }
 
     let precision = match args.precision {
-        NumberFormat::Half => Precision::Half,
-        NumberFormat::Single => Precision::Single,
+        NumberFormat::Half => WeightPrecision::Half,
+        NumberFormat::Single => WeightPrecision::Single,
     };
     let bytes = weights.to_bytes(precision)?;
     // Read back, so that no file is written that the other commands refuse (half precision overflows at 65,520).
     Weights::from_bytes(&bytes)?;
-    write_whole(&args.out, &bytes)?;
+    write_atomic(&args.out, &bytes)?;
     let metadata = &weights.metadata;
     writeln!(
         out,

@@ -1,7 +1,9 @@
 //! One file for each subcommand, and what their arguments have in common.
 
 pub mod bench;
+pub mod campaign;
 pub mod check_data;
+pub mod convert;
 pub mod cost;
 pub mod detect;
 pub mod eval;
@@ -9,6 +11,7 @@ pub mod export;
 #[cfg(feature = "cuda")]
 pub mod gpu_check;
 pub mod import;
+pub mod prune;
 pub mod publish;
 pub mod train;
 pub mod variants;

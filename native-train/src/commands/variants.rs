@@ -23,7 +23,7 @@ const CLASSES: usize = 20;
 const INPUT_SIZE: usize = 416;
 
 #[derive(Serialize)]
-struct Row {
+struct VariantRow {
     name: &'static str,
     parameters: usize,
     macs: u64,
@@ -38,7 +38,7 @@ struct Row {
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let rows = VARIANTS.map(|variant| {
         let cost = cost(&variant.graph(CLASSES), INPUT_SIZE, INPUT_SIZE);
-        Row {
+        VariantRow {
             name: variant.name,
             parameters: cost.parameters,
             macs: cost.macs,

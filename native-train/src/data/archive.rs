@@ -11,7 +11,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 const BLOCK: u64 = 512;
 
 /// First bytes of files that were compressed, and what decompresses them.
-const COMPRESSED: [(&[u8], &str, &str); 4] = [
+const COMPRESSED: [(&[u8], &str, &str); 5] = [
+    (b"PK\x03\x04", "zip", "unzip"),
     (b"\x1f\x8b", "gzip", "gunzip"),
     (b"BZh", "bzip2", "bunzip2"),
     (b"\xfd7zXZ\0", "xz", "unxz"),
@@ -40,7 +41,7 @@ impl Archive {
         file.by_ref().take(8).read_to_end(&mut start).with_context(|| name.to_string())?;
         if let Some((_, format, remedy)) = COMPRESSED.iter().find(|(magic, ..)| start.starts_with(magic)) {
             bail!(
-                "the archive {name} is compressed ({format}), so that pictures cannot be read at any place: decompress it \
+                "the archive {name} is compressed ({format}), so that images cannot be read at any place: decompress it \
                  first, as in `{remedy} {name}`"
             );
         }

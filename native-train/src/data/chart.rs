@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::check::Report;
+use super::check::DataReport;
 
 /// Width in pixels of both panels together.
 const WIDTH: u32 = 1000;
@@ -23,7 +23,7 @@ const FONT: &str = "sans-serif";
 ///
 /// # Errors
 /// Fails where the charts' library does.
-pub fn svg(report: &Report) -> Result<String> {
+pub fn svg(report: &DataReport) -> Result<String> {
     let height = SURROUNDINGS + ROW * report.classes.len().max(10) as u32;
     let mut svg = String::new();
     {
@@ -46,7 +46,7 @@ type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn<'a> = Result<(), Box<dyn std::error::Error + 'a>>;
 
 /// A row for each class, the first one on top: a bar for its objects and one for its images.
-fn draw_classes<'a>(panel: &Panel<'a>, report: &Report) -> Drawn<'a> {
+fn draw_classes<'a>(panel: &Panel<'a>, report: &DataReport) -> Drawn<'a> {
     let rows = report.classes.len();
     let most = report.classes.iter().map(|class| class.objects).max().unwrap_or(0).max(1) as f64;
     let mut chart = ChartBuilder::on(panel)
@@ -88,7 +88,7 @@ fn draw_classes<'a>(panel: &Panel<'a>, report: &Report) -> Drawn<'a> {
 }
 
 /// A bar for each range of sizes.
-fn draw_sizes<'a>(panel: &Panel<'a>, report: &Report) -> Drawn<'a> {
+fn draw_sizes<'a>(panel: &Panel<'a>, report: &DataReport) -> Drawn<'a> {
     let bins = &report.box_sizes;
     let most = bins.iter().map(|bin| bin.objects).max().unwrap_or(0).max(1) as f64;
     let mut chart = ChartBuilder::on(panel)
@@ -124,12 +124,18 @@ mod tests {
             |class: &str, known, objects| ClassReport { class: class.into(), known, images: 1, objects, difficult: 0 };
         let sizes = [SizeReport { from: 0.0, to: 8.0, objects: 3 }, SizeReport { from: 8.0, to: 416.0, objects: 1 }];
         let classes = vec![class("d & g", true, 4321), class("cta", false, 1)];
-        let report = Report { sources: Vec::new(), classes, box_sizes: sizes.into(), problems: Vec::new() };
+        let report = DataReport {
+            sources: Vec::new(),
+            classes,
+            box_sizes: sizes.into(),
+            problems: Vec::new(),
+            left_out: Vec::new(),
+        };
         let chart = svg(&report).unwrap();
         for text in ["4321", "cta (unknown)", "d &amp; g", "416"] {
             assert!(chart.contains(text), "{text}: {chart}");
         }
         roxmltree::Document::parse(&chart).unwrap();
-        svg(&Report { classes: Vec::new(), box_sizes: Vec::new(), ..report }).unwrap();
+        svg(&DataReport { classes: Vec::new(), box_sizes: Vec::new(), ..report }).unwrap();
     }
 }

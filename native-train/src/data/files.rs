@@ -5,10 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, ensure};
+use walkdir::WalkDir;
 
 use super::archive::Archive;
-use crate::photo::{Photo, PhotoError};
+use super::list::is_of_the_system;
+use crate::photo::{Photo, PhotoError, PhotoHeader};
 
 /// A data set's folder, or an archive of it.
 #[derive(Clone, Debug)]
@@ -26,15 +28,41 @@ struct Members {
 }
 
 impl Files {
-    /// The files in the folder or archive `root`. An archive may have the folders `parts` at its root or in any one folder
-    /// of it, which need not be named.
+    /// The files in the folder or archive `root`.
     ///
     /// # Errors
-    /// Fails where an archive cannot be read, or has `parts` in several folders. A folder is not looked into.
-    pub fn open(root: &Path, parts: &[&str]) -> Result<Self> {
+    /// Fails where there is none, or an archive cannot be read. A folder is not looked into.
+    pub fn open(root: &Path) -> Result<Self> {
         let is_archive = root.is_file() || root.extension().is_some_and(|extension| extension == "tar");
-        let archive = if is_archive { Some(Members::open(root, parts)?) } else { None };
+        let archive = match is_archive {
+            true => Some(Members { archive: Arc::new(Archive::open(root)?), prefix: PathBuf::new() }),
+            false => None,
+        };
+        ensure!(is_archive || root.is_dir(), "there is no folder or archive {}: mend its name", root.display());
         Ok(Self { root: root.into(), archive })
+    }
+
+    /// The files in the folder `folder` of this one. Paths of files in an archive are told as if it held nothing else.
+    pub fn at(&self, folder: &Path) -> Self {
+        match &self.archive {
+            Some(Members { archive, prefix }) => {
+                let members = Members { archive: Arc::clone(archive), prefix: prefix.join(folder) };
+                Self { root: self.root.clone(), archive: Some(members) }
+            }
+            // Joining nothing would add a slash.
+            None if folder == Path::new("") => self.clone(),
+            None => Self { root: self.root.join(folder), archive: None },
+        }
+    }
+
+    /// Where they are, for people.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether they are in an archive.
+    pub fn is_archive(&self) -> bool {
+        self.archive.is_some()
     }
 
     /// The file at `path`, below the data set's folder; it may be missing.
@@ -46,66 +74,52 @@ impl Files {
         DataFile { path: self.root.join(path), member }
     }
 
-    /// Whether there is a folder `folder`; in an archive, whether there is something in it.
-    pub fn has_folder(&self, folder: &str) -> bool {
-        match &self.archive {
-            Some(members) => members.names().any(|name| name.starts_with(folder)),
-            None => self.root.join(folder).is_dir(),
-        }
-    }
-
-    /// The names of the files in a folder, in the order of the alphabet.
-    ///
-    /// # Errors
-    /// Fails, naming the folder, where it cannot be read.
-    pub fn names(&self, folder: &str) -> Result<Vec<String>> {
-        let text = |name: &std::ffi::OsStr| name.to_string_lossy().into_owned();
-        let mut names: Vec<String> = match &self.archive {
+    /// The names of the folders in a folder, in the order of the alphabet; those of an archive have something in them.
+    /// There are none in what cannot be read.
+    pub fn folders(&self, folder: &Path) -> Vec<String> {
+        let names: BTreeSet<String> = match &self.archive {
             Some(members) => {
-                let inside = members.names().filter(|name| name.parent() == Some(Path::new(folder)));
-                inside.filter_map(|name| name.file_name().map(text)).collect()
+                let below = members.names().filter_map(|name| name.strip_prefix(folder).ok());
+                let inside = below.filter(|name| name.components().nth(1).is_some());
+                inside.filter_map(|name| Some(name.iter().next()?.to_string_lossy().into_owned())).collect()
             }
             None => {
-                let folder = self.root.join(folder);
-                let read = || folder.read_dir()?.map(|entry| Ok(text(&entry?.file_name()))).collect::<io::Result<_>>();
-                read().with_context(|| folder.display().to_string())?
+                let entries = self.root.join(folder).read_dir().into_iter().flatten().flatten();
+                let folders = entries.filter(|entry| entry.path().is_dir());
+                folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+            }
+        };
+        names.into_iter().filter(|name| !is_of_the_system(Path::new(name))).collect()
+    }
+
+    /// The files below a folder, at most `depth` folders deep: their paths in it, with slashes, in the order of the alphabet.
+    /// What systems leave there is left out, and what cannot be read.
+    pub fn below(&self, folder: &Path, depth: usize) -> Vec<String> {
+        let text = |path: &Path| path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
+        let of_the_user = |path: &Path| (!is_of_the_system(path)).then(|| text(path));
+        let mut names: Vec<String> = match &self.archive {
+            Some(members) => {
+                let below = members.names().filter_map(|name| name.strip_prefix(folder).ok());
+                below.filter(|path| path.iter().count() <= depth).filter_map(of_the_user).collect()
+            }
+            None => {
+                let root = self.root.join(folder);
+                let entries =
+                    WalkDir::new(&root).min_depth(1).max_depth(depth).follow_links(true).into_iter().flatten();
+                let files = entries.filter(|entry| entry.file_type().is_file());
+                files.filter_map(|entry| of_the_user(entry.path().strip_prefix(&root).ok()?)).collect()
             }
         };
         names.sort();
-        Ok(names)
+        names
     }
 }
 
 impl Members {
-    fn open(root: &Path, parts: &[&str]) -> Result<Self> {
-        let archive = Archive::open(root)?;
-        let prefixes: BTreeSet<&Path> = archive.members().filter_map(|name| prefix(name, parts)).collect();
-        if prefixes.len() > 1 {
-            let folders: Vec<_> = prefixes.iter().map(|prefix| format!("\"{}\"", prefix.display())).collect();
-            bail!(
-                "the archive {} holds several data sets, in its folders {}: make an archive of each",
-                root.display(),
-                folders.join(", ")
-            );
-        }
-        let prefix = prefixes.into_iter().next().unwrap_or(Path::new("")).to_path_buf();
-        Ok(Self { archive: Arc::new(archive), prefix })
-    }
-
     /// The files of the data set, below its folder.
     fn names(&self) -> impl Iterator<Item = &Path> {
         self.archive.members().filter_map(|name| name.strip_prefix(&self.prefix).ok())
     }
-}
-
-/// What stands before one of `parts` in the name of a file in it.
-fn prefix<'a>(name: &'a Path, parts: &[&str]) -> Option<&'a Path> {
-    let holds = |folder: &&Path| {
-        let below = name.strip_prefix(folder).unwrap_or(name);
-        parts.iter().any(|part| below.starts_with(part) && below != Path::new(part))
-    };
-    // The outermost one, if there are several.
-    name.ancestors().skip(1).filter(holds).last()
 }
 
 /// A file of a data set: on disk, or a member of an archive.
@@ -129,9 +143,23 @@ impl PartialEq for DataFile {
 }
 
 impl DataFile {
+    /// The file at `path`, which may be missing.
+    pub fn on_disk(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), member: None }
+    }
+
     /// Where it lies, for people: a member of an archive as if the archive were a folder, `VOC2007.tar/JPEGImages/1.jpg`.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file of this name beside it.
+    pub fn sibling(&self, name: &str) -> Self {
+        let member = self.member.as_ref().map(|Member { archive, name: own }| Member {
+            archive: Arc::clone(archive),
+            name: own.with_file_name(name),
+        });
+        Self { path: self.path.with_file_name(name), member }
     }
 
     /// Whether it is there.
@@ -153,23 +181,15 @@ impl DataFile {
         }
     }
 
-    /// All of its text.
+    /// What the image that it is says before its pixels: see [`Photo::header`].
     ///
     /// # Errors
-    /// As [`DataFile::read`], and where it is not in UTF-8.
-    pub fn read_text(&self) -> io::Result<String> {
-        String::from_utf8(self.read()?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    /// As for [`Photo::header`], and where it cannot be read.
+    pub fn photo_header(&self) -> Result<PhotoHeader, PhotoError> {
+        Photo::header(&self.read()?)
     }
 
-    /// Width and height of the picture that it is: see [`Photo::size`].
-    ///
-    /// # Errors
-    /// As for [`Photo::size`], and where it cannot be read.
-    pub fn photo_size(&self) -> Result<[usize; 2], PhotoError> {
-        Photo::size(&self.read()?)
-    }
-
-    /// The picture that it is.
+    /// The image that it is.
     ///
     /// # Errors
     /// As for [`Photo::decode`], and where it cannot be read.
@@ -209,9 +229,9 @@ mod tests {
             assert_eq!(archived.items.len(), 6);
             for (found, expected) in archived.items.iter().zip(&set.items) {
                 assert_eq!((&found.name, &found.boxes), (&expected.name, &expected.boxes), "{prefix}");
-                assert!(found.picture.path().ends_with(format!("voc.tar/JPEGImages/{}.jpg", found.name)));
-                assert!(found.picture.exists());
-                assert_eq!(found.picture.read().unwrap(), expected.picture.read().unwrap());
+                assert!(found.image.path().ends_with(format!("voc.tar/JPEGImages/{}.jpg", found.name)));
+                assert!(found.image.exists());
+                assert_eq!(found.image.read().unwrap(), expected.image.read().unwrap());
             }
         }
     }
@@ -230,6 +250,7 @@ mod tests {
         for (what, bytes, split, expected) in [
             ("empty", &[][..], "train", &["voc.tar is empty", "again"][..]),
             ("gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\0", "train", &["compressed (gzip)", "gunzip"]),
+            ("zip", &[b"PK\x03\x04".as_slice(), &[0; 600]].concat(), "train", &["compressed (zip)", "unzip"]),
             ("text", &[b'x'; 2000], "train", &["voc.tar is no tar archive", "name a folder"]),
             ("in a header", &good[..header + 100], "train", &["voc.tar is cut short", "again"]),
             ("before a header", &good[..header], "train", &["voc.tar is cut short", "again"]),
@@ -252,13 +273,13 @@ mod tests {
         voc.cut("colour3");
         voc.split("train", &["colour3", "gone"]);
         let error = format!("{:#}", open(&voc.archive(&["a"]), "train").unwrap_err());
-        assert!(error.contains("voc.tar/JPEGImages/gone.jpg: the picture is missing"), "{error}");
+        assert!(error.contains("voc.tar/JPEGImages/gone.jpg: the image is missing"), "{error}");
         let (_folder, path) = file(&voc.archive(&["a"]));
-        let picture = VocFolder::open(&path).unwrap().picture("colour3");
-        assert!(picture.photo().unwrap_err().to_string().contains("damaged or cut short"));
+        let image = VocFolder::open(&path).unwrap().split("train").unwrap().remove(0).image;
+        assert!(image.photo().unwrap_err().to_string().contains("damaged or cut short"));
         // Whoever holds an archive open may meet with its being overwritten.
         fs::write(&path, b"").unwrap();
-        let error = picture.photo().unwrap_err().to_string();
+        let error = image.photo().unwrap_err().to_string();
         assert!(error.contains("shorter since it was opened"), "{error}");
     }
 }

@@ -22,6 +22,10 @@ impl VocBuilder {
         Self { folder }
     }
 
+    pub(crate) fn path(&self, file: &str) -> std::path::PathBuf {
+        self.folder.path().join(file)
+    }
+
     pub(crate) fn source(&self, split: &str) -> Source {
         Source { folder: self.folder.path().into(), split: split.into() }
     }
@@ -30,18 +34,18 @@ impl VocBuilder {
         fs::write(self.folder.path().join(format!("ImageSets/Main/{split}.txt")), names.join("\n")).unwrap();
     }
 
-    /// A picture with a gradient in its name's colour, and its annotation: `objects` begin in line 4.
-    pub(crate) fn picture(&self, name: &str, width: u32, height: u32, objects: &str) {
+    /// An image with a gradient in its name's colour, and its annotation: `objects` begin in line 4.
+    pub(crate) fn image(&self, name: &str, width: u32, height: u32, objects: &str) {
         let tint = name.bytes().fold(0, |sum, byte| sum ^ byte.wrapping_mul(29));
-        let picture = RgbImage::from_fn(width, height, |x, y| Rgb([(3 * x) as u8, (5 * y) as u8, tint]));
-        self.pixels(name, &picture, objects);
+        let image = RgbImage::from_fn(width, height, |x, y| Rgb([(3 * x) as u8, (5 * y) as u8, tint]));
+        self.pixels(name, &image, objects);
     }
 
-    /// A picture with these pixels, kept without loss: it is a PNG file, whatever its name.
-    pub(crate) fn pixels(&self, name: &str, picture: &RgbImage, objects: &str) {
+    /// An image with these pixels, kept without loss: it is a PNG file, whatever its name.
+    pub(crate) fn pixels(&self, name: &str, image: &RgbImage, objects: &str) {
         let path = self.folder.path().join(format!("JPEGImages/{name}.jpg"));
-        picture.save_with_format(path, ImageFormat::Png).unwrap();
-        let (width, height) = picture.dimensions();
+        image.save_with_format(path, ImageFormat::Png).unwrap();
+        let (width, height) = image.dimensions();
         let size = format!("<size><width>{width}</width><height>{height}</height></size>");
         self.annotation(name, &format!("<annotation>\n<folder>test</folder>\n{size}\n{objects}</annotation>"));
     }
@@ -50,7 +54,7 @@ impl VocBuilder {
         fs::write(self.folder.path().join(format!("Annotations/{name}.xml")), xml).unwrap();
     }
 
-    /// Copies picture and annotation under another name.
+    /// Copies image and annotation under another name.
     pub(crate) fn copy(&self, from: &str, to: &str) {
         for (part, extension) in [("JPEGImages", "jpg"), ("Annotations", "xml")] {
             let path = |name| self.folder.path().join(format!("{part}/{name}.{extension}"));
@@ -67,7 +71,7 @@ impl VocBuilder {
         archive.into_inner().unwrap()
     }
 
-    /// Cuts a picture's file in half.
+    /// Cuts an image's file in half.
     pub(crate) fn cut(&self, name: &str) {
         let path = self.folder.path().join(format!("JPEGImages/{name}.jpg"));
         let bytes = fs::read(&path).unwrap();
@@ -75,7 +79,7 @@ impl VocBuilder {
     }
 }
 
-/// A set of six pictures of different sizes. Each is black with a rectangle in its class's colour: red, green or both
+/// A set of six images of different sizes. Each is black with a rectangle in its class's colour: red, green or both
 /// ..., by the bits of class number + 1.
 pub(crate) fn rectangles() -> (VocBuilder, TrainingSet) {
     let voc = VocBuilder::new();
@@ -86,10 +90,10 @@ pub(crate) fn rectangles() -> (VocBuilder, TrainingSet) {
         let (right, bottom) = (left + 40, top + 34);
         let colour = Rgb([0, 1, 2].map(|bit| ((class + 1) >> bit & 1) * 220));
         let inside = |x, y| (left..right).contains(&x) && (top..bottom).contains(&y);
-        let picture = RgbImage::from_fn(width, height, |x, y| if inside(x, y) { colour } else { Rgb([0; 3]) });
+        let image = RgbImage::from_fn(width, height, |x, y| if inside(x, y) { colour } else { Rgb([0; 3]) });
         let corners = [left, top, right, bottom].map(|edge| f64::from(edge) + 1.0);
         names.push(format!("colour{class}"));
-        voc.pixels(&names[usize::from(class)], &picture, &object(&names[usize::from(class)], corners));
+        voc.pixels(&names[usize::from(class)], &image, &object(&names[usize::from(class)], corners));
     }
     voc.split("train", &names.iter().map(String::as_str).collect::<Vec<_>>());
     let set = TrainingSet::open(&[voc.source("train")], None, Difficult::Learn).unwrap();

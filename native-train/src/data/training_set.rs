@@ -1,21 +1,21 @@
-//! The labelled pictures that a network is trained on.
+//! The labelled images that a network is trained on.
 
-use anyhow::{Result, anyhow};
-use rayon::prelude::*;
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use shared_model::voc::{Annotation, VocBox};
+use shared_model::voc::VocBox;
 
 use super::files::DataFile;
-use super::problem::{Problem, problems, read_picture};
-use super::source::{Labelled, Source, SourceAnnotations, class_names_of};
-use super::voc::VocFolder;
+use super::labels::{self, Classes, LabelledImage};
+use super::problem::Problem;
+use super::reading::Reading;
+use super::source::Source;
 
 /// An object to be learned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LabelledBox {
     /// Position in the list of classes.
     pub class: usize,
-    /// Where it is; it may reach over the picture's edge.
+    /// Where it is, in pixels of the image as it is decoded; it may reach over the image's edge.
     pub bbox: VocBox,
     /// Whether it is marked as hard to recognise.
     pub difficult: bool,
@@ -41,90 +41,74 @@ impl Difficult {
     }
 }
 
-/// A picture to learn from.
+/// An image to learn from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Item {
+pub struct TrainingImage {
     /// Its name in the split.
     pub name: String,
-    /// Its file.
-    pub picture: DataFile,
-    /// What is in it.
+    pub image: DataFile,
     pub boxes: Vec<LabelledBox>,
 }
 
-impl Item {
+impl TrainingImage {
     /// What is to be learned of it.
     pub fn learned(&self, difficult: Difficult) -> impl Iterator<Item = &LabelledBox> {
         self.boxes.iter().filter(move |labelled| !difficult.ignores(labelled))
     }
 }
 
-/// The pictures of one or more splits, checked.
+/// The images of one or more splits, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingSet {
     /// The names of the classes.
     pub class_names: Vec<String>,
-    /// The pictures, in the order of the sources and their lists.
-    pub items: Vec<Item>,
+    /// The images, in the order of the sources and their lists.
+    pub items: Vec<TrainingImage>,
     /// What is made of difficult objects.
     pub difficult: Difficult,
     /// What is wrong with the data, but harmless: for people to see.
     pub warnings: Vec<Problem>,
+    /// What is wrong with the data, and was left out as asked for.
+    pub left_out: Vec<Problem>,
 }
 
 impl TrainingSet {
-    /// Reads annotations and the pictures' headers.
+    /// [`TrainingSet::open_with`], where everything doubtful stops.
+    ///
+    /// # Errors
+    /// As for that.
+    pub fn open(sources: &[Source], class_names: Option<&[String]>, difficult: Difficult) -> Result<Self> {
+        Self::open_with(sources, class_names, difficult, &Reading::default())
+    }
+
+    /// Reads annotations and the images' headers.
     ///
     /// The classes are `class_names`, else those that occur (see [`of_names`](super::class_list::of_names)).
     ///
     /// # Errors
-    /// Fails where a source or one of its files cannot be read, or a label would poison training (see
-    /// [`ProblemKind::poisons_training`](super::problem::ProblemKind::poisons_training)), naming file and line.
-    pub fn open(sources: &[Source], class_names: Option<&[String]>, difficult: Difficult) -> Result<Self> {
-        let read = sources.iter().map(SourceAnnotations::read).collect::<Result<Vec<_>>>()?;
-        let class_names = class_names.map_or_else(|| class_names_of(&read), <[String]>::to_vec);
-        let mut set = Self { class_names, items: Vec::new(), difficult, warnings: Vec::new() };
-        for (source, annotations) in sources.iter().zip(read) {
-            let found: Vec<Problem> = annotations
-                .pictures
-                .par_iter()
-                .flat_map_iter(|Labelled { name, annotation, .. }| {
-                    let file = annotations.folder.picture(name);
-                    let size = read_picture(&file, file.photo_size());
-                    problems(&annotations.folder, name, annotation, size, &set.class_names)
-                })
-                .collect();
-            let (fatal, harmless): (Vec<_>, Vec<_>) = found.into_iter().partition(|p| p.kind.poisons_training());
-            if let Some(first) = fatal.first() {
-                return Err(refusal(source, first, fatal.len()));
-            }
-            set.warnings.extend(harmless);
-            let SourceAnnotations { folder, pictures } = annotations;
-            for Labelled { name, annotation, .. } in pictures {
-                let annotation = annotation.map_err(|problem| refusal(source, &problem, 1))?;
-                set.items.push(set.item(&folder, name, annotation));
-            }
-        }
+    /// As for [`labels::read`].
+    pub fn open_with(
+        sources: &[Source],
+        class_names: Option<&[String]>,
+        difficult: Difficult,
+        reading: &Reading,
+    ) -> Result<Self> {
+        let classes = class_names.map_or(Classes::Occurring, Classes::Given);
+        let labels::Labels { classes, images, warnings, left_out, .. } = labels::read(sources, classes, reading)?;
+        let mut set = Self { class_names: classes.names, items: Vec::new(), difficult, warnings, left_out };
+        set.items = images.into_iter().map(|image| set.item(image)).collect();
         Ok(set)
     }
 
-    fn item(&self, folder: &VocFolder, name: String, annotation: Annotation) -> Item {
+    fn item(&self, LabelledImage { name, image, objects, .. }: LabelledImage) -> TrainingImage {
         let skip = self.difficult == Difficult::Skip;
-        let objects = annotation.objects.into_iter().map(|annotated| annotated.object);
+        let objects = objects.into_iter().map(|annotated| annotated.object);
         let boxes = objects.filter(|object| !(skip && object.difficult)).filter_map(|object| {
             let class = self.class_names.iter().position(|name| *name == object.class)?;
             Some(LabelledBox { class, bbox: object.bbox, difficult: object.difficult })
         });
-        Item { picture: folder.picture(&name), boxes: boxes.collect(), name }
+        TrainingImage { boxes: boxes.collect(), name, image }
     }
-}
-
-fn refusal(source: &Source, first: &Problem, count: usize) -> anyhow::Error {
-    let others = match count - 1 {
-        0 => String::new(),
-        others => format!(" (and {others} more)"),
-    };
-    anyhow!("{first}{others}; `yolox-nano check-data {source}` shows all that is wrong with the data")
 }
 
 #[cfg(test)]
@@ -140,8 +124,8 @@ mod tests {
     #[test]
     fn sources_are_joined_in_order_and_classes_are_those_that_occur() {
         let voc = VocBuilder::new();
-        voc.picture("b", 40, 30, &object("dog", [1.5, 2.0, 9.0, 8.0]));
-        voc.picture(
+        voc.image("b", 40, 30, &object("dog", [1.5, 2.0, 9.0, 8.0]));
+        voc.image(
             "a",
             40,
             30,
@@ -156,7 +140,7 @@ mod tests {
         assert_eq!(set.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
         let bbox = VocBox { xmin: 1.5, ymin: 2.0, xmax: 9.0, ymax: 8.0 };
         assert_eq!(set.items[0].boxes, [LabelledBox { class: 1, bbox, difficult: false }]);
-        assert!(set.items[1].boxes[0].difficult && set.items[1].picture.exists());
+        assert!(set.items[1].boxes[0].difficult && set.items[1].image.exists());
 
         let given = ["dog", "bird", "cat"].map(String::from);
         let set = TrainingSet::open(&sources, Some(&given), Difficult::Skip).unwrap();
@@ -176,9 +160,9 @@ mod tests {
             ("class", "a.xml:4", object("dgo", [1.0, 2.0, 9.0, 8.0]), "the class \"dgo\" is not among"),
             ("box", "a.xml:5", object("dog", [9.0, 2.0, 1.0, 8.0]), "is no box"),
             ("number", "a.xml:5", object("dog", [f64::NAN, 2.0, 1.0, 8.0]), "is no box"),
-            ("outside", "a.xml:5", object("dog", [50.0, 2.0, 60.0, 8.0]), "outside the picture"),
+            ("outside", "a.xml:5", object("dog", [50.0, 2.0, 60.0, 8.0]), "outside the image"),
         ] {
-            voc.picture("a", 40, 30, &format!("{objects}{good}{}", object("cat", [1.0, 2.0, 9.0, 8.0])));
+            voc.image("a", 40, 30, &format!("{objects}{good}{}", object("cat", [1.0, 2.0, 9.0, 8.0])));
             voc.split("train", &["a"]);
             let error = open(&voc).expect_err(what).to_string();
             assert!(
@@ -186,10 +170,10 @@ mod tests {
                 "{what}: {error}"
             );
         }
-        voc.picture("a", 40, 30, &good);
+        voc.image("a", 40, 30, &good);
         voc.split("train", &["a", "b"]);
         let error = open(&voc).unwrap_err().to_string();
-        assert!(error.contains("b.jpg: the picture is missing") && error.contains("1 more"), "{error}");
+        assert!(error.contains("b.jpg: the image is missing") && error.contains("1 more"), "{error}");
         voc.split("train", &[]);
         assert!(open(&voc).unwrap_err().to_string().contains("is empty"));
     }
@@ -197,7 +181,7 @@ mod tests {
     #[test]
     fn a_missing_size_is_no_more_than_a_warning() {
         let voc = VocBuilder::new();
-        voc.picture("a", 40, 30, &object("dog", [1.0, 2.0, 9.0, 8.0]));
+        voc.image("a", 40, 30, &object("dog", [1.0, 2.0, 9.0, 8.0]));
         voc.annotation("a", &format!("<annotation>{}</annotation>", object("dog", [1.0, 2.0, 9.0, 8.0])));
         voc.split("train", &["a"]);
         let set = open(&voc).unwrap();

@@ -1,6 +1,6 @@
 //! Average precision of one class.
 
-use shared_model::voc::VocBox;
+use shared_model::voc::{VocBox, most_overlapping};
 
 /// An annotated object.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,9 +13,9 @@ pub struct Truth {
 
 /// A detection.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scored {
-    /// Number of its picture.
-    pub picture: usize,
+pub struct ScoredBox {
+    /// Number of its image.
+    pub image: usize,
     /// How sure the detector is.
     pub score: f64,
     /// Where the object is.
@@ -24,27 +24,21 @@ pub struct Scored {
 
 /// The annotated object that a detection overlaps most.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Match {
-    picture: usize,
+pub struct BestOverlap {
+    image: usize,
     truth: usize,
     iou: f64,
 }
 
-/// For each detection, in order of falling score, the object of its picture that it overlaps most; `None` where its
-/// picture has no object of the class. Equal scores keep their order.
-pub fn matches(detections: &[Scored], truths: &[Vec<Truth>]) -> Vec<Option<Match>> {
-    let mut sorted: Vec<&Scored> = detections.iter().collect();
+/// For each detection, in order of falling score, the object of its image that it overlaps most; `None` where its
+/// image has no object of the class. Equal scores keep their order.
+pub fn matches(detections: &[ScoredBox], truths: &[Vec<Truth>]) -> Vec<Option<BestOverlap>> {
+    let mut sorted: Vec<&ScoredBox> = detections.iter().collect();
     sorted.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let best = |detection: &Scored| {
-        let picture = detection.picture;
-        let mut best: Option<Match> = None;
-        for (truth, object) in truths[picture].iter().enumerate() {
-            let iou = object.bbox.iou(&detection.bbox);
-            if best.is_none_or(|best| iou > best.iou) {
-                best = Some(Match { picture, truth, iou });
-            }
-        }
-        best
+    let best = |detection: &ScoredBox| {
+        let image = detection.image;
+        let objects = truths[image].iter().map(|truth| truth.bbox).enumerate();
+        most_overlapping(&detection.bbox, objects).map(|(truth, iou)| BestOverlap { image, truth, iou })
     };
     sorted.into_iter().map(best).collect()
 }
@@ -64,7 +58,7 @@ struct Point {
 impl Curve {
     /// A detection is right where its best object overlaps it by more than `min_iou` and was not found before; a second
     /// detection of an object is wrong.
-    pub fn new(matches: &[Option<Match>], truths: &[Vec<Truth>], min_iou: f64) -> Self {
+    pub fn new(matches: &[Option<BestOverlap>], truths: &[Vec<Truth>], min_iou: f64) -> Self {
         let objects = truths.iter().flatten().filter(|truth| !truth.difficult).count() as f64;
         let mut found: Vec<Vec<bool>> = truths.iter().map(|truths| vec![false; truths.len()]).collect();
         let (mut right, mut wrong) = (0.0, 0.0);
@@ -72,8 +66,8 @@ impl Curve {
         for best in matches {
             match best {
                 Some(best) if best.iou > min_iou => {
-                    if !truths[best.picture][best.truth].difficult {
-                        let found = &mut found[best.picture][best.truth];
+                    if !truths[best.image][best.truth].difficult {
+                        let found = &mut found[best.image][best.truth];
                         if std::mem::replace(found, true) { wrong += 1.0 } else { right += 1.0 }
                     }
                 }
@@ -122,7 +116,7 @@ mod tests {
 
     fn curve(detections: &[(f64, VocBox)], truths: &[VocBox]) -> Curve {
         let truths = vec![truths.iter().map(|&bbox| Truth { bbox, difficult: false }).collect()];
-        let detections: Vec<_> = detections.iter().map(|&(score, bbox)| Scored { picture: 0, score, bbox }).collect();
+        let detections: Vec<_> = detections.iter().map(|&(score, bbox)| ScoredBox { image: 0, score, bbox }).collect();
         Curve::new(&matches(&detections, &truths), &truths, 0.5)
     }
 

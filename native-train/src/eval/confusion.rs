@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use shared_model::Detection;
-use shared_model::voc::{MIN_IOU, Object, VocBox};
+use shared_model::voc::{VocBox, VocObject, matched};
 
 /// How often objects of each class were detected as each class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,20 +18,19 @@ pub struct Confusion {
 impl Confusion {
     /// Matches detections, better ones first, with the object that they overlap most, whatever its class, if nobody has it.
     /// Difficult objects and what is matched with them do not count.
-    pub fn new(truth: &[Vec<Object>], found: &[Vec<Detection>], class_names: &[String], min_score: f32) -> Self {
+    pub fn new(truth: &[Vec<VocObject>], found: &[Vec<Detection>], class_names: &[String], min_score: f32) -> Self {
         let nothing = class_names.len();
         let mut counts = vec![vec![0; nothing + 1]; nothing + 1];
         for (objects, detections) in truth.iter().zip(found) {
-            let mut open: Vec<&Object> = objects.iter().collect();
+            let mut open: Vec<&VocObject> = objects.iter().collect();
             let mut detections: Vec<&Detection> = detections.iter().filter(|d| d.score >= min_score).collect();
             detections.sort_by(|a, b| b.score.total_cmp(&a.score));
-            let class = |object: &Object| class_names.iter().position(|name| *name == object.class);
+            let class = |object: &VocObject| class_names.iter().position(|name| *name == object.class);
             for detection in detections {
                 let bbox = VocBox::from(detection.bbox);
-                let overlaps = open.iter().enumerate().map(|(i, object)| (i, object.bbox.iou(&bbox)));
-                match overlaps.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, iou)| *iou > MIN_IOU) {
-                    Some((i, _)) => {
-                        let object = open.swap_remove(i);
+                match matched(&bbox, open.iter().map(|object| object.bbox).enumerate()) {
+                    Some(i) => {
+                        let object = open.remove(i);
                         if let Some(class) = class(object).filter(|_| !object.difficult) {
                             counts[class][detection.class] += 1;
                         }
@@ -55,7 +54,7 @@ mod tests {
 
     #[test]
     fn every_object_and_every_detection_has_one_place() {
-        let object = |class: &str, x: f64, difficult| Object {
+        let object = |class: &str, x: f64, difficult| VocObject {
             class: class.into(),
             difficult,
             bbox: VocBox { xmin: x, ymin: 1.0, xmax: x + 9.0, ymax: 10.0 },

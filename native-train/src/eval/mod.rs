@@ -1,17 +1,19 @@
-//! Pascal VOC's score of a detector, as the official YOLOX evaluator computes it (`yolox/evaluators/voc_eval.py`).
+//! Pascal VOC's score of a detector, as the official YOLOX evaluator computes it (`yolox/evaluators/voc_eval.py`), and
+//! [COCO's](coco).
 
 mod average_precision;
 mod classes;
+pub mod coco;
 mod confusion;
 mod report;
 
 use serde::Serialize;
 use shared_model::voc::VocBox;
 
-pub use average_precision::{Curve, Scored, Truth, matches};
+pub use average_precision::{Curve, ScoredBox, Truth, matches};
 pub use classes::ClassMap;
 pub use confusion::Confusion;
-pub use report::{Figures, MAX_IOU, MIN_SCORE, Report, Row, collect, detect_all, detect_all_by};
+pub use report::{EvalReport, Figures, MAX_IOU, MIN_SCORE, ReportRow, collect, detect_all, detect_all_by};
 
 /// The IoU thresholds .50:.05:.95, at which AP is averaged; AP50 is the first alone.
 pub fn thresholds() -> [f64; 10] {
@@ -23,15 +25,15 @@ pub fn thresholds() -> [f64; 10] {
 #[derive(Clone, Debug, Default)]
 struct Class {
     truths: Vec<Vec<Truth>>,
-    detections: Vec<Scored>,
+    detections: Vec<ScoredBox>,
 }
 
-/// Collects the detections and the annotated objects of a set of pictures.
+/// Collects the detections and the annotated objects of a set of images.
 #[derive(Clone, Debug)]
 pub struct Evaluator {
     names: Vec<String>,
     classes: Vec<Class>,
-    pictures: usize,
+    images: usize,
 }
 
 /// AP of one class at each of the [`thresholds`], 0-1.
@@ -51,25 +53,25 @@ impl Evaluator {
     /// For objects of the classes called `names`.
     pub fn new(names: Vec<String>) -> Self {
         let classes = vec![Class::default(); names.len()];
-        Self { names, classes, pictures: 0 }
+        Self { names, classes, images: 0 }
     }
 
-    /// Adds a picture: its annotated objects and what was detected, each with the position of its class in the names.
+    /// Adds an image: its annotated objects and what was detected, each with the position of its class in the names.
     pub fn add(
         &mut self,
         truths: impl IntoIterator<Item = (usize, Truth)>,
         detections: impl IntoIterator<Item = (usize, f64, VocBox)>,
     ) {
-        let picture = self.pictures;
-        self.pictures += 1;
+        let image = self.images;
+        self.images += 1;
         for class in &mut self.classes {
             class.truths.push(Vec::new());
         }
         for (class, truth) in truths {
-            self.classes[class].truths[picture].push(truth);
+            self.classes[class].truths[image].push(truth);
         }
         for (class, score, bbox) in detections {
-            self.classes[class].detections.push(Scored { picture, score, bbox });
+            self.classes[class].detections.push(ScoredBox { image, score, bbox });
         }
     }
 

@@ -3,11 +3,13 @@
 pub mod export;
 mod focus;
 pub mod import;
+mod proto;
 
-use rten_onnx::onnx::{NodeProto, StringStringEntryProto};
 use shared_model::Graph;
 
-pub use export::{Export, ExportError, Output, export};
+use proto::StringStringEntryProto;
+
+pub use export::{Export, ExportError, OutputForm, export};
 pub use import::{ImportError, import};
 
 /// The key under which an exported file keeps its weights' [`shared_model::Metadata`], as JSON.
@@ -36,9 +38,4 @@ fn anchors(graph: &Graph, height: usize, width: usize) -> [Vec<f32>; 2] {
 /// The value of a key in a file's metadata.
 fn property<'a>(properties: &'a [StringStringEntryProto], key: &str) -> Option<&'a str> {
     properties.iter().find(|entry| entry.key.as_deref() == Some(key))?.value.as_deref()
-}
-
-/// The name of an operation.
-fn op(node: &NodeProto) -> &str {
-    node.op_type.as_deref().unwrap_or_default()
 }

@@ -5,10 +5,9 @@
 //! network's boxes already fit it well; an anchor that several objects take goes to the one it costs least.
 
 use serde::{Deserialize, Serialize};
-use shared_model::BBox;
+use shared_model::{Anchor, BBox};
 
-use super::Object;
-use super::anchor::Anchor;
+use crate::data::Object;
 
 /// Which anchors may find an object: the rule of each of Megvii's releases. Distances are between the middle of the
 /// anchor's cell and the object's centre, along each axis.
@@ -59,10 +58,10 @@ impl CenterRadius {
 
 /// An anchor that is to find an object.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Match {
+pub struct Assignment {
     /// Its row.
     pub anchor: usize,
-    /// Position of the object among the picture's.
+    /// Position of the object among the image's.
     pub object: usize,
     /// Intersection over union of the object and the box that the network says.
     pub iou: f32,
@@ -74,12 +73,12 @@ const BEST_IOUS: usize = 10;
 /// Weight of the box in the cost, next to the class.
 const IOU_WEIGHT: f32 = 3.0;
 
-/// The matches of one picture, in order of anchors. `rows` is the head's raw output, anchors x (5 + classes), in the
+/// The matches of one image, in order of anchors. `rows` is the head's raw output, anchors x (5 + classes), in the
 /// order of `anchors`.
 ///
 /// # Panics
 /// Panics where an object's class has no place in the rows.
-pub fn assign(rows: &[f32], anchors: &[Anchor], objects: &[Object], rule: CenterRadius) -> Vec<Match> {
+pub fn assign(rows: &[f32], anchors: &[Anchor], objects: &[Object], rule: CenterRadius) -> Vec<Assignment> {
     let boxes: Vec<BBox> = objects.iter().map(Object::bbox).collect();
     let judge = |anchor: &Anchor, object: usize| rule.judge(anchor, &objects[object], &boxes[object]);
     let row = rows.len() / anchors.len().max(1);
@@ -96,12 +95,12 @@ pub fn assign(rows: &[f32], anchors: &[Anchor], objects: &[Object], rule: Center
             let iou = candidate.bbox.iou(&boxes[i]);
             let cost = candidate.class_cost(object.class) - IOU_WEIGHT * (iou + 1e-8).ln();
             let penalty = if judge(&anchors[candidate.anchor], i).1 { 0.0 } else { rule.penalty() };
-            pairs.push(Pair { iou, cost: f64::from(cost) + penalty });
+            pairs.push(PairCost { iou, cost: f64::from(cost) + penalty });
         }
     }
     let winners = match_pairs(&pairs, objects.len(), candidates.len());
     let matched = winners.into_iter().enumerate().filter_map(|(candidate, object)| Some((candidate, object?)));
-    let matched = matched.map(|(candidate, object)| Match {
+    let matched = matched.map(|(candidate, object)| Assignment {
         anchor: candidates[candidate].anchor,
         object,
         iou: pairs[object * candidates.len() + candidate].iou,
@@ -142,13 +141,13 @@ impl Candidate {
 }
 
 #[derive(Clone, Copy)]
-struct Pair {
+struct PairCost {
     iou: f32,
     cost: f64,
 }
 
 /// For each candidate the object that gets it. Equal costs go to the earlier anchor and the earlier object.
-fn match_pairs(pairs: &[Pair], objects: usize, candidates: usize) -> Vec<Option<usize>> {
+fn match_pairs(pairs: &[PairCost], objects: usize, candidates: usize) -> Vec<Option<usize>> {
     let mut claims = vec![0; candidates];
     let mut winners = vec![None; candidates];
     if candidates == 0 {

@@ -1,18 +1,19 @@
 //! Everything that a training needs to go on, in one file.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
+use shared_model::{Channels, Graph, Variant};
 
 use super::OptimizerState;
+use super::schedule::Schedule;
 use super::settings::Settings;
-use super::timeline::Timeline;
-use crate::files::write_whole;
+use crate::files::write_atomic;
 
-/// The only key of the file's metadata; its value is [`Progress`] as JSON.
+/// The only key of the file's metadata; its value is [`TrainingProgress`] as JSON.
 const METADATA_KEY: &str = "yolox-nano-checkpoint";
 
 /// Version of the format that this code reads and writes.
@@ -20,21 +21,27 @@ const FORMAT_VERSION: u32 = 1;
 
 /// How far a training has come. There is no state of random numbers in it: all follow from the seed and the iteration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TrainingProgress {
     /// What the training was told.
     pub settings: Settings,
     /// The classes, in the order of the network's outputs.
     pub class_names: Vec<String>,
+    /// The network's channels, where it is pruned.
+    #[serde(default, skip_serializing_if = "Channels::is_empty")]
+    pub channels: Channels,
     /// SHA-256 of the training set's file names and labels.
     pub data: String,
     /// Where the first weights came from, in a few words.
     pub origin: String,
+    /// The folder that the run was started in, which names of files may be relative to.
+    #[serde(default)]
+    pub began_in: Option<PathBuf>,
     /// Finished iterations.
     pub iteration: usize,
     /// The iteration of the last evaluation; 0 before the first.
     pub evaluated: usize,
     /// When stages begin.
-    pub timeline: Timeline,
+    pub schedule: Schedule,
     /// Layers that are fitted to the teacher's parts before training: their names.
     #[serde(default)]
     pub fitted: Vec<String>,
@@ -44,6 +51,17 @@ pub struct Progress {
     pub seconds: f64,
     /// The best evaluation so far.
     pub best: Option<Best>,
+}
+
+impl TrainingProgress {
+    /// The network that is trained.
+    ///
+    /// # Errors
+    /// Fails where there is no such network.
+    pub fn graph(&self) -> Result<Graph> {
+        let variant = Variant::named(&self.settings.variant)?;
+        Ok(variant.graph(self.class_names.len()).with_channels(&self.channels)?)
+    }
 }
 
 /// The figures of an evaluation; per cent, 11-point.
@@ -61,7 +79,7 @@ pub struct Best {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// How far it has come.
-    pub progress: Progress,
+    pub progress: TrainingProgress,
     /// The parameters and running statistics as they are.
     pub parameters: Vec<f32>,
     /// Their running mean.
@@ -71,10 +89,10 @@ pub struct Checkpoint {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct CheckpointHeader {
     format_version: u32,
     #[serde(flatten)]
-    progress: Progress,
+    progress: TrainingProgress,
     #[serde(default)]
     optimizer_steps: usize,
 }
@@ -100,28 +118,34 @@ impl Checkpoint {
         for (name, bytes) in &bytes {
             views.push((*name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?));
         }
-        let header =
-            Header { format_version: FORMAT_VERSION, progress: self.progress.clone(), optimizer_steps: *steps };
+        let header = CheckpointHeader {
+            format_version: FORMAT_VERSION,
+            progress: self.progress.clone(),
+            optimizer_steps: *steps,
+        };
         let metadata = HashMap::from([(METADATA_KEY.to_string(), serde_json::to_string(&header)?)]);
-        let write = || write_whole(path, &serialize(views, Some(metadata))?);
+        let write = || write_atomic(path, &serialize(views, Some(metadata))?);
         write().context("make room, or mend the folder's permissions; the checkpoint before it is still there")
     }
 
-    /// Reads a checkpoint of a network with `len` parameters and statistics, which [`Progress`] says more about.
+    /// How far the training of a checkpoint has come.
+    ///
+    /// # Errors
+    /// Fails, naming the file, where it is missing, cut short or something else.
+    pub fn progress(path: &Path) -> Result<TrainingProgress> {
+        let read = || -> Result<TrainingProgress> { Ok(header(&std::fs::read(path)?)?.progress) };
+        read().with_context(|| format!("the checkpoint {} cannot be used", path.display()))
+    }
+
+    /// Reads a checkpoint of a network with `len` parameters and statistics, which [`TrainingProgress`] says more about.
     ///
     /// # Errors
     /// Fails, naming the file and the remedy, where it is missing, cut short or something else.
-    pub fn read(path: &Path, len: impl FnOnce(&Progress) -> Result<usize>) -> Result<Self> {
+    pub fn read(path: &Path, len: impl FnOnce(&TrainingProgress) -> Result<usize>) -> Result<Self> {
         let read = || -> Result<Self> {
             let bytes = std::fs::read(path)?;
             let damaged = |error| anyhow!("the file is damaged or cut short ({error})");
-            let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-            let foreign = || anyhow!("it is not a checkpoint (weights? they go with --init)");
-            let json = header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY)).ok_or_else(foreign)?;
-            let header: Header =
-                serde_json::from_str(json).context("its description cannot be read: another release wrote it")?;
-            let version = header.format_version;
-            ensure!(version == FORMAT_VERSION, "it has format version {version}, this program reads {FORMAT_VERSION}");
+            let header = header(&bytes)?;
             let len = len(&header.progress)?;
             let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
             let array = |name: &str| -> Result<Vec<f32>> {
@@ -158,20 +182,35 @@ impl Checkpoint {
     }
 }
 
+/// What a checkpoint's file says about itself.
+fn header(bytes: &[u8]) -> Result<CheckpointHeader> {
+    let (_, header) =
+        SafeTensors::read_metadata(bytes).map_err(|error| anyhow!("the file is damaged or cut short ({error})"))?;
+    let foreign = || anyhow!("it is not a checkpoint (weights? they go with --init)");
+    let json = header.metadata().as_ref().and_then(|all| all.get(METADATA_KEY)).ok_or_else(foreign)?;
+    let header: CheckpointHeader =
+        serde_json::from_str(json).context("its description cannot be read: another release wrote it")?;
+    let version = header.format_version;
+    ensure!(version == FORMAT_VERSION, "it has format version {version}, this program reads {FORMAT_VERSION}");
+    Ok(header)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::timeline::StageLengths;
+    use crate::train::schedule::StageLengths;
 
     fn checkpoint() -> Checkpoint {
-        let progress = Progress {
+        let progress = TrainingProgress {
             settings: Settings { lr: Some(0.1 + 0.2), freeze: vec!["a \"b\"".into()], ..Settings::default() },
             class_names: vec!["dog".into()],
+            channels: Channels::default(),
             data: "00".into(),
             origin: "random weights".into(),
+            began_in: Some("/somewhere".into()),
             iteration: 7,
             evaluated: 5,
-            timeline: Timeline::new(10, 100, StageLengths::default()),
+            schedule: Schedule::new(10, 100, StageLengths::default()),
             fitted: vec!["backbone.C3_p4.m.0.conv2.dconv".into()],
             ema_updates: 7,
             seconds: 1.5,
@@ -201,7 +240,7 @@ mod tests {
         let mut flipped = bytes.clone();
         flipped[20] ^= 0x40;
         let weights = shared_model::Weights::random(&shared_model::VARIANTS[0], 1, 0);
-        let weights = weights.to_bytes(shared_model::Precision::Single).unwrap();
+        let weights = weights.to_bytes(shared_model::WeightPrecision::Single).unwrap();
         for (what, bytes) in [
             ("empty", &[][..]),
             ("cut in the header", &bytes[..40]),

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::metrics::Step;
-use super::timeline::Timeline;
+use super::metrics::StepMetrics;
+use super::schedule::Schedule;
 
 /// Time between two lines in a log.
 const LINE_INTERVAL: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ pub struct Console {
     bar: Option<ProgressBar>,
     /// When the last line was printed in a log.
     last_line: Option<Instant>,
-    recent: VecDeque<Step>,
+    recent: VecDeque<StepMetrics>,
 }
 
 impl Console {
@@ -47,18 +47,18 @@ impl Console {
     }
 
     /// Shows an iteration; `left` are the seconds until the end, where they are known.
-    pub fn step(&mut self, step: &Step, timeline: &Timeline, left: Option<f64>) {
+    pub fn step(&mut self, step: &StepMetrics, schedule: &Schedule, left: Option<f64>) {
         self.recent.push_back(step.clone());
         if self.recent.len() > WINDOW {
             self.recent.pop_front();
         }
         if let Some(bar) = &self.bar {
-            bar.set_length(timeline.iterations as u64);
+            bar.set_length(schedule.iterations as u64);
             bar.set_position(step.iteration as u64);
-            bar.set_message(line(&self.recent, timeline, left));
+            bar.set_message(line(&self.recent, schedule, left));
         } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
             self.last_line = Some(Instant::now());
-            self.say(&line(&self.recent, timeline, left));
+            self.say(&line(&self.recent, schedule, left));
         }
     }
 
@@ -71,11 +71,11 @@ impl Console {
 }
 
 /// The newest iteration, with means of losses and speed over all of `recent`.
-fn line(recent: &VecDeque<Step>, timeline: &Timeline, left: Option<f64>) -> String {
+fn line(recent: &VecDeque<StepMetrics>, schedule: &Schedule, left: Option<f64>) -> String {
     let Some(step) = recent.back() else { return String::new() };
-    let mean = |value: fn(&Step) -> f64| recent.iter().map(value).sum::<f64>() / recent.len() as f64;
+    let mean = |value: fn(&StepMetrics) -> f64| recent.iter().map(value).sum::<f64>() / recent.len() as f64;
     let l1 = if step.l1 > 0.0 { format!(" l1 {:.2}", mean(|s| s.l1)) } else { String::new() };
-    let of_teacher = |name: &str, value: fn(&Step) -> Option<f64>| {
+    let of_teacher = |name: &str, value: fn(&StepMetrics) -> Option<f64>| {
         let mean = recent.iter().filter_map(value).sum::<f64>() / recent.iter().filter_map(value).count() as f64;
         if value(step).is_some() { format!(" {name} {mean:.3}") } else { String::new() }
     };
@@ -85,9 +85,9 @@ fn line(recent: &VecDeque<Step>, timeline: &Timeline, left: Option<f64>) -> Stri
         "epoch {:.2}/{} step {}/{} | loss {:.2} (iou {:.2} obj {:.2} cls {:.2}{l1}){teacher} | lr {:.5} | {} px, {:.1} img/s, \
          {:.0} MiB | {left} left",
         step.epoch,
-        (100.0 * timeline.epochs(timeline.iterations)).round() / 100.0,
+        (100.0 * schedule.epochs(schedule.iterations)).round() / 100.0,
         step.iteration,
-        timeline.iterations,
+        schedule.iterations,
         mean(|s| s.loss),
         mean(|s| s.iou),
         mean(|s| s.obj),
@@ -112,13 +112,14 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::timeline::StageLengths;
+    use crate::train::schedule::StageLengths;
 
     #[test]
     fn the_line_has_means_and_the_newest_step() {
-        let step = |iteration: usize, loss| Step { iteration, epoch: 0.5, loss, size: 416, ..Step::default() };
+        let step =
+            |iteration: usize, loss| StepMetrics { iteration, epoch: 0.5, loss, size: 416, ..StepMetrics::default() };
         let recent = VecDeque::from([step(4, 2.0), step(5, 4.0)]);
-        let line = line(&recent, &Timeline::new(10, 20, StageLengths::default()), Some(75.0));
+        let line = line(&recent, &Schedule::new(10, 20, StageLengths::default()), Some(75.0));
         for part in ["epoch 0.50/2", "step 5/20", "loss 3.00", "416 px", "1m 15s left"] {
             assert!(line.contains(part), "{line} lacks {part}");
         }

@@ -5,8 +5,19 @@ use serde::Serialize;
 use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 
 use super::text::{SizeRange, TimeSpan};
-use super::{BoxLoss, CenterRadius, ClassLoss, DeviceName, EngineName, ObjectnessTarget, OptimizerName, Precision};
-use crate::data::{Difficult, Source};
+use super::{BoxLoss, CenterRadius, ClassLoss, ObjectnessTarget, OptimizerName};
+use crate::data::reading::{BadBoxes, ExifBoxes, OtherClasses, Unannotated};
+use crate::data::{Difficult, Source, class_list};
+use crate::engine::{DeviceName, EngineName, Precision};
+
+/// A list of classes.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+struct ClassNames(Vec<String>);
+
+fn class_names(text: &str) -> Result<ClassNames, String> {
+    class_list::parse(text).map(ClassNames).map_err(|error| error.to_string())
+}
 
 /// What [`Settings`](super::settings::Settings) can be told on the command line: `None` and empty where it is not. Defaults, which
 /// depend on each other, and checks are those of the settings.
@@ -15,21 +26,35 @@ use crate::data::{Difficult, Source};
 #[derive(Clone, Debug, Default, clap::Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Flags {
-    /// What to learn from, a folder in Pascal VOC's layout (or a .tar archive of one, which need not be unpacked) and a
-    /// list in its ImageSets/Main; may be given several times.
-    #[arg(long, value_name = "FOLDER:SPLIT", help_heading = "Data")]
+    /// What to learn from: a folder in Pascal VOC's layout (or a .tar archive of one, which need not be unpacked) and a
+    /// list in its ImageSets/Main, a data.yaml of YOLO's (its train), or COCO's JSON; may be given several times.
+    #[arg(long, value_name = "DATA[:SPLIT]", help_heading = "Data")]
     #[serde_as(as = "Vec<DisplayFromStr>")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     train: Vec<Source>,
-    /// What the best weights are chosen by; never the pictures of the final test.
-    #[arg(long, value_name = "FOLDER:SPLIT", help_heading = "Data")]
+    /// What the best weights are chosen by; never the images of the final test.
+    #[arg(long, value_name = "DATA[:SPLIT]", help_heading = "Data")]
     #[serde_as(as = "Vec<DisplayFromStr>")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     val: Vec<Source>,
-    /// The classes, in the order of the network's outputs [default: those that occur].
-    #[arg(long, value_name = "NAME,NAME...", value_delimiter = ',', help_heading = "Data")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    classes: Vec<String>,
+    /// The classes, in the order of the network's outputs: a file with one name a line, or names with commas between them
+    /// [default: those that occur in the training set].
+    #[arg(long, value_name = "FILE|LIST", value_parser = class_names, help_heading = "Data")]
+    classes: Option<ClassNames>,
+    /// What to make of objects of classes that are not in --classes: stop, or skip them, so that they are background
+    /// [default: stop].
+    #[arg(long, value_enum, help_heading = "Data")]
+    other_classes: Option<OtherClasses>,
+    /// What to make of boxes without an inside or outside their image: stop, or skip these objects [default: stop].
+    #[arg(long, value_enum, help_heading = "Data")]
+    bad_boxes: Option<BadBoxes>,
+    /// What to make of images without an annotation: stop, or take them for background [default: stop].
+    #[arg(long, value_enum, help_heading = "Data")]
+    unannotated: Option<Unannotated>,
+    /// What boxes are of where EXIF turns an image and its annotation does not say so: stop, upright or stored
+    /// [default: stop].
+    #[arg(long, value_enum, help_heading = "Data")]
+    exif_boxes: Option<ExifBoxes>,
     /// What to make of objects that are marked as difficult: learn them like others, skip them, so that they are background,
     /// or ignore what the network says where they are, for labels that even people disagree about [default: learn].
     #[arg(long, value_enum, help_heading = "Data")]
@@ -61,7 +86,7 @@ pub struct Flags {
     #[serde_as(as = "Option<DisplayFromStr>")]
     multi_scale: Option<SizeRange>,
 
-    /// A teacher: weights of a network, a file or a name in models/manifest.json, that says what it sees in the same pictures.
+    /// A teacher: weights of a network, a file or a name in models/manifest.json, that says what it sees in the same images.
     #[arg(long, value_name = "FILE|NAME", help_heading = "Teacher")]
     distill: Option<String>,
     /// Weight of the loss against what the teacher says: objectness, classes, boxes [default: 1].
@@ -70,11 +95,11 @@ pub struct Flags {
     /// Weight of the loss against what the teacher's parts compute, from dark2 to C3_n4 [default: 1].
     #[arg(long, value_name = "WEIGHT", help_heading = "Teacher")]
     distill_features: Option<f64>,
-    /// Weight of the loss against the labels; 0 learns from the teacher alone, from pictures without labels too [default: 1].
+    /// Weight of the loss against the labels; 0 learns from the teacher alone, from images without labels too [default: 1].
     #[arg(long, value_name = "WEIGHT", help_heading = "Teacher")]
     labels: Option<f64>,
 
-    /// How often every picture is seen [default: 300].
+    /// How often every image is seen [default: 300].
     #[arg(long, value_name = "N", help_heading = "Schedule")]
     epochs: Option<usize>,
     /// Train for so long (150m, 2h 30m), whatever the number of epochs: the schedule follows the measured speed, so that it
@@ -82,7 +107,7 @@ pub struct Flags {
     #[arg(long, value_name = "TIME", conflicts_with = "epochs", help_heading = "Schedule")]
     #[serde_as(as = "Option<DisplayFromStr>")]
     time_budget: Option<TimeSpan>,
-    /// Pictures that go through the network at once [default: 16].
+    /// Images that go through the network at once [default: 16, or as many as memory holds, with more --accumulate].
     #[arg(long, value_name = "N", help_heading = "Schedule")]
     batch: Option<usize>,
     /// Batches whose gradients make one step [default: 1].
@@ -91,7 +116,7 @@ pub struct Flags {
     /// The rule by which gradients move parameters [default: sgd].
     #[arg(long, value_enum, help_heading = "Schedule")]
     optimizer: Option<OptimizerName>,
-    /// Learning rate after warm-up [default: 0.01 for each 64 pictures of a step; with adamw and muon 0.004 for 64, and by the
+    /// Learning rate after warm-up [default: 0.01 for each 64 images of a step; with adamw and muon 0.004 for 64, and by the
     /// root of their number].
     #[arg(long, value_name = "LR", help_heading = "Schedule")]
     lr: Option<f64>,
@@ -108,10 +133,10 @@ pub struct Flags {
     /// How far running statistics of batch normalisation follow a batch's [default: 0.03].
     #[arg(long, value_name = "PART", help_heading = "Schedule")]
     norm_momentum: Option<f64>,
-    /// Take running statistics of batch normalisation anew before the last evaluation, from so many training pictures as they
+    /// Take running statistics of batch normalisation anew before the last evaluation, from so many training images as they
     /// are, through the mean of the weights [default: 0, which leaves them as training has them].
     #[arg(long, value_name = "N", help_heading = "Schedule")]
-    norm_pictures: Option<usize>,
+    norm_images: Option<usize>,
     /// Epochs in which the learning rate rises [default: 1/60 of all; 1,000 steps or 1/10, where that is too short].
     #[arg(long, value_name = "N", help_heading = "Schedule")]
     warmup_epochs: Option<f64>,
@@ -141,13 +166,13 @@ pub struct Flags {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64), help_heading = "Schedule")]
     seed: Option<u64>,
 
-    /// Learn the first N pictures with objects by heart, as they are: the first thing to try when training goes wrong. Ends
-    /// well when AP50 on these pictures reaches 95 %.
+    /// Learn the first N images with objects by heart, as they are: the first thing to try when training goes wrong. Ends
+    /// well when AP50 on these images reaches 95 %.
     #[arg(long, value_name = "N", help_heading = "Run")]
     overfit: Option<usize>,
     /// Begin the last stage (without mosaic) once so many evaluations in a row are no better than the best, so that a
     /// training that has stopped to gain ends early but whole; counted after warm-up [default: it begins when planned].
-    #[arg(long, value_name = "N", help_heading = "Run")]
+    #[arg(long, visible_alias = "early-stop", value_name = "N", help_heading = "Run")]
     patience: Option<usize>,
     /// Epochs between two evaluations [default: a tenth of the training].
     #[arg(long, value_name = "EPOCHS", help_heading = "Run")]
@@ -169,7 +194,7 @@ pub struct Flags {
     /// Number of threads [default: all cores].
     #[arg(long, value_name = "N", help_heading = "Run")]
     threads: Option<usize>,
-    /// Memory for decoded pictures, which spares decoding them in every epoch [default: 2048].
+    /// Memory for decoded images, which spares decoding them in every epoch [default: an eighth of what is free].
     #[arg(long, value_name = "MIB", help_heading = "Run")]
     cache: Option<usize>,
 }
@@ -201,10 +226,11 @@ mod tests {
         Cli::try_parse_from(["train"].into_iter().chain(flags.split_whitespace())).unwrap().flags.given().unwrap()
     }
 
-    const ALL: &str = "--train a:train --train b/c:val --val a:val --classes cat,dog --difficult ignore --variant final \
+    const ALL: &str = "--train a:train --train b/c:val --val a:val --classes cat,dog --difficult ignore --other-classes skip --bad-boxes skip --unannotated background \
+        --exif-boxes stored --variant final \
         --box-loss giou --cls-loss vfl --obj-target iou --patience 4 \
         --init w.safetensors --freeze backbone --size 320 --multi-scale 256:384 --epochs 7 --batch 8 --accumulate 2 \
-        --optimizer muon --lr 0.02 --lr-hold 0.5 --clip 10 --norm-momentum 0.1 --norm-pictures 9 --fit-steps 20 --fit-lr 0.001 \
+        --optimizer muon --lr 0.02 --lr-hold 0.5 --clip 10 --norm-momentum 0.1 --norm-images 9 --fit-steps 20 --fit-lr 0.001 \
         --distill t.safetensors --distill-output 2 --distill-features 0.5 --labels 0.25 --weight-decay 0.1 --warmup-epochs 1.5 --no-mosaic-epochs 2 --ema-decay 0.99 --center-radius 2.5 \
         --seed 5 --overfit 16 --eval-every 2 --checkpoint-every 3 --device cuda:1 --engine torch --precision bf16 --threads 2 --cache 100";
 
@@ -213,6 +239,10 @@ mod tests {
         val = ["a:val"]
         classes = ["cat", "dog"]
         difficult = "ignore"
+        other-classes = "skip"
+        bad-boxes = "skip"
+        unannotated = "background"
+        exif-boxes = "stored"
         box-loss = "giou"
         cls-loss = "vfl"
         obj-target = "iou"
@@ -230,7 +260,7 @@ mod tests {
         lr-hold = 0.5
         clip = 10
         norm-momentum = 0.1
-        norm-pictures = 9
+        norm-images = 9
         fit-steps = 20
         fit-lr = 0.001
         distill = "t.safetensors"
@@ -260,6 +290,7 @@ mod tests {
         assert_eq!(from_file, Settings::from_layers(&[given(ALL)]).unwrap());
         assert_eq!((from_file.epochs, from_file.multi_scale.unwrap().max, from_file.seed), (7, 384, 5));
 
+        assert_eq!(given("--early-stop 3"), given("--patience 3"));
         let budget = Settings::from_layers(&[given("--train a:b --time-budget 150m")]).unwrap();
         let file: toml::Table = "train = ['a:b']\ntime-budget = '2h 30m'".parse().unwrap();
         assert_eq!(budget, Settings::from_layers(&[file]).unwrap());

@@ -32,6 +32,15 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// Asks to stop when standard input ends: when whoever started this process wants it to, or is no more.
+    pub fn at_end_of_input(&self) {
+        let interrupt = self.clone();
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            interrupt.ask();
+        });
+    }
+
     /// Asks to stop.
     pub fn ask(&self) {
         self.asked.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Batches of training pictures, prepared ahead of time by threads of their own.
+//! Batches of training images, prepared ahead of time by threads of their own.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,29 +7,39 @@ use std::thread::JoinHandle;
 
 use anyhow::{Result, anyhow};
 
-use super::{Batch, LabelledBatch, Object};
 use crate::augment::{Augmentation, paint_plain, random};
+use crate::data::Object;
 use crate::data::TrainingSet;
-use crate::data::pictures::{Pictures, open};
+use crate::data::images::{Images, open};
+use crate::engine::Batch;
 
 /// What a batch consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPlan {
     /// From 0.
     pub epoch: usize,
-    /// For each picture its position in the epoch, which decides how chance changes it, and its position in the
+    /// For each image its position in the epoch, which decides how chance changes it, and its position in the
     /// training set.
-    pub pictures: Vec<(usize, usize)>,
-    /// Side in pixels of the pictures as the network takes them.
+    pub images: Vec<(usize, usize)>,
+    /// Side in pixels of the images as the network takes them.
     pub size: usize,
-    /// Whether some pictures become mosaics, or get objects of others pasted in.
+    /// Whether some images become mosaics, or get objects of others pasted in.
     pub mosaic: bool,
+}
+
+/// Images and the objects of each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LabelledBatch {
+    /// The images.
+    pub batch: Batch,
+    /// For each image its objects.
+    pub objects: Vec<Vec<Object>>,
 }
 
 /// How batches are prepared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoaderSettings {
-    /// Decides, with epoch and position, how chance changes a picture.
+    /// Decides, with epoch and position, how chance changes an image.
     pub seed: u64,
     /// Number of threads, at least one. The batches do not depend on it.
     pub threads: usize,
@@ -40,7 +50,7 @@ pub struct LoaderSettings {
 /// Delivers the batches of a training in order. Dropping it stops its threads.
 #[derive(Debug)]
 pub struct Loader {
-    work: Arc<Work>,
+    work: Arc<SharedQueue>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -48,16 +58,19 @@ impl Loader {
     /// Starts to prepare batches: `plan(i)` is the `i`-th of the whole training, `None` after the last one; the first
     /// one delivered is `first`. `plan` is asked by several threads, ahead of time and in any order.
     pub fn start(
-        pictures: Arc<Pictures>,
+        images: Arc<Images>,
         augmentation: Augmentation,
         settings: LoaderSettings,
         first: usize,
         plan: impl Fn(usize) -> Option<BatchPlan> + Send + Sync + 'static,
     ) -> Self {
-        let recipe = Recipe { pictures, augmentation, seed: settings.seed };
+        let recipe = Recipe { images, augmentation, seed: settings.seed };
         let queue = Queue { claimed: first, delivered: first, end: usize::MAX, ready: BTreeMap::new(), stopped: false };
-        let work =
-            Arc::new(Work { queue: Mutex::new(queue), changed: Condvar::new(), prefetch: settings.prefetch.max(1) });
+        let work = Arc::new(SharedQueue {
+            queue: Mutex::new(queue),
+            changed: Condvar::new(),
+            prefetch: settings.prefetch.max(1),
+        });
         let (recipe, plan) = (Arc::new(recipe), Arc::new(plan));
         // Not rayon's threads: while the network computes, those wait for its next kernel and for nothing else.
         let threads = (0..settings.threads.max(1))
@@ -70,7 +83,7 @@ impl Loader {
     }
 }
 
-/// Each item is the next batch, once it is ready; it fails, naming the file, where a picture cannot be decoded.
+/// Each item is the next batch, once it is ready; it fails, naming the file, where an image cannot be decoded.
 impl Iterator for Loader {
     type Item = Result<LabelledBatch>;
 
@@ -104,7 +117,7 @@ impl Drop for Loader {
 
 /// What the threads share.
 #[derive(Debug)]
-struct Work {
+struct SharedQueue {
     queue: Mutex<Queue>,
     /// Told of every change of the queue.
     changed: Condvar,
@@ -123,7 +136,7 @@ struct Queue {
     stopped: bool,
 }
 
-impl Work {
+impl SharedQueue {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("no thread panics while it holds the queue")
     }
@@ -166,42 +179,42 @@ impl Work {
 /// All that a batch depends on, but for its plan.
 #[derive(Debug)]
 struct Recipe {
-    pictures: Arc<Pictures>,
+    images: Arc<Images>,
     augmentation: Augmentation,
     seed: u64,
 }
 
 impl Recipe {
     fn batch(&self, plan: &BatchPlan) -> Result<LabelledBatch> {
-        let BatchPlan { epoch, ref pictures, size, mosaic } = *plan;
-        batch(pictures, size, |&(position, picture), planes| {
+        let BatchPlan { epoch, ref images, size, mosaic } = *plan;
+        batch(images, size, |&(position, image), planes| {
             let rng = random(self.seed, epoch, position);
-            self.augmentation.paint(rng, &self.pictures, picture, size, mosaic, planes)
+            self.augmentation.paint(rng, &self.images, image, size, mosaic, planes)
         })
     }
 }
 
-/// Pictures of a training set as detection sees them: letterboxed, not changed by chance.
+/// Images of a training set as detection sees them: letterboxed, not changed by chance.
 ///
 /// # Errors
 /// Fails, naming the file, where one cannot be decoded.
-pub fn plain_batch(set: &TrainingSet, pictures: &[usize], size: usize) -> Result<LabelledBatch> {
-    batch(pictures, size, |&picture, planes| {
-        let (_, objects) = paint_plain(&open(set, picture)?, set, picture, size, planes)?;
+pub fn plain_batch(set: &TrainingSet, images: &[usize], size: usize) -> Result<LabelledBatch> {
+    batch(images, size, |&image, planes| {
+        let (_, objects) = paint_plain(&open(set, image)?, set, image, size, planes)?;
         Ok(objects)
     })
 }
 
 fn batch<T>(
-    pictures: &[T],
+    images: &[T],
     size: usize,
     mut paint: impl FnMut(&T, &mut [u8]) -> Result<Vec<Object>>,
 ) -> Result<LabelledBatch> {
     let area = 3 * size * size;
-    let mut pixels = vec![0; pictures.len() * area];
-    let objects = pictures.iter().zip(pixels.chunks_exact_mut(area)).map(|(picture, planes)| paint(picture, planes));
+    let mut pixels = vec![0; images.len() * area];
+    let objects = images.iter().zip(pixels.chunks_exact_mut(area)).map(|(image, planes)| paint(image, planes));
     let objects = objects.collect::<Result<Vec<_>>>()?;
-    Ok(LabelledBatch { batch: Batch { pixels, pictures: pictures.len(), height: size, width: size }, objects })
+    Ok(LabelledBatch { batch: Batch { pixels, images: images.len(), height: size, width: size }, objects })
 }
 
 #[cfg(test)]
@@ -211,18 +224,18 @@ mod tests {
     use crate::data::{Difficult, Source};
 
     fn plan(index: usize) -> Option<BatchPlan> {
-        let pictures = (0..3).map(|i| (3 * index + i, (7 * index + i) % 6)).collect();
-        (index < 9).then_some(BatchPlan { epoch: index / 3, pictures, size: 32 * (1 + index % 2), mosaic: index < 6 })
+        let images = (0..3).map(|i| (3 * index + i, (7 * index + i) % 6)).collect();
+        (index < 9).then_some(BatchPlan { epoch: index / 3, images, size: 32 * (1 + index % 2), mosaic: index < 6 })
     }
 
     fn start(set: &Arc<TrainingSet>, threads: usize, prefetch: usize, first: usize) -> Loader {
         let settings = LoaderSettings { seed: 5, threads, prefetch };
-        let pictures = Arc::new(Pictures::new(Arc::clone(set), 100_000));
-        Loader::start(pictures, Augmentation::default(), settings, first, plan)
+        let images = Arc::new(Images::new(Arc::clone(set), 100_000));
+        Loader::start(images, Augmentation::default(), settings, first, plan)
     }
 
-    fn without_cache(set: TrainingSet) -> Arc<Pictures> {
-        Arc::new(Pictures::new(Arc::new(set), 0))
+    fn without_cache(set: TrainingSet) -> Arc<Images> {
+        Arc::new(Images::new(Arc::new(set), 0))
     }
 
     fn rest(loader: Loader) -> Vec<LabelledBatch> {
@@ -268,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_broke_meanwhile_is_named_in_its_turn() {
+    fn a_image_that_broke_meanwhile_is_named_in_its_turn() {
         let (voc, set) = rectangles();
         voc.cut("colour4");
         let mut loader = Loader::start(
@@ -276,7 +289,7 @@ mod tests {
             Augmentation { mosaic: 0.0, ..Augmentation::default() },
             LoaderSettings { seed: 0, threads: 2, prefetch: 3 },
             0,
-            |index| (index < 6).then(|| BatchPlan { epoch: 0, pictures: vec![(index, index)], size: 32, mosaic: true }),
+            |index| (index < 6).then(|| BatchPlan { epoch: 0, images: vec![(index, index)], size: 32, mosaic: true }),
         );
         for index in 0..6 {
             match loader.next().unwrap() {
@@ -300,8 +313,8 @@ mod tests {
         drop(loader);
         drop(start(&set, 2, 1, 0));
         let settings = LoaderSettings { seed: 0, threads: 1, prefetch: 1 };
-        let pictures = Arc::new(Pictures::new(set, 0));
-        let mut loader = Loader::start(pictures, Augmentation::default(), settings, 0, |_| panic!("on purpose"));
+        let images = Arc::new(Images::new(set, 0));
+        let mut loader = Loader::start(images, Augmentation::default(), settings, 0, |_| panic!("on purpose"));
         assert!(loader.next().unwrap().unwrap_err().to_string().contains("a bug"));
     }
 
@@ -309,7 +322,7 @@ mod tests {
     fn plain_batches_are_in_the_order_asked_for() {
         let (_voc, set) = rectangles();
         let batch = plain_batch(&set, &[5, 0], 64).unwrap();
-        assert_eq!((batch.batch.pictures, batch.batch.pixels.len()), (2, 2 * 3 * 64 * 64));
+        assert_eq!((batch.batch.images, batch.batch.pixels.len()), (2, 2 * 3 * 64 * 64));
         assert_eq!(batch.objects.iter().map(|objects| objects[0].class).collect::<Vec<_>>(), [5, 0]);
         assert_eq!(plain_batch(&set, &[0], 64).unwrap().batch.pixels, batch.batch.pixels[3 * 64 * 64..]);
     }

@@ -18,11 +18,12 @@ pub use self::boxes::BoxLoss;
 pub(super) use self::boxes::iou_loss;
 pub use self::classes::ClassLoss;
 pub(super) use self::classes::cross_entropy;
-use super::anchor::{Anchor, anchors};
-use super::assign::{CenterRadius, Match, assign};
-use super::{HeadOutput, Object};
+use super::assign::{Assignment, CenterRadius, assign};
+use crate::data::Object;
+use crate::engine::HeadOutput;
+use shared_model::{Anchor, anchors};
 
-/// What the loss depends on, besides the network and the pictures.
+/// What the loss depends on, besides the network and the images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LossSettings {
     /// Which anchors may find an object.
@@ -71,20 +72,20 @@ pub struct Losses {
 /// Weight of the IoU loss next to the others.
 pub(super) const IOU_WEIGHT: f32 = 5.0;
 
-/// The loss of a batch with these objects in its pictures, and its gradient (laid out as `output.values`). Objects that
+/// The loss of a batch with these objects in its images, and its gradient (laid out as `output.values`). Objects that
 /// are ignored are not to be found; the objectness of anchors whose middle lies in one, and which are to find no other
 /// object, does not count. Where the output is not finite the total is NaN and the gradient zero.
 ///
-/// Pictures are shared among the threads of rayon's pool, which an engine must not keep meanwhile; sums are taken in the
-/// order of pictures, so that their bits do not depend on the number of threads.
+/// Images are shared among the threads of rayon's pool, which an engine must not keep meanwhile; sums are taken in the
+/// order of images, so that their bits do not depend on the number of threads.
 ///
 /// # Panics
-/// Panics where `objects` are not those of as many pictures, a class is not among the output's, or the output has
-/// another number of anchors than its pictures' size gives.
+/// Panics where `objects` are not those of as many images, a class is not among the output's, or the output has
+/// another number of anchors than its images' size gives.
 pub fn loss(output: &HeadOutput, objects: &[Vec<Object>], settings: &LossSettings) -> (Losses, Vec<f32>) {
     let grid = anchors(output.height, output.width);
-    assert_eq!(output.pictures, objects.len(), "one list of objects a picture");
-    assert_eq!(output.values.len(), output.pictures * grid.len() * output.row(), "rows of all anchors");
+    assert_eq!(output.images, objects.len(), "one list of objects an image");
+    assert_eq!(output.values.len(), output.images * grid.len() * output.row(), "rows of all anchors");
     let mut gradient = vec![0.0; output.values.len()];
     let sought = |objects: &Vec<Object>| objects.iter().filter(|object| !object.ignored).copied().collect();
     let sought: Vec<Vec<Object>> = objects.iter().map(sought).collect();
@@ -94,20 +95,20 @@ pub fn loss(output: &HeadOutput, objects: &[Vec<Object>], settings: &LossSetting
         return (losses, gradient);
     }
 
-    let assigned: Vec<Vec<Match>> = (0..output.pictures)
+    let assigned: Vec<Vec<Assignment>> = (0..output.images)
         .into_par_iter()
-        .map(|i| assign(output.picture(i), &grid, &sought[i], settings.center_radius))
+        .map(|i| assign(output.image(i), &grid, &sought[i], settings.center_radius))
         .collect();
     losses.foreground = assigned.iter().map(Vec::len).sum();
     let scale = 1.0 / losses.foreground.max(1) as f32;
     let size = (grid.len() * output.row()).max(1);
-    let of_picture = |(i, gradient): (usize, &mut [f32])| {
-        let rows = output.picture(i);
-        let picture = PictureLoss { rows, grid: &grid, all: &objects[i], sought: &sought[i], settings, scale };
-        picture.sums(&assigned[i], gradient)
+    let of_image = |(i, gradient): (usize, &mut [f32])| {
+        let rows = output.image(i);
+        let image = ImageLoss { rows, grid: &grid, all: &objects[i], sought: &sought[i], settings, scale };
+        image.sums(&assigned[i], gradient)
     };
-    let sums: Vec<Sums> = gradient.par_chunks_exact_mut(size).enumerate().map(of_picture).collect();
-    let sums = sums.iter().fold(Sums::default(), |all, picture| all.plus(picture));
+    let sums: Vec<LossSums> = gradient.par_chunks_exact_mut(size).enumerate().map(of_image).collect();
+    let sums = sums.iter().fold(LossSums::default(), |all, image| all.plus(image));
     let mean = |sum: f64| (sum * f64::from(scale)) as f32;
     (losses.iou, losses.obj) = (mean(f64::from(IOU_WEIGHT) * sums.iou), mean(sums.obj));
     (losses.cls, losses.l1) = (mean(sums.cls), mean(sums.l1));
@@ -120,28 +121,27 @@ fn all_finite(values: &[f32]) -> bool {
     values.par_chunks(1 << 14).all(|chunk| chunk.iter().fold(true, |finite, value| finite & value.is_finite()))
 }
 
-/// Sums over a picture, or over the batch.
+/// LossSums over an image, or over the batch.
 #[derive(Default)]
-struct Sums {
+struct LossSums {
     iou: f64,
     obj: f64,
     cls: f64,
     l1: f64,
 }
 
-impl Sums {
+impl LossSums {
     fn plus(&self, other: &Self) -> Self {
         let Self { iou, obj, cls, l1 } = self;
         Self { iou: iou + other.iou, obj: obj + other.obj, cls: cls + other.cls, l1: l1 + other.l1 }
     }
 }
 
-/// One picture of a batch.
-struct PictureLoss<'a> {
+/// One image of a batch.
+struct ImageLoss<'a> {
     /// anchors x (5 + classes)
     rows: &'a [f32],
     grid: &'a [Anchor],
-    /// What is in it.
     all: &'a [Object],
     /// Of these the ones that are not ignored.
     sought: &'a [Object],
@@ -150,10 +150,10 @@ struct PictureLoss<'a> {
     scale: f32,
 }
 
-impl PictureLoss<'_> {
-    /// The picture's part of the sums; fills its gradient.
-    fn sums(&self, matches: &[Match], gradient: &mut [f32]) -> Sums {
-        let mut sums = Sums::default();
+impl ImageLoss<'_> {
+    /// The image's part of the sums; fills its gradient.
+    fn sums(&self, matches: &[Assignment], gradient: &mut [f32]) -> LossSums {
+        let mut sums = LossSums::default();
         let row = self.rows.len() / self.grid.len();
         let mut targets = self.background();
         for found in matches {
@@ -161,8 +161,8 @@ impl PictureLoss<'_> {
                 ObjectnessTarget::One => 1.0,
                 ObjectnessTarget::Iou => found.iou,
             });
-            let place = found.anchor * row..(found.anchor + 1) * row;
-            self.add_foreground(found, &self.rows[place.clone()], &mut sums, &mut gradient[place]);
+            let range = found.anchor * row..(found.anchor + 1) * row;
+            self.add_foreground(found, &self.rows[range.clone()], &mut sums, &mut gradient[range]);
         }
         let objectness = self.rows[4..].iter().step_by(row);
         let gradients = gradient[4..].iter_mut().step_by(row);
@@ -189,7 +189,7 @@ impl PictureLoss<'_> {
         targets
     }
 
-    fn add_foreground(&self, found: &Match, row: &[f32], sums: &mut Sums, gradient: &mut [f32]) {
+    fn add_foreground(&self, found: &Assignment, row: &[f32], sums: &mut LossSums, gradient: &mut [f32]) {
         let (anchor, object) = (&self.grid[found.anchor], &self.sought[found.object]);
         let (loss, slope) = self.settings.boxes.of(&anchor.decode(row), &object.bbox(), anchor.stride);
         sums.iou += f64::from(loss);
@@ -203,7 +203,7 @@ impl PictureLoss<'_> {
             *gradient = slope * self.scale;
         }
         if self.settings.l1 {
-            for ((value, ideal), gradient) in row.iter().zip(anchor.encode(object)).zip(gradient) {
+            for ((value, ideal), gradient) in row.iter().zip(object.encoded(anchor)).zip(gradient) {
                 let difference = value - ideal;
                 sums.l1 += f64::from(difference.abs());
                 // No slope where there is no difference, as PyTorch.

@@ -7,21 +7,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::files::write_whole;
+use crate::files::write_atomic;
 
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Record {
     /// An iteration.
-    Step(Step),
-    /// An evaluation.
+    Step(StepMetrics),
     Evaluation(Evaluation),
 }
 
 /// An iteration: means over its batches.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+pub struct StepMetrics {
     /// Finished iterations, this one included.
     pub iteration: usize,
     /// The same in epochs.
@@ -34,9 +33,7 @@ pub struct Step {
     pub loss: f64,
     /// Of boxes, weighted.
     pub iou: f64,
-    /// Of objectness.
     pub obj: f64,
-    /// Of classes.
     pub cls: f64,
     /// Of boxes before decoding, in the last stage.
     pub l1: f64,
@@ -53,7 +50,7 @@ pub struct Step {
     pub foreground: usize,
     /// Objects in all batches.
     pub objects: usize,
-    /// Pictures a second, decoding and augmentation included.
+    /// Images a second, decoding and augmentation included.
     pub images_per_second: f64,
     /// Memory of the process in MiB.
     pub memory_mib: f64,
@@ -105,7 +102,7 @@ impl Metrics {
                 kept += &line(&record)?;
             }
         }
-        write_whole(path, kept.as_bytes())?;
+        write_atomic(path, kept.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path);
         let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(Self { path: path.into(), file })
@@ -142,7 +139,7 @@ mod tests {
     fn a_resumed_run_has_every_iteration_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let step = |iteration| Record::Step(Step { iteration, loss: 0.1, ..Step::default() });
+        let step = |iteration| Record::Step(StepMetrics { iteration, loss: 0.1, ..StepMetrics::default() });
         let mut metrics = Metrics::open(&path, 0).unwrap();
         for iteration in 1..=5 {
             metrics.add(&step(iteration)).unwrap();

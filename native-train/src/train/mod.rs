@@ -1,55 +1,42 @@
-//! Training: plain Rust on flat arrays, around an [`Engine`] that computes the network forward and backward.
+//! Training: plain Rust on flat arrays, around an [`Engine`](crate::engine::Engine) that computes the network forward and backward.
 
-mod anchor;
 mod assign;
-mod candle;
 pub mod checkpoint;
 pub mod console;
-mod device;
 pub mod distill;
 mod dry_run;
 mod ema;
-mod engine;
 pub mod flags;
+pub mod follower;
 pub mod init;
 pub mod interrupt;
 pub mod loader;
 mod loss;
+mod lr_schedule;
+pub mod machine;
 pub mod metrics;
-mod native;
 mod norm;
 mod optimizer;
-pub mod pace;
 pub mod plan;
+pub mod ranks;
 pub mod report;
 pub mod run_folder;
-mod sample;
-mod schedule;
+pub mod schedule;
 pub mod settings;
 pub mod start;
 pub mod tensorboard;
 pub mod text;
-pub mod timeline;
-#[cfg(feature = "torch")]
-mod torch;
+pub mod throughput;
 pub mod trainer;
 mod transfer;
 pub mod validation;
 pub mod warnings;
 
-pub use anchor::{Anchor, anchors};
-pub use assign::{CenterRadius, Match, assign};
-pub use candle::CandleEngine;
-pub use device::{DeviceName, EngineChoice, EngineName, Precision};
+pub use assign::{Assignment, CenterRadius, assign};
 pub use dry_run::dry_run;
 pub use ema::Ema;
-pub use engine::{Batch, Engine, HeadOutput, Lesson, OutputGradients, Outputs};
 pub use loss::{BoxLoss, ClassLoss, LossSettings, Losses, ObjectnessTarget, loss};
-pub use native::NativeEngine;
-pub use norm::{recreate_norm, settle_norm, unfolded};
+pub use lr_schedule::LrSchedule;
+pub use norm::{recreate_norm, settle_norm};
 pub use optimizer::{Optimizer, OptimizerName, OptimizerSettings, OptimizerState};
-pub use sample::{LabelledBatch, Object};
-pub use schedule::Schedule;
-#[cfg(feature = "torch")]
-pub use torch::TorchEngine;
 pub use transfer::{Fate, TransferReport, transfer};

@@ -1,69 +1,10 @@
 //! Batch normalisation for weights that have lost it: files for inference hold convolutions it was multiplied into.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Result, ensure};
-use shared_model::graph::{BN_EPS, NormState};
-use shared_model::{Graph, Metadata, ParameterLayout, WeightTensor, Weights, WeightsError};
+use shared_model::graph::BN_EPS;
+use shared_model::{Graph, ParameterLayout};
 
-use super::{Batch, Engine};
-
-/// Norm of every output channel's kernel at the initialisation of PyTorch, which learning rates are made for: the root of
-/// its number of values times their variance, `1 / (3 * values)`.
-const KERNEL_NORM: f64 = 0.577_350_269_189_625_8;
-
-/// The same network with batch normalisation that does nothing but scale back and add the bias: mean 0, variance
-/// `1 - eps`. As it is, training would start from another function, as it normalises by the batch's statistics: give it
-/// the data's first ([`recreate_norm`]). Weights that have batch normalisation stay as they are.
-///
-/// Kernels get the norm that they have when training starts from random numbers. In front of a normalisation their scale
-/// changes nothing but how fast they learn, by the square: folded ones of the first layer, which reads numbers up to 255,
-/// are so small that any usual learning rate would destroy them.
-///
-/// # Errors
-/// Fails where the tensors are not those of the variant.
-pub fn unfolded(weights: &Weights) -> Result<Weights, WeightsError> {
-    let graph = weights.graph()?;
-    weights.check(&graph)?;
-    if weights.metadata.norm == NormState::Separate {
-        return Ok(weights.clone());
-    }
-    let mut tensors = weights.tensors.clone();
-    for layer in &graph.layers {
-        let parameters = graph.layer_parameters(layer, NormState::Separate);
-        let has_norm = parameters.iter().any(|parameter| !parameter.trainable);
-        let gains = if has_norm { normalise_kernels(&layer.parameter_names().0, &mut tensors) } else { Vec::new() };
-        for parameter in parameters.into_iter().filter(|parameter| !weights.tensors.contains_key(&parameter.name)) {
-            let field = parameter.name.rsplit('.').next().unwrap_or_default();
-            let values = match field {
-                "bias" => tensors.remove(&layer.parameter_names().1).map(|bias| bias.values).unwrap_or_default(),
-                "weight" => gains.clone(),
-                "running_var" => vec![1.0 - BN_EPS; layer.channels],
-                _ => vec![0.0; layer.channels],
-            };
-            tensors.insert(parameter.name, WeightTensor { shape: parameter.shape, values });
-        }
-    }
-    let metadata = Metadata { norm: NormState::Separate, ..weights.metadata.clone() };
-    Ok(Weights { metadata, tensors })
-}
-
-/// Gives every output channel's kernel [`KERNEL_NORM`]; returns what its sums must be multiplied with to be as before.
-/// Channels without a kernel stay so.
-fn normalise_kernels(names: &[String], tensors: &mut BTreeMap<String, WeightTensor>) -> Vec<f32> {
-    let mut gains = Vec::new();
-    for name in names {
-        let Some(tensor) = tensors.get_mut(name) else { continue };
-        let size = tensor.shape[1..].iter().product::<usize>().max(1);
-        for kernel in tensor.values.chunks_exact_mut(size) {
-            let norm = kernel.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
-            let gain = if norm > 0.0 { (norm / KERNEL_NORM) as f32 } else { 1.0 };
-            kernel.iter_mut().for_each(|value| *value /= gain);
-            gains.push(gain);
-        }
-    }
-    gains
-}
+use crate::engine::{Batch, Engine};
 
 /// Makes the running statistics those of `batches` and changes weight and bias of every batch normalisation so that the
 /// network computes what it did: from then on, normalising by a batch's statistics hardly changes it. A channel whose
@@ -77,7 +18,7 @@ pub fn recreate_norm(engine: &mut dyn Engine, graph: &Graph, parameters: &mut [f
     let before = parameters.to_vec();
     observe_norm(engine, graph, parameters, batches)?;
     for channel in channels(graph) {
-        let value = |place: usize| f64::from(before[place]);
+        let value = |range: usize| f64::from(before[range]);
         let deviation = |values: &[f32]| (f64::from(values[channel.variance]) + f64::from(BN_EPS)).sqrt();
         let gain = value(channel.weight) / deviation(&before);
         let moved = f64::from(parameters[channel.mean]) - value(channel.mean);
@@ -115,16 +56,16 @@ fn take_statistics(
     batches: &[Batch],
     look: &mut Look,
 ) -> Result<()> {
-    let pictures: usize = batches.iter().map(|batch| batch.pictures).sum();
-    ensure!(pictures > 0, "statistics of batch normalisation cannot be taken without pictures");
+    let images: usize = batches.iter().map(|batch| batch.images).sum();
+    ensure!(images > 0, "statistics of batch normalisation cannot be taken without images");
     engine.load(parameters)?;
     let channels = channels(graph);
-    // Mean and mean square over all pictures, from which the variance follows.
+    // Mean and mean square over all images, from which the variance follows.
     let mut moments = vec![(0.0f64, 0.0f64); channels.len()];
     let mut of_batch = vec![0.0f32; parameters.len()];
     for batch in batches {
         look(engine, batch, &mut of_batch)?;
-        let share = batch.pictures as f64 / pictures as f64;
+        let share = batch.images as f64 / images as f64;
         for (channel, (mean, square)) in channels.iter().zip(&mut moments) {
             let (m, v) = (f64::from(of_batch[channel.mean]), f64::from(of_batch[channel.variance]));
             *mean += share * m;
@@ -149,11 +90,11 @@ struct Channel {
 /// All channels that are normalised.
 fn channels(graph: &Graph) -> Vec<Channel> {
     let layout = ParameterLayout::new(graph);
-    let place = |name: String| layout.entries.iter().find(|(entry, _)| entry.name == name).map(|(_, at)| at.start);
+    let range = |name: String| layout.entries.iter().find(|(entry, _)| entry.name == name).map(|(_, at)| at.start);
     let mut all = Vec::new();
     for layer in &graph.layers {
         let [weight, bias, mean, variance] =
-            ["weight", "bias", "running_mean", "running_var"].map(|field| place(format!("{}.bn.{field}", layer.name)));
+            ["weight", "bias", "running_mean", "running_var"].map(|field| range(format!("{}.bn.{field}", layer.name)));
         if let (Some(weight), Some(bias), Some(mean), Some(variance)) = (weight, bias, mean, variance) {
             all.extend((0..layer.channels).map(|channel| Channel {
                 weight: weight + channel,
@@ -170,10 +111,10 @@ fn channels(graph: &Graph) -> Vec<Channel> {
 mod tests {
     use rand::{Rng, SeedableRng};
     use rand_pcg::Pcg64Mcg;
-    use shared_model::Variant;
+    use shared_model::{Variant, Weights};
 
     use super::*;
-    use crate::train::{HeadOutput, NativeEngine};
+    use crate::engine::{CpuEngine, HeadOutput};
 
     /// Statistics out of thin air: the second batch's differ from the first's.
     struct Fake {
@@ -196,12 +137,12 @@ mod tests {
 
         fn observe(&mut self, _: &Batch, statistics: &mut [f32]) -> Result<()> {
             self.batches += 1;
-            for (parameter, place) in &self.layout.entries {
+            for (parameter, range) in &self.layout.entries {
                 if parameter.name.ends_with("running_mean") {
-                    statistics[place.clone()].fill(self.batches as f32);
+                    statistics[range.clone()].fill(self.batches as f32);
                 } else if parameter.name.ends_with("running_var") {
                     let dead = |channel: usize| if channel == 0 { 0.0 } else { 2.0 };
-                    statistics[place.clone()].iter_mut().enumerate().for_each(|(i, variance)| *variance = dead(i));
+                    statistics[range.clone()].iter_mut().enumerate().for_each(|(i, variance)| *variance = dead(i));
                 }
             }
             Ok(())
@@ -231,33 +172,17 @@ mod tests {
     }
 
     #[test]
-    fn unfolded_weights_fold_to_themselves() {
-        let folded = weights().folded().unwrap();
-        let unfolded = unfolded(&folded).unwrap();
-        assert_eq!(unfolded.metadata.norm, NormState::Separate);
-        unfolded.check(&folded.graph().unwrap()).unwrap();
-        assert_same(&unfolded.folded().unwrap(), &folded);
-        assert_eq!(super::unfolded(&weights()).unwrap(), weights());
-        for (name, tensor) in unfolded.tensors.iter().filter(|(name, _)| name.ends_with("conv.weight")) {
-            for kernel in tensor.values.chunks_exact(tensor.shape[1..].iter().product()) {
-                let norm = kernel.iter().map(|value| value * value).sum::<f32>().sqrt();
-                assert!((norm - KERNEL_NORM as f32).abs() < 1e-4, "{name}: {norm}");
-            }
-        }
-    }
-
-    #[test]
     fn recreated_normalisation_has_the_data_s_statistics_and_the_same_function() {
         let before = weights();
-        for start in [before.clone(), unfolded(&before.folded().unwrap()).unwrap()] {
+        for start in [before.clone(), before.fused().unwrap().unfused().unwrap()] {
             let graph = start.graph().unwrap();
             let layout = ParameterLayout::new(&graph);
             let mut parameters = layout.flatten(&start);
-            let batch = |pictures| Batch { pictures, ..Batch::default() };
+            let batch = |images| Batch { images, ..Batch::default() };
             let mut engine = Fake { layout: layout.clone(), batches: 0 };
             recreate_norm(&mut engine, &graph, &mut parameters, &[batch(3), batch(1)]).unwrap();
             let after = layout.weights(&parameters, start.metadata.clone());
-            assert_same(&after.folded().unwrap(), &before.folded().unwrap());
+            assert_same(&after.fused().unwrap(), &before.fused().unwrap());
 
             let field = |field: &str| &after.tensors[&format!("backbone.C3_n3.conv3.bn.{field}")].values;
             assert!(field("running_mean").iter().all(|mean| (mean - 1.25).abs() < 1e-6));
@@ -268,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn dead_channels_get_small_weights_and_no_pictures_are_an_error() {
-        let start = unfolded(&weights().folded().unwrap()).unwrap();
+    fn dead_channels_get_small_weights_and_no_images_are_an_error() {
+        let start = weights().fused().unwrap().unfused().unwrap();
         let graph = start.graph().unwrap();
         let layout = ParameterLayout::new(&graph);
         let mut parameters = layout.flatten(&start);
         let mut engine = Fake { layout: layout.clone(), batches: 0 };
         assert!(recreate_norm(&mut engine, &graph, &mut parameters.clone(), &[]).is_err());
-        recreate_norm(&mut engine, &graph, &mut parameters, &[Batch { pictures: 1, ..Batch::default() }]).unwrap();
+        recreate_norm(&mut engine, &graph, &mut parameters, &[Batch { images: 1, ..Batch::default() }]).unwrap();
         let after = layout.weights(&parameters, start.metadata.clone());
         let weight = |weights: &Weights| weights.tensors["head.stems.0.bn.weight"].values.clone();
         for (channel, variance) in [0.0, 2.0].into_iter().enumerate() {
@@ -284,8 +209,8 @@ mod tests {
         }
     }
 
-    /// Smooth pictures of 64 x 64 pixels, no two alike.
-    fn pictures(count: usize) -> Batch {
+    /// Smooth images of 64 x 64 pixels, no two alike.
+    fn images(count: usize) -> Batch {
         let side = 64;
         let pixel = |i: usize| {
             let (x, y, plane) = (i % side, i / side % side, i / side / side);
@@ -293,7 +218,7 @@ mod tests {
             (127.0 + 120.0 * wave) as u8
         };
         let pixels = (0..count * 3 * side * side).map(pixel).collect();
-        Batch { pixels, pictures: count, height: side, width: side }
+        Batch { pixels, images: count, height: side, width: side }
     }
 
     fn assert_outputs(what: &str, found: &HeadOutput, expected: &HeadOutput, tolerance: f32) {
@@ -305,12 +230,12 @@ mod tests {
     #[test]
     fn the_published_weights_say_the_same_before_training_and_in_its_first_step() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/yolox_nano_coco.safetensors");
-        let weights = unfolded(&Weights::from_bytes(&std::fs::read(path).unwrap()).unwrap()).unwrap();
+        let weights = Weights::from_bytes(&std::fs::read(path).unwrap()).unwrap().unfused().unwrap();
         let graph = weights.graph().unwrap();
         let layout = ParameterLayout::new(&graph);
         let mut parameters = layout.flatten(&weights);
-        let mut engine = NativeEngine::new(&graph).unwrap();
-        let batch = pictures(4);
+        let mut engine = CpuEngine::new(&graph).unwrap();
+        let batch = images(4);
         engine.load(&parameters).unwrap();
         let expected = engine.infer(&batch).unwrap();
 
@@ -318,7 +243,7 @@ mod tests {
         engine.load(&parameters).unwrap();
         assert_outputs("inference", &engine.infer(&batch).unwrap(), &expected, 1e-3);
 
-        // Normalised by the very pictures that the statistics come from.
+        // Normalised by the very images that the statistics come from.
         let mut trained = None;
         let mut loss = |output: &HeadOutput| {
             trained = Some(output.clone());
@@ -335,8 +260,8 @@ mod tests {
         let graph = start.graph().unwrap();
         let layout = ParameterLayout::new(&graph);
         let before = layout.flatten(&start);
-        let mut engine = NativeEngine::new(&graph).unwrap();
-        let batch = pictures(3);
+        let mut engine = CpuEngine::new(&graph).unwrap();
+        let batch = images(3);
         engine.load(&before).unwrap();
         let mut update = vec![0.0; layout.len];
         engine.step(&batch, &mut |output| Ok(vec![0.0; output.values.len()]), &mut update).unwrap();
@@ -345,8 +270,8 @@ mod tests {
         settle_norm(&mut engine, &graph, &mut settled, std::slice::from_ref(&batch)).unwrap();
         observe_norm(&mut engine, &graph, &mut observed, std::slice::from_ref(&batch)).unwrap();
         let mut differs = 0;
-        for (parameter, place) in &layout.entries {
-            for at in place.clone() {
+        for (parameter, range) in &layout.entries {
+            for at in range.clone() {
                 let expected = if parameter.trainable { before[at] } else { update[at] };
                 assert!((settled[at] - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{}", parameter.name);
                 differs += usize::from((observed[at] - expected).abs() > 0.1 * expected.abs());

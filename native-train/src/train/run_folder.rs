@@ -1,14 +1,17 @@
 //! The folder that a training writes to.
 
 use std::fmt::Write as _;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
-use shared_model::{Precision, Weights};
+use shared_model::{WeightPrecision, Weights};
 
 use super::settings::Settings;
-use crate::files::write_whole;
+use super::tensorboard::EVENTS;
+use crate::files::{TEMPORARY, write_atomic};
 
 /// Where runs are where nobody says otherwise.
 const RUNS: &str = "runs";
@@ -16,9 +19,12 @@ const RUNS: &str = "runs";
 /// Where a run's weights are in its folder.
 const WEIGHTS: &str = "weights";
 
+/// How the names of files begin that a run writes before its first checkpoint.
+const FIRST_FILES: [&str; 5] = ["config.toml", "config.json", "metrics.jsonl", EVENTS, TEMPORARY];
+
 /// Which of a training's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum KeptWeights {
     /// The newest.
     Last,
     /// Those with the best evaluation.
@@ -27,35 +33,63 @@ pub enum Kept {
     LastMosaic,
 }
 
-/// A run's folder.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     root: PathBuf,
+    /// The folder, open and locked.
+    #[expect(dead_code, reason = "it is held, and let go with the last clone")]
+    lock: Option<Arc<File>>,
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run: `root`, else a new one under `runs` that is named after the variant.
+    /// Makes the folder of a new run: `root`, else a new one under `runs` that is named after the variant. Nobody else can use it
+    /// until the last clone of what is returned is gone. What is there of a run that was killed before its first checkpoint
+    /// is removed.
     ///
     /// # Errors
-    /// Fails where `root` holds something already, or cannot be made.
+    /// Fails where `root` holds anything else, or cannot be made.
     pub fn create(root: Option<&Path>, variant: &str) -> Result<Self> {
         let root = root.map_or_else(|| first_free(Path::new(RUNS), variant), Path::to_path_buf);
-        let folder = Self { root };
-        let path = folder.root.display();
+        let path = root.display();
+        let make = || -> Result<_> {
+            std::fs::create_dir_all(&root)?;
+            let folder = Self::existing(&root).locked();
+            let entries = std::fs::read_dir(&root)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+            Ok((folder, entries))
+        };
+        let (folder, entries) = make().with_context(|| format!("the folder {path} cannot be made"))?;
         if folder.checkpoint().exists() {
             let resume = folder.resume_command();
             bail!("{path} is the folder of a run already: go on with it ({resume}), or name another with --out");
         }
-        if let Ok(mut entries) = std::fs::read_dir(&folder.root) {
-            ensure!(entries.next().is_none(), "{path} holds files already: name another folder with --out");
+        let is_of_a_start = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            FIRST_FILES.iter().any(|first| name.starts_with(first)) && path.is_file()
+        };
+        ensure!(entries.iter().all(is_of_a_start), "{path} holds files already: name another folder with --out");
+        for entry in &entries {
+            std::fs::remove_file(entry).with_context(|| format!("{} cannot be removed", entry.display()))?;
         }
-        std::fs::create_dir_all(&folder.root).with_context(|| format!("the folder {path} cannot be made"))?;
         Ok(folder)
     }
 
     /// The folder of a run that is there.
     pub fn existing(root: &Path) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), lock: None }
+    }
+
+    /// The same folder, kept from other processes that ask for this until the last clone is gone. Waits for one that has it: the
+    /// trainings of a campaign that was killed live on until they notice. Where folders have no locks, as on Windows, nobody
+    /// waits.
+    pub fn locked(self) -> Self {
+        let lock = File::open(&self.root).ok().filter(|folder| match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("waiting for another process to leave {}", self.root.display());
+                folder.lock().is_ok()
+            }
+            result => result.is_ok(),
+        });
+        Self { lock: lock.map(Arc::new), ..self }
     }
 
     /// The folder itself.
@@ -90,23 +124,23 @@ impl RunFolder {
     }
 
     /// Weights of the running mean, or `raw` ones.
-    pub fn weights(&self, kept: Kept, raw: bool) -> PathBuf {
+    pub fn weights(&self, kept: KeptWeights, raw: bool) -> PathBuf {
         let name = match kept {
-            Kept::Last => "last",
-            Kept::Best => "best",
-            Kept::LastMosaic => "last-mosaic",
+            KeptWeights::Last => "last",
+            KeptWeights::Best => "best",
+            KeptWeights::LastMosaic => "last-mosaic",
         };
         self.root.join(WEIGHTS).join(format!("{name}{}.safetensors", if raw { "-raw" } else { "" }))
     }
 
     /// The weights that most people want.
     pub fn best_weights(&self) -> PathBuf {
-        self.weights(Kept::Best, false)
+        self.weights(KeptWeights::Best, false)
     }
 
     /// What a new run can start from where this one cannot go on.
     pub fn last_raw_weights(&self) -> PathBuf {
-        self.weights(Kept::Last, true)
+        self.weights(KeptWeights::Last, true)
     }
 
     /// Writes the settings in the two formats: `config.toml` can be given to `--config`; `config.json` holds what follows
@@ -117,22 +151,22 @@ impl RunFolder {
     pub fn write_config(&self, settings: &Settings, facts: &Facts) -> Result<()> {
         let mut text = "# yolox-nano train --config FILE\n".to_string();
         let _ = write!(text, "{}", toml::to_string_pretty(settings).context("the settings cannot be written")?);
-        write_whole(&self.root.join("config.toml"), text.as_bytes())?;
+        write_atomic(&self.root.join("config.toml"), text.as_bytes())?;
         #[derive(Serialize)]
         struct Config<'a> {
             settings: &'a Settings,
             #[serde(flatten)]
             facts: &'a Facts,
         }
-        write_whole(&self.root.join("config.json"), &serde_json::to_vec_pretty(&Config { settings, facts })?)
+        write_atomic(&self.root.join("config.json"), &serde_json::to_vec_pretty(&Config { settings, facts })?)
     }
 
     /// Writes weights in single precision.
     ///
     /// # Errors
     /// Fails where the file cannot be written.
-    pub fn write_weights(&self, kept: Kept, raw: bool, weights: &Weights) -> Result<()> {
-        write_whole(&self.weights(kept, raw), &weights.to_bytes(Precision::Single)?)
+    pub fn write_weights(&self, kept: KeptWeights, raw: bool, weights: &Weights) -> Result<()> {
+        write_atomic(&self.weights(kept, raw), &weights.to_bytes(WeightPrecision::Single)?)
     }
 
     /// What to type to go on with this run.
@@ -152,21 +186,19 @@ pub struct Facts {
     pub git_revision: Option<String>,
     /// Names of the classes, in the order of the network's outputs.
     pub class_names: Vec<String>,
-    /// Pictures to learn from.
-    pub train_pictures: usize,
+    /// Images to learn from.
+    pub train_images: usize,
     /// Objects of each class to learn.
     pub train_objects: Vec<usize>,
-    /// Pictures that the best weights are chosen by.
-    pub val_pictures: usize,
+    /// Images that the best weights are chosen by.
+    pub val_images: usize,
     /// Parameters of the network that are trained.
     pub parameters: usize,
     /// Learning rate after warm-up.
     pub learning_rate: f64,
-    /// Pictures of a step.
+    /// Images of a step.
     pub effective_batch: usize,
-    /// Iterations of an epoch.
     pub iterations_per_epoch: usize,
-    /// Number of threads.
     pub threads: usize,
 }
 
@@ -195,14 +227,36 @@ mod tests {
     fn a_folder_that_is_used_is_refused_with_a_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("run one");
-        let run = RunFolder::create(Some(&root), "baseline").unwrap();
+        let checkpoint = RunFolder::create(Some(&root), "baseline").unwrap().checkpoint();
+        // Killed before its first checkpoint.
+        for name in ["config.toml", "events.out.tfevents.1.2", ".yolox-nano-x1y2z3"] {
+            std::fs::write(root.join(name), "x").unwrap();
+        }
         RunFolder::create(Some(&root), "baseline").unwrap();
+        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
         std::fs::write(root.join("notes.txt"), "x").unwrap();
         let error = RunFolder::create(Some(&root), "baseline").unwrap_err().to_string();
         assert!(error.contains("--out"), "{error}");
-        std::fs::write(run.checkpoint(), "x").unwrap();
+        std::fs::write(checkpoint, "x").unwrap();
         let error = RunFolder::create(Some(&root), "baseline").unwrap_err().to_string();
         assert!(error.contains("--resume '") && error.contains("run one'"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_has_one_process_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = RunFolder::existing(folder.path()).locked();
+        let clone = first.clone();
+        drop(first);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let path = folder.path();
+            scope.spawn(move || sender.send(RunFolder::existing(path).locked()));
+            assert!(receiver.recv_timeout(std::time::Duration::from_millis(100)).is_err(), "it did not wait");
+            drop(clone);
+            receiver.recv().unwrap();
+        });
     }
 
     #[test]

@@ -7,15 +7,14 @@ use shared_model::Variant;
 use shared_model::graph::SIZE_MULTIPLE;
 
 use super::optimizer::STATISTICS_MOMENTUM;
-use super::plan::Plan;
+use super::plan::EpochPlan;
+use super::schedule::{Schedule, StageLengths};
 use super::text::{SizeRange, TimeSpan};
-use super::timeline::{StageLengths, Timeline};
-use super::{
-    BoxLoss, CenterRadius, ClassLoss, DeviceName, EngineChoice, EngineName, LossSettings, ObjectnessTarget,
-    OptimizerName, OptimizerSettings, Precision,
-};
+use super::{BoxLoss, CenterRadius, ClassLoss, LossSettings, ObjectnessTarget, OptimizerName, OptimizerSettings};
 use crate::augment::Augmentation;
-use crate::data::{Difficult, Source};
+use crate::data::reading::{BadBoxes, ExifBoxes, OtherClasses, Unannotated};
+use crate::data::{Difficult, Reading, Source, class_list};
+use crate::engine::{DeviceName, EngineChoice, EngineName, Precision};
 
 /// Batch size that the reference recipe's learning rate belongs to.
 pub(super) const REFERENCE_BATCH: f64 = 64.0;
@@ -28,7 +27,7 @@ const REFERENCE_EMA_DECAY: f64 = 0.9998;
 pub(super) const REFERENCE_LR: f64 = 0.01;
 /// The reference recipe's decay of kernels.
 const REFERENCE_DECAY: f64 = 5e-4;
-/// Learning rate of AdamW and Muon for as many pictures a step as in the reference recipe.
+/// Learning rate of AdamW and Muon for as many images a step as in the reference recipe.
 const ADAPTIVE_LR: f64 = 0.004;
 /// Decay of kernels for these, apart from the gradient.
 const ADAPTIVE_DECAY: f64 = 0.05;
@@ -54,6 +53,14 @@ pub struct Settings {
     /// What training makes of difficult objects. Older runs have `skip-difficult = true` or `false` instead.
     #[serde(alias = "skip-difficult", deserialize_with = "difficult_or_skip")]
     pub difficult: Difficult,
+    /// What is made of objects of other classes than `classes`.
+    pub other_classes: OtherClasses,
+    /// What is made of boxes that are none.
+    pub bad_boxes: BadBoxes,
+    /// What is made of images without an annotation.
+    pub unannotated: Unannotated,
+    /// What boxes of images that EXIF turns are of.
+    pub exif_boxes: ExifBoxes,
     /// Weights to start from: a file or a name in the list of models.
     pub init: Option<String>,
     /// Parameters whose names begin so stay as they are.
@@ -70,12 +77,12 @@ pub struct Settings {
     pub distill_features: f64,
     /// Weight of the loss against the labels.
     pub labels: f64,
-    /// How often every picture is seen.
+    /// How often every image is seen.
     pub epochs: usize,
     /// Trains for so long, in place of `epochs`.
     #[serde_as(as = "Option<DisplayFromStr>")]
     pub time_budget: Option<TimeSpan>,
-    /// Pictures that go through the network at once.
+    /// Images that go through the network at once.
     pub batch: usize,
     /// Batches whose gradients make one step.
     pub accumulate: usize,
@@ -91,8 +98,8 @@ pub struct Settings {
     pub clip: Option<f64>,
     /// How far running statistics of batch normalisation follow a batch's.
     pub norm_momentum: f64,
-    /// Training pictures that running statistics are taken from anew at the end; 0 leaves them as training has them.
-    pub norm_pictures: usize,
+    /// Training images that running statistics are taken from anew at the end; 0 leaves them as training has them.
+    pub norm_images: usize,
     /// Epochs in which the learning rate rises.
     pub warmup_epochs: Option<f64>,
     /// Last epochs, without mosaic and with L1 loss.
@@ -114,7 +121,7 @@ pub struct Settings {
     pub obj_target: ObjectnessTarget,
     /// Of all randomness.
     pub seed: u64,
-    /// Learns so many pictures by heart.
+    /// Learns so many images by heart.
     pub overfit: Option<usize>,
     /// Evaluations in a row that are no better, after which the last stage begins.
     pub patience: Option<usize>,
@@ -131,9 +138,10 @@ pub struct Settings {
     pub precision: Precision,
     /// Number of threads; all cores where there is none.
     pub threads: Option<usize>,
-    /// Memory for decoded pictures in MiB.
-    pub cache: usize,
-    /// How pictures are changed.
+    /// Memory for decoded images in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<usize>,
+    /// How images are changed.
     pub augmentation: Augmentation,
 }
 
@@ -145,6 +153,10 @@ impl Default for Settings {
             val: Vec::new(),
             classes: Vec::new(),
             difficult: Difficult::default(),
+            other_classes: OtherClasses::default(),
+            bad_boxes: BadBoxes::default(),
+            unannotated: Unannotated::default(),
+            exif_boxes: ExifBoxes::default(),
             init: None,
             freeze: Vec::new(),
             fit_steps: None,
@@ -163,7 +175,7 @@ impl Default for Settings {
             weight_decay: None,
             clip: None,
             norm_momentum: STATISTICS_MOMENTUM,
-            norm_pictures: 0,
+            norm_images: 0,
             warmup_epochs: None,
             no_mosaic_epochs: None,
             ema_decay: None,
@@ -182,18 +194,21 @@ impl Default for Settings {
             engine: EngineName::default(),
             precision: Precision::default(),
             threads: None,
-            cache: 2048,
+            cache: None,
             augmentation: Augmentation::default(),
         }
     }
 }
 
+/// The largest number of epochs, or of whatever else is counted: far more than anybody has time for.
+const MOST: usize = 1_000_000;
+
 impl Settings {
-    /// The defaults for learning a few pictures by heart: as they are, in small steps, with an average over a few epochs.
-    pub fn overfit(pictures: usize) -> Self {
+    /// The defaults for learning a few images by heart: as they are, in small steps, with an average over a few epochs.
+    pub fn overfit(images: usize) -> Self {
         Self {
-            overfit: Some(pictures),
-            batch: pictures.min(8),
+            overfit: Some(images),
+            batch: images.min(8),
             epochs: 400,
             lr: Some(0.02),
             weight_decay: Some(0.0),
@@ -248,22 +263,30 @@ impl Settings {
             side("multi-scale", max)?;
             ensure!(min <= max, "--multi-scale {min}:{max}: the smaller size comes first");
         }
-        for (name, value) in [("batch", self.batch), ("accumulate", self.accumulate), ("epochs", self.epochs)] {
-            ensure!(value > 0, "--{name} must be at least 1");
+        let counts = [
+            ("batch", self.batch),
+            ("accumulate", self.accumulate),
+            ("epochs", self.epochs),
+            ("fit-steps", self.fit_steps.unwrap_or(1).max(1)),
+        ];
+        for (name, value) in counts {
+            // Products of them are counted with.
+            ensure!((1..=MOST).contains(&value), "--{name} must be from 1 to {MOST}, not {value}");
         }
         ensure!(self.accumulate == 1 || self.batch > 1, "--accumulate needs a --batch of 2 or more");
         ensure!(self.overfit != Some(0), "--overfit must be at least 1");
         ensure!(self.patience != Some(0), "--patience must be at least 1");
         ensure!(
             self.patience.is_none() || !self.val.is_empty() || self.overfit.is_some(),
-            "--patience needs pictures to be evaluated on: name them with --val FOLDER:SPLIT"
+            "--patience needs images to be evaluated on: name them with --val FOLDER:SPLIT"
         );
         ensure!(
             self.patience.is_none() || self.time_budget.is_none(),
             "--patience ends a training early, --time-budget fills the time: give one of them"
         );
         ensure!(self.threads.is_none_or(|threads| (1..=1024).contains(&threads)), "--threads must be 1 to 1024");
-        ensure!(self.cache <= usize::MAX >> 20, "--cache {} is more than any memory", self.cache);
+        let cache = self.cache.unwrap_or_default();
+        ensure!(cache <= usize::MAX >> 20, "--cache {cache} is more than any memory");
         let not_negative = [
             ("weight-decay", self.weight_decay),
             ("distill-output", Some(self.distill_output)),
@@ -312,6 +335,11 @@ impl Settings {
             self.fit_steps.is_none_or(|steps| steps == 0) || self.init.is_some(),
             "--fit-steps fits what --init could not take over: name weights with --init"
         );
+        class_list::check(&self.classes)?;
+        ensure!(
+            self.other_classes == OtherClasses::Stop || !self.classes.is_empty(),
+            "--other-classes skip leaves out what is not in a list of classes: give one with --classes"
+        );
         self.augmentation.check()?;
         if self.train.is_empty() {
             bail!("there is nothing to learn from: name a data set with --train FOLDER:SPLIT");
@@ -319,17 +347,23 @@ impl Settings {
         Ok(())
     }
 
+    /// How labels are read.
+    pub fn reading(&self) -> Reading {
+        let Self { bad_boxes, unannotated, exif_boxes, other_classes, .. } = *self;
+        Reading { bad_boxes, unannotated, exif_boxes, other_classes }
+    }
+
     /// What computes the network.
     pub fn engine_choice(&self) -> EngineChoice {
         EngineChoice { device: self.device, engine: self.engine, precision: self.precision }
     }
 
-    /// Pictures of a step.
+    /// Images of a step.
     pub fn effective_batch(&self) -> usize {
         self.batch * self.accumulate
     }
 
-    /// The learning rate after warm-up: by default the reference recipe's, in proportion to the pictures of a step; for
+    /// The learning rate after warm-up: by default the reference recipe's, in proportion to the images of a step; for
     /// AdamW and Muon, whose steps have a length of their own, in proportion to the root of their number.
     pub fn learning_rate(&self) -> f64 {
         let batches = self.effective_batch() as f64 / REFERENCE_BATCH;
@@ -350,8 +384,8 @@ impl Settings {
 
     /// Decay of the mean of the weights, an iteration: by default so that it reaches back over the same part of the
     /// training as in the reference recipe.
-    pub fn ema_decay(&self, timeline: &Timeline) -> f64 {
-        let scaled = 1.0 - 1.0 / (EMA_PART * timeline.iterations as f64).max(1.0);
+    pub fn ema_decay(&self, schedule: &Schedule) -> f64 {
+        let scaled = 1.0 - 1.0 / (EMA_PART * schedule.iterations as f64).max(1.0);
         self.ema_decay.unwrap_or(scaled.min(REFERENCE_EMA_DECAY))
     }
 
@@ -366,20 +400,20 @@ impl Settings {
         StageLengths { fit: 0, warmup: self.warmup_epochs, plain: self.no_mosaic_epochs }
     }
 
-    /// The order and the sizes of pictures, of which there are so many.
+    /// The order and the sizes of images, of which there are so many.
     ///
     /// # Errors
     /// Fails where they do not fill a batch.
-    pub fn plan(&self, pictures: usize) -> Result<Plan> {
+    pub fn plan(&self, images: usize) -> Result<EpochPlan> {
         let (batch, accumulate) = (self.batch, self.accumulate);
         ensure!(
-            batch * accumulate <= pictures,
-            "the training set has {pictures} pictures, fewer than a step takes (--batch {batch}, --accumulate \
+            batch * accumulate <= images,
+            "the training set has {images} images, fewer than a step takes (--batch {batch}, --accumulate \
              {accumulate}): give a smaller --batch"
         );
         let (seed, size, multi_scale) = (self.seed, self.size, self.multi_scale);
         let mosaic = self.augmentation.mosaic > 0.0 || self.augmentation.copy_paste > 0.0;
-        Ok(Plan { seed, pictures, batch, accumulate, size, multi_scale, mosaic })
+        Ok(EpochPlan { seed, images, batch, accumulate, size, multi_scale, mosaic })
     }
 }
 
@@ -422,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn the_learning_rate_follows_the_pictures_of_a_step() {
+    fn the_learning_rate_follows_the_images_of_a_step() {
         assert_eq!(read("batch = 64").unwrap().learning_rate(), 0.01);
         assert_eq!(read("batch = 8\naccumulate = 2").unwrap().learning_rate(), 0.0025);
         assert_eq!(read("lr = 0.5").unwrap().learning_rate(), 0.5);
@@ -456,10 +490,13 @@ mod tests {
             ("cls-loss = 'focal'", "unknown variant `focal`"),
             ("obj-target = 'zero'", "unknown variant `zero`"),
             ("difficult = 'maybe'", "learn, skip or ignore"),
+            ("classes = ['cat', 'Cat']", "differ only by case"),
+            ("other-classes = 'skip'", "give one with --classes"),
+            ("bad-boxes = 'clip'", "unknown variant `clip`"),
             ("variant = 'yolo'", "no variant \"yolo\""),
             ("epochs = 3\nwarmup-epochs = 2\nno-mosaic-epochs = 2", "--warmup-epochs"),
             ("train = []", "--train FOLDER:SPLIT"),
-            ("train = ['VOC']", "a folder and a split"),
+            ("train = [':val']", "a data set is needed"),
             ("time-budget = '5'", "150m"),
             ("batch = 1\naccumulate = 4", "--batch of 2"),
             ("[augmentation]\nmosiac = 1.0", "mosiac"),
@@ -490,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_left_alone_only_where_nothing_else_comes_into_them() {
+    fn images_are_left_alone_only_where_nothing_else_comes_into_them() {
         let mosaic = |text: &str| read(&format!("batch = 2\n[augmentation]\n{text}")).unwrap().plan(9).unwrap().mosaic;
         assert!(mosaic("mosaic = 0.5") && mosaic("mosaic = 0.0\ncopy-paste = 0.5"));
         assert!(!mosaic("mosaic = 0.0\nmixup = 1.0"));
@@ -500,6 +537,6 @@ mod tests {
     fn a_batch_larger_than_the_data_is_refused() {
         assert!(read("batch = 8\naccumulate = 2").unwrap().plan(16).is_ok());
         let error = read("batch = 8\naccumulate = 2").unwrap().plan(15).unwrap_err().to_string();
-        assert!(error.contains("15 pictures") && error.contains("smaller --batch"), "{error}");
+        assert!(error.contains("15 images") && error.contains("smaller --batch"), "{error}");
     }
 }

@@ -3,37 +3,45 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
-use shared_model::{Graph, ParameterLayout, Variant};
+use shared_model::{Channels, Graph, ParameterLayout, Variant};
 
-use super::checkpoint::{Checkpoint, Progress};
+use super::checkpoint::{Checkpoint, TrainingProgress};
 use super::distill::Teacher;
 use super::init::{self, Initial};
 use super::run_folder::{Facts, RunFolder, git_revision};
+use super::schedule::{Schedule, StageLengths};
 use super::settings::Settings;
-use super::timeline::{StageLengths, Timeline};
-use super::trainer::Parts;
+use super::trainer::{Learner, TrainerParts};
 use super::validation::Validation;
 use super::warnings::warnings;
-use super::{Engine, Optimizer, OptimizerState, trainer};
-use crate::data::{Difficult, Item, TrainingSet};
-use crate::files::remove_unfinished;
+use super::{Optimizer, OptimizerState, trainer};
+use crate::data::formats::in_role;
+use crate::data::{Role, Source, TrainingImage, TrainingSet, labels};
+use crate::engine::Engine;
+use crate::models;
 use crate::table::grouped;
 
 /// Steps of fitting, where nobody says how many.
 const FIT_STEPS: usize = 1000;
 
-/// Flaws of the data that do no harm and are shown one by one.
-const FLAWS_SHOWN: usize = 5;
-
 /// Makes the engine that computes a network, as the settings want it.
 pub type MakeEngine = dyn Fn(&Graph, &Settings) -> Result<Box<dyn Engine>>;
+
+/// A training that was asked to go on.
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
+pub enum Resumed {
+    /// It is ready to go.
+    Ready(Run),
+    /// All of it is done already: what to say.
+    Complete(String),
+}
 
 /// A training that is ready to go.
 pub struct Run {
     /// What it works with.
-    pub parts: Parts,
+    pub parts: TrainerParts,
     /// Where it goes on from.
     pub checkpoint: Checkpoint,
     /// What was taken over from other weights, for people to read.
@@ -46,18 +54,22 @@ pub struct Run {
 /// Fails where data cannot be read, naming them.
 pub fn training_set(settings: &Settings) -> Result<TrainingSet> {
     let classes = Some(settings.classes.as_slice()).filter(|classes| !classes.is_empty());
-    let mut set = TrainingSet::open(&settings.train, classes, settings.difficult)?;
-    let has_objects = |item: &Item| item.learned(settings.difficult).next().is_some();
-    if let Some(pictures) = settings.overfit {
+    let sources = in_role(&settings.train, Role::Train)?;
+    let mut set = TrainingSet::open_with(&sources, classes, settings.difficult, &settings.reading())?;
+    let has_objects = |item: &TrainingImage| item.learned(settings.difficult).next().is_some();
+    if let Some(images) = settings.overfit {
         set.items.retain(has_objects);
         let found = set.items.len();
-        ensure!(found >= pictures, "--overfit {pictures}: only {found} pictures have objects: ask for fewer");
-        set.items.truncate(pictures);
+        ensure!(found >= images, "--overfit {images}: only {found} images have objects: ask for fewer");
+        set.items.truncate(images);
     }
+    let of_which = match set.class_names.is_empty() {
+        true => String::new(),
+        false => format!(" of these classes: {}", set.class_names.join(", ")),
+    };
     ensure!(
         set.items.iter().any(has_objects),
-        "no picture of the training set has an object of these classes: {}",
-        set.class_names.join(", ")
+        "no image of the training set has an object to be learned{of_which}; annotate some, or name another split"
     );
     Ok(set)
 }
@@ -68,11 +80,18 @@ struct Prepared {
     validation: Option<Validation>,
     facts: Facts,
     layout: ParameterLayout,
-    variant: &'static Variant,
+    graph: Graph,
 }
 
 impl Prepared {
-    fn new(settings: &Settings, class_names: Option<&[String]>) -> Result<Self> {
+    fn new(settings: &Settings, channels: &Channels, class_names: Option<&[String]>) -> Result<Self> {
+        if let Some(moved) = settings.train.iter().chain(&settings.val).find(|source| !source.folder.exists()) {
+            bail!(
+                "there is no {}, where the images are to be: bring it back, or name its new place{}",
+                moved.folder.display(),
+                if class_names.is_some() { " with --train and --val FOLDER:SPLIT beside --resume" } else { "" }
+            );
+        }
         let set = training_set(settings)?;
         if let Some(names) = class_names {
             ensure!(set.class_names == names, "the training set has other classes than when the run began");
@@ -82,10 +101,11 @@ impl Prepared {
         } else if settings.val.is_empty() {
             None
         } else {
-            Some(Validation::new(&TrainingSet::open(&settings.val, Some(&set.class_names), Difficult::Learn)?))
+            Some(Validation::open(settings, &set.class_names)?)
         };
         let variant = Variant::named(&settings.variant)?;
-        let layout = ParameterLayout::new(&variant.graph(set.class_names.len()));
+        let graph = variant.graph(set.class_names.len()).with_channels(channels)?;
+        let layout = ParameterLayout::new(&graph);
         let trained = layout.entries.iter().filter(|(parameter, _)| {
             parameter.trainable && !settings.freeze.iter().any(|prefix| parameter.name.starts_with(prefix))
         });
@@ -97,30 +117,28 @@ impl Prepared {
             program: concat!("yolox-nano ", env!("CARGO_PKG_VERSION")).into(),
             git_revision: git_revision(),
             class_names: set.class_names.clone(),
-            train_pictures: set.items.len(),
+            train_images: set.items.len(),
             train_objects,
-            val_pictures: validation.as_ref().map_or(0, |validation| validation.pictures.len()),
-            parameters: trained.map(|(_, place)| place.len()).sum(),
+            val_images: validation.as_ref().map_or(0, |validation| validation.images.len()),
+            parameters: trained.map(|(_, range)| range.len()).sum(),
             learning_rate: settings.learning_rate(),
             effective_batch: settings.effective_batch(),
             iterations_per_epoch: settings.plan(set.items.len())?.iterations_per_epoch(),
             threads: rayon::current_num_threads(),
         };
-        Ok(Self { set: Arc::new(set), validation, facts, layout, variant })
+        Ok(Self { set: Arc::new(set), validation, facts, layout, graph })
     }
 
-    fn parts(
+    fn learner(
         self,
         settings: &Settings,
         engine: Box<dyn Engine>,
         teacher: Option<Teacher>,
-        folder: RunFolder,
-        origin: String,
-    ) -> Result<Parts> {
-        let graph = self.graph();
-        let Self { set, validation, facts, layout, .. } = self;
+    ) -> Result<(Learner, Option<Validation>, Facts)> {
+        let Self { set, validation, facts, layout, graph } = self;
         let plan = settings.plan(set.items.len())?;
-        Ok(Parts { engine, teacher, graph, layout, set, validation, plan, folder, facts, origin })
+        let learner = Learner { engine, teacher, graph, layout, set, plan, threads: facts.threads };
+        Ok((learner, validation, facts))
     }
 
     /// The network to learn from: `--distill`'s, or the one that training begins with where parts are to be fitted to its
@@ -135,17 +153,19 @@ impl Prepared {
         let name = settings.distill.as_ref().or(settings.init.as_ref().filter(|_| fits));
         let Some(name) = name else { return Ok(None) };
         let flag = if settings.distill.is_some() { "--distill" } else { "--init" };
-        let graph = self.graph();
-        let teacher = Teacher::load(name, &graph, &self.set.class_names, settings, make_engine).context(flag)?;
+        let teacher = Teacher::load(name, &self.graph, &self.set.class_names, settings, make_engine).context(flag)?;
         if fits || settings.distill_features > 0.0 {
             engine.tap(&teacher.taps().iter().map(|stage| stage.node).collect::<Vec<_>>())?;
         }
         Ok(Some(teacher))
     }
+}
 
-    fn graph(&self) -> Graph {
-        self.variant.graph(self.set.class_names.len())
-    }
+/// The channels of the network to train: where training begins with pruned weights of the same variant, theirs.
+fn channels(settings: &Settings) -> Result<Channels> {
+    let Some(init) = &settings.init else { return Ok(Channels::default()) };
+    let metadata = models::load(Some(init)).context("--init")?.weights.metadata;
+    Ok(if metadata.variant == settings.variant { metadata.channels } else { Channels::default() })
 }
 
 /// Prepares a run that starts in the folder `out`, which it makes; the pool of threads must be there.
@@ -153,13 +173,14 @@ impl Prepared {
 /// # Errors
 /// Fails where data or weights cannot be read, do not fit each other, or the folder is used already.
 pub fn new_run(settings: Settings, out: Option<&Path>, make_engine: &MakeEngine) -> Result<Run> {
-    let prepared = Prepared::new(&settings, None)?;
-    let mut engine = make_engine(&prepared.graph(), &settings)?;
-    let initial = init::initial(&settings, prepared.variant, &prepared.set, make_engine, engine.as_mut())?;
+    let channels = channels(&settings)?;
+    let prepared = Prepared::new(&settings, &channels, None)?;
+    let mut engine = make_engine(&prepared.graph, &settings)?;
+    let initial = init::initial(&settings, &channels, &prepared.set, make_engine, engine.as_mut())?;
     let Initial { parameters, origin, transferred, unfit } = initial;
     let fit = if unfit.is_empty() { 0 } else { settings.fit_steps.unwrap_or(FIT_STEPS) };
     let teacher = prepared.teacher(&settings, fit > 0, make_engine, engine.as_mut())?;
-    let fitted = trainer::fitted_layers(&prepared.graph(), teacher.as_ref(), &unfit);
+    let fitted = trainer::fitted_layers(&prepared.graph, teacher.as_ref(), &unfit);
     // Refuses names to freeze that there are not.
     let optimizer_settings = settings.optimizer_settings();
     let state = OptimizerState::new(optimizer_settings.name, prepared.layout.len);
@@ -170,13 +191,15 @@ pub fn new_run(settings: Settings, out: Option<&Path>, make_engine: &MakeEngine)
     folder.write_config(&settings, &prepared.facts)?;
 
     let per_epoch = prepared.facts.iterations_per_epoch;
-    let progress = Progress {
+    let progress = TrainingProgress {
         class_names: prepared.set.class_names.clone(),
+        channels,
         data: fingerprint(&prepared.set),
         origin: origin.clone(),
+        began_in: std::env::current_dir().ok(),
         iteration: 0,
         evaluated: 0,
-        timeline: Timeline::new(
+        schedule: Schedule::new(
             per_epoch,
             fit + settings.epochs * per_epoch,
             StageLengths { fit, ..settings.stage_lengths() },
@@ -187,7 +210,8 @@ pub fn new_run(settings: Settings, out: Option<&Path>, make_engine: &MakeEngine)
         best: None,
         settings,
     };
-    let parts = prepared.parts(&progress.settings, engine, teacher, folder, origin)?;
+    let (learner, validation, facts) = prepared.learner(&progress.settings, engine, teacher)?;
+    let parts = TrainerParts { learner, validation, folder, facts, origin };
     let checkpoint = Checkpoint { progress, ema: parameters.clone(), parameters, optimizer: state };
     Ok(Run { parts, checkpoint, transferred })
 }
@@ -196,81 +220,110 @@ pub fn new_run(settings: Settings, out: Option<&Path>, make_engine: &MakeEngine)
 /// pool of threads.
 ///
 /// # Errors
-/// Fails where there is no usable checkpoint, the data have changed, or nothing is left to be done.
+/// Fails where there is no usable checkpoint, or the data have changed.
 pub fn resumed_run(
     root: &Path,
     given: toml::Table,
     make_engine: &MakeEngine,
     use_threads: impl FnOnce(&Settings) -> Result<()>,
-) -> Result<Run> {
-    let folder = RunFolder::existing(root);
-    let mut checkpoint = Checkpoint::read(&folder.checkpoint(), |progress| {
-        let variant = Variant::named(&progress.settings.variant)?;
-        Ok(ParameterLayout::new(&variant.graph(progress.class_names.len())).len)
-    })?;
-    let Progress { settings, timeline, iteration, seconds, .. } = &mut checkpoint.progress;
+) -> Result<Resumed> {
+    let folder = RunFolder::existing(root).locked();
+    let length = |progress: &TrainingProgress| Ok(ParameterLayout::new(&progress.graph()?).len);
+    let mut checkpoint = Checkpoint::read(&folder.checkpoint(), length)?;
+    let began_in = checkpoint.progress.began_in.clone();
+    let TrainingProgress { settings, schedule, iteration, seconds, .. } = &mut checkpoint.progress;
     let mut before = toml::Table::try_from(&*settings)?;
     if given.contains_key("epochs") {
         before.remove("time-budget");
     }
     let longer = given.contains_key("epochs") || given.contains_key("time-budget");
     *settings = Settings::from_layers(&[before, given])?;
+    if let Some(began_in) = &began_in {
+        // Names that do not lead anywhere from here may do so from where the run began.
+        for source in settings.train.iter_mut().chain(&mut settings.val).filter(|source| !source.folder.exists()) {
+            let there = source.below(began_in);
+            if there.folder.exists() {
+                *source = there;
+            }
+        }
+    }
     use_threads(settings)?;
     if longer {
         let iterations = match settings.time_budget {
             // A first guess, as if all went on as before; the trainer measures.
             Some(budget) => (*iteration as f64 * budget.0.as_secs_f64() / seconds.max(1.0)) as usize,
-            None => timeline.fit + settings.epochs * timeline.per_epoch,
+            None => schedule.fit + settings.epochs * schedule.per_epoch,
         };
-        let lengths = StageLengths { fit: timeline.fit, ..settings.stage_lengths() };
-        *timeline = Timeline::new(timeline.per_epoch, iterations.max(*iteration), lengths);
+        let lengths = StageLengths { fit: schedule.fit, ..settings.stage_lengths() };
+        *schedule = Schedule::new(schedule.per_epoch, iterations.max(*iteration), lengths);
     }
-    ensure!(
-        *iteration < timeline.iterations,
-        "the run {} has done its {:.2} epochs: to train for longer, ask for more in all (--resume {} --epochs N)",
-        root.display(),
-        timeline.epochs(*iteration),
-        root.display()
-    );
+    if *iteration >= schedule.iterations {
+        return Ok(Resumed::Complete(format!(
+            "the run {} is complete, with its {:.2} epochs; its weights are {}. To train for longer, ask for more in all \
+             (--resume {} --epochs N)",
+            root.display(),
+            schedule.epochs(*iteration),
+            folder.best_weights().display(),
+            root.display()
+        )));
+    }
     let progress = &checkpoint.progress;
-    let prepared = Prepared::new(&progress.settings, Some(&progress.class_names))?;
+    let prepared = Prepared::new(&progress.settings, &progress.channels, Some(&progress.class_names))?;
     ensure!(
         fingerprint(&prepared.set) == progress.data,
-        "the training set is not the one that the run {} began with (pictures or labels differ): restore it, or start a \
-         new run with --init {}",
+        "the training set is not the one that the run {} began with (images or labels differ): restore it, name its new \
+         place with --train FOLDER:SPLIT, or start a new run with --init {}",
         root.display(),
         folder.last_raw_weights().display()
     );
-    remove_unfinished(root)?;
     folder.write_config(&progress.settings, &prepared.facts)?;
-    let mut engine = make_engine(&prepared.graph(), &progress.settings)?;
-    let is_fitting = progress.iteration < progress.timeline.fit;
-    let teacher = prepared.teacher(&progress.settings, is_fitting, make_engine, engine.as_mut())?;
-    let parts = prepared.parts(&progress.settings, engine, teacher, folder, progress.origin.clone())?;
-    Ok(Run { parts, checkpoint, transferred: None })
+    let (learner, validation, facts) = going_on(prepared, progress, make_engine)?;
+    let parts = TrainerParts { learner, validation, folder, facts, origin: progress.origin.clone() };
+    Ok(Resumed::Ready(Run { parts, checkpoint, transferred: None }))
 }
 
-/// SHA-256 of the names and labels of all pictures.
+/// What computes shares of a training that another process leads, and which has come to `progress`; the pool of threads must be there.
+///
+/// # Errors
+/// Fails where data or weights cannot be read here, or are others.
+pub fn learner(progress: &TrainingProgress, make_engine: &MakeEngine) -> Result<Learner> {
+    let prepared = Prepared::new(&progress.settings, &progress.channels, Some(&progress.class_names))?;
+    ensure!(fingerprint(&prepared.set) == progress.data, "the training set is not the one that the first process has");
+    Ok(going_on(prepared, progress, make_engine)?.0)
+}
+
+/// What goes on with a training that has come to `progress`.
+fn going_on(
+    prepared: Prepared,
+    progress: &TrainingProgress,
+    make_engine: &MakeEngine,
+) -> Result<(Learner, Option<Validation>, Facts)> {
+    let mut engine = make_engine(&prepared.graph, &progress.settings)?;
+    let is_fitting = progress.iteration < progress.schedule.fit;
+    let teacher = prepared.teacher(&progress.settings, is_fitting, make_engine, engine.as_mut())?;
+    prepared.learner(&progress.settings, engine, teacher)
+}
+
+/// SHA-256 of the names and labels of all images.
 fn fingerprint(set: &TrainingSet) -> String {
     let mut hash = Sha256::new();
     for item in &set.items {
         hash.update(format!("{} {:?}\n", item.name, item.boxes));
     }
-    crate::models::hexadecimal(&hash.finalize())
+    base16ct::lower::encode_string(&hash.finalize())
 }
 
 impl Run {
     /// What the training is going to do, for people to read.
     pub fn introduction(&self) -> Vec<String> {
-        let Progress { settings, timeline, iteration, .. } = &self.checkpoint.progress;
+        let TrainingProgress { settings, schedule, iteration, .. } = &self.checkpoint.progress;
         let facts = &self.parts.facts;
         let count = |number: usize| grouped(number as u64);
-        let sources =
-            |sources: &[crate::data::Source]| sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let sources = |sources: &[Source]| sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let val = match (settings.overfit, settings.val.is_empty()) {
-            (Some(_), _) => "the same pictures".to_string(),
+            (Some(_), _) => "the same images".to_string(),
             (None, true) => "none".into(),
-            (None, false) => format!("{} pictures ({})", count(facts.val_pictures), sources(&settings.val)),
+            (None, false) => format!("{} images ({})", count(facts.val_images), sources(&settings.val)),
         };
         let mut lines = vec![
             format!(
@@ -281,20 +334,20 @@ impl Run {
                 self.parts.origin
             ),
             format!(
-                "train: {} pictures, {} objects ({}); val: {val}",
-                count(facts.train_pictures),
+                "train: {} images, {} objects ({}); val: {val}",
+                count(facts.train_images),
                 count(facts.train_objects.iter().sum()),
                 sources(&settings.train)
             ),
             format!(
-                "step: {} pictures (batch {} x {}), learning rate {}, decay {}, mean of the weights {:.5}, seed {}, {} \
+                "step: {} images (batch {} x {}), learning rate {}, decay {}, mean of the weights {:.5}, seed {}, {} \
                  threads, computed by {}",
                 facts.effective_batch,
                 settings.batch,
                 settings.accumulate,
                 facts.learning_rate,
                 settings.optimizer_settings().weight_decay,
-                settings.ema_decay(timeline),
+                settings.ema_decay(schedule),
                 settings.seed,
                 facts.threads,
                 settings.engine_choice()
@@ -305,24 +358,32 @@ impl Run {
             None => format!(
                 "schedule: {} epochs of {} steps; warm-up until epoch {:.2}, no mosaic from epoch {:.2}",
                 settings.epochs,
-                timeline.per_epoch,
-                timeline.epochs(timeline.warmup),
-                timeline.epochs(timeline.plain_from)
+                schedule.per_epoch,
+                schedule.epochs(schedule.warmup),
+                schedule.epochs(schedule.no_aug_from)
             ),
         });
         let revision = facts.git_revision.as_ref().map(|revision| format!(", git {revision}")).unwrap_or_default();
         lines.push(format!("run: {}{revision}", self.parts.folder.path().display()));
         if *iteration > 0 {
-            lines.push(format!("going on after step {iteration} of {}", timeline.iterations));
+            lines.push(format!("going on after step {iteration} of {}", schedule.iterations));
         }
         lines.extend(self.transferred.clone());
-        let flaws = &self.parts.set.warnings;
-        lines.extend(flaws.iter().take(FLAWS_SHOWN).map(|flaw| format!("warning: {flaw}")));
-        if flaws.len() > FLAWS_SHOWN {
-            let more = flaws.len() - FLAWS_SHOWN;
-            lines.push(format!("warning: {more} more flaws of the data, which yolox-nano check-data shows"));
+        let differing = self.parts.learner.teacher.as_ref().map(Teacher::differing).unwrap_or_default();
+        if !differing.is_empty() && settings.distill.is_some() && settings.distill_features > 0.0 {
+            lines.push(format!(
+                "what {} compute is not learned from the teacher: they have other channels there (one of the networks is \
+                 pruned)",
+                differing.join(", ")
+            ));
         }
-        lines.extend(warnings(settings, facts, timeline).into_iter().map(|warning| format!("warning: {warning}")));
+        let set = &self.parts.learner.set;
+        lines.extend(labels::warnings(&set.warnings));
+        lines.extend(labels::summary(&set.left_out));
+        if let Some(validation) = self.parts.validation.as_ref().filter(|_| settings.overfit.is_none()) {
+            lines.extend(validation.notes.clone());
+        }
+        lines.extend(warnings(settings, facts, schedule).into_iter().map(|warning| format!("warning: {warning}")));
         lines
     }
 }

@@ -10,6 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
+/// How the names of event files begin.
+pub(super) const EVENTS: &str = "events.out.tfevents.";
+
 /// An event file, open for more.
 #[derive(Debug)]
 pub struct EventFile {
@@ -24,7 +27,7 @@ impl EventFile {
     /// Fails where it cannot be written.
     pub fn create(folder: &Path) -> Result<Self> {
         let id = std::process::id();
-        let path = folder.join(format!("events.out.tfevents.{}.{id}", unix_seconds() as u64));
+        let path = folder.join(format!("{EVENTS}{}.{id}", unix_seconds() as u64));
         let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
         let mut events = Self { path, file };
         events.write(&event(unix_seconds(), 0, &bytes_field(3, b"brain.Event:2")))?;

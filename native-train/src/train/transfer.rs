@@ -89,7 +89,7 @@ impl fmt::Display for TransferReport {
     }
 }
 
-/// `target` (which is random) with what fits of `from`, both with batch normalisation (see [`super::unfolded`]).
+/// `target` (which is random) with what fits of `from`, both with batch normalisation (see [`Weights::unfused`]).
 ///
 /// # Errors
 /// Fails where either does not fit its variant or has no batch normalisation.
@@ -109,8 +109,8 @@ pub fn transfer(target: &Weights, from: &Weights) -> Result<(Weights, TransferRe
         classes: target_graph.classes,
         ..TransferReport::default()
     };
-    let pair = |index: usize| Pair::new(&target_graph, index, &from_graph, &classes);
-    let pairs: Vec<Option<Pair>> = (0..target_graph.layers.len()).map(pair).collect();
+    let pair = |index: usize| LayerPair::new(&target_graph, index, &from_graph, &classes);
+    let pairs: Vec<Option<LayerPair>> = (0..target_graph.layers.len()).map(pair).collect();
     let silent = silent_layers(&target_graph, &from_graph, &pairs);
 
     let mut weights = target.clone();
@@ -140,7 +140,7 @@ pub fn transfer(target: &Weights, from: &Weights) -> Result<(Weights, TransferRe
 }
 
 /// A layer and its counterpart in the other network.
-struct Pair {
+struct LayerPair {
     /// Kernels (one or several) and vectors of a number a channel, in the same order on both sides.
     into: Tensors,
     from: Tensors,
@@ -175,7 +175,7 @@ impl Tensors {
     }
 }
 
-impl Pair {
+impl LayerPair {
     /// The layer at `index` of `target` with its counterpart; `None` where there is none, or none that fits.
     fn new(target: &Graph, index: usize, from_graph: &Graph, classes: &ClassMap) -> Option<Self> {
         let layer = &target.layers[index];
@@ -271,7 +271,7 @@ enum Silence {
 }
 
 /// For each layer of `target`.
-fn silent_layers(target: &Graph, from: &Graph, pairs: &[Option<Pair>]) -> Vec<Silence> {
+fn silent_layers(target: &Graph, from: &Graph, pairs: &[Option<LayerPair>]) -> Vec<Silence> {
     let known = |index: usize| {
         pairs[index].is_some() || from.layers.iter().any(|layer| layer.name == target.layers[index].name)
     };

@@ -1,8 +1,8 @@
 //! What people should know before they wait for hours.
 
 use super::run_folder::Facts;
+use super::schedule::Schedule;
 use super::settings::{REFERENCE_BATCH, REFERENCE_LR, Settings};
-use super::timeline::Timeline;
 
 /// A learning rate so many times the reference's is high.
 const HIGH_LR: f64 = 4.0;
@@ -10,26 +10,26 @@ const HIGH_LR: f64 = 4.0;
 const LONG_MEAN: f64 = 0.25;
 
 /// Sentences about settings and data that seldom do what was meant.
-pub fn warnings(settings: &Settings, facts: &Facts, timeline: &Timeline) -> Vec<String> {
+pub fn warnings(settings: &Settings, facts: &Facts, schedule: &Schedule) -> Vec<String> {
     let mut warnings = Vec::new();
     let (lr, batch) = (settings.learning_rate(), settings.effective_batch());
     let reference = REFERENCE_LR * batch as f64 / REFERENCE_BATCH;
     if lr > HIGH_LR * reference && settings.overfit.is_none() {
         warnings.push(format!(
-            "the learning rate {lr} is high for {batch} pictures a step: the reference recipe has {reference:.5}; if the \
+            "the learning rate {lr} is high for {batch} images a step: the reference recipe has {reference:.5}; if the \
              loss grows, lower --lr"
         ));
     }
-    let decay = settings.ema_decay(timeline);
+    let decay = settings.ema_decay(schedule);
     let mean_over = 1.0 / (1.0 - decay);
-    if mean_over > LONG_MEAN * timeline.iterations as f64 {
+    if mean_over > LONG_MEAN * schedule.iterations as f64 {
         warnings.push(format!(
             "the mean of the weights reaches back {mean_over:.0} iterations, but the training has only {}: its figures will \
              stay behind the weights'; lower --ema-decay ({decay}) or train for longer",
-            timeline.iterations
+            schedule.iterations
         ));
     }
-    if facts.val_pictures == 0 {
+    if facts.val_images == 0 {
         warnings
             .push("without --val nothing says which weights are the best: best.safetensors will be the last".into());
     }
@@ -44,16 +44,16 @@ pub fn warnings(settings: &Settings, facts: &Facts, timeline: &Timeline) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::timeline::StageLengths;
+    use crate::train::schedule::StageLengths;
 
     fn facts() -> Facts {
         Facts {
             program: "yolox-nano".into(),
             git_revision: None,
             class_names: vec!["cat".into(), "dog".into()],
-            train_pictures: 100,
+            train_images: 100,
             train_objects: vec![5, 6],
-            val_pictures: 10,
+            val_images: 10,
             parameters: 1,
             learning_rate: 0.01,
             effective_batch: 16,
@@ -63,7 +63,7 @@ mod tests {
     }
 
     fn warned(settings: &Settings, facts: &Facts, epochs: usize) -> String {
-        warnings(settings, facts, &Timeline::new(6, 6 * epochs, StageLengths::default())).join("\n")
+        warnings(settings, facts, &Schedule::new(6, 6 * epochs, StageLengths::default())).join("\n")
     }
 
     #[test]
@@ -72,12 +72,12 @@ mod tests {
         assert_eq!(warned(&fine, &facts(), 300), "");
         assert_eq!(warned(&fine, &facts(), 2), "", "the mean's reach follows the training's length");
         let fast = Settings { lr: Some(0.1), ..fine.clone() };
-        assert!(warned(&fast, &facts(), 300).contains("0.1 is high for 16 pictures"));
+        assert!(warned(&fast, &facts(), 300).contains("0.1 is high for 16 images"));
         let slow_mean = Settings { ema_decay: Some(0.9998), ..fine.clone() };
         assert!(
             warned(&slow_mean, &facts(), 10).contains("reaches back 5000 iterations, but the training has only 60")
         );
-        assert!(warned(&fine, &Facts { val_pictures: 0, ..facts() }, 300).contains("--val"));
+        assert!(warned(&fine, &Facts { val_images: 0, ..facts() }, 300).contains("--val"));
         assert!(warned(&fine, &Facts { train_objects: vec![5, 0], ..facts() }, 300).contains("classes: dog"));
     }
 }

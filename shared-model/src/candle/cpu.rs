@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::graph::Activation;
-use crate::kernels::block::Plus;
+use crate::kernels::block::Residual;
 use crate::kernels::norm::{activation_gradient, affine_gradient, moments, normalise};
 use crate::kernels::parallel::Team;
 use crate::kernels::pool_gradient::{max_pool_halving_gradient, max_pool_same_gradient, upsample_gradient};
 use crate::kernels::simd::Instructions;
 use crate::kernels::{elementwise, pool};
-use crate::lowering::{Convolution, Kind, PicturePlanes, TASK_ROWS};
-use crate::training::{Moments, Norm};
+use crate::lowering::{ConvKind, Convolution, ImagePlanes, TASK_ROWS};
+use crate::model::graph::Activation;
+use crate::training::{Moments, NormOrBias};
 
 /// A tensor's numbers, one after another.
 fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -22,16 +22,16 @@ fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     Ok(&storage.as_slice::<f32>()?[start..end])
 }
 
-/// Calls `work` for every picture's part of `out`: each on one thread, or, where there are fewer pictures than threads, one
+/// Calls `work` for every image's part of `out`: each on one thread, or, where there are fewer images than threads, one
 /// after another on all of them.
-fn for_each_picture(pictures: usize, out: &mut [f32], work: impl Fn(&Team, usize, &mut [f32]) + Sync) {
-    let len = out.len() / pictures;
-    if pictures >= rayon::current_num_threads() {
+fn for_each_image(images: usize, out: &mut [f32], work: impl Fn(&Team, usize, &mut [f32]) + Sync) {
+    let len = out.len() / images;
+    if images >= rayon::current_num_threads() {
         let parts = out.par_chunks_mut(len).enumerate();
-        parts.for_each(|(picture, out)| work(&Team::alone(), picture, out));
+        parts.for_each(|(image, out)| work(&Team::alone(), image, out));
     } else {
-        Team::gather(|team| {
-            out.chunks_mut(len).enumerate().for_each(|(picture, out)| work(team, picture, out));
+        Team::fork_join(|team| {
+            out.chunks_mut(len).enumerate().for_each(|(image, out)| work(team, image, out));
         });
     }
 }
@@ -64,11 +64,11 @@ impl<F: Fn(&[f32], &[f32]) -> (Vec<f32>, Shape)> CustomOp2 for Plain<F> {
 /// A convolution without bias and activation.
 struct Convolve {
     convolution: Convolution,
-    /// (pictures, channels, height, width) of the input; of the stem: of the picture.
+    /// (batch, channels, height, width) of the input; of the stem: of the image.
     input: (usize, usize, usize, usize),
 }
 
-/// `x` (pictures x channels x height x width; of the stem: the picture) convolved by `kernels`, all of its kernel tensors'
+/// `x` (images x channels x height x width; of the stem: the image) convolved by `kernels`, all of its kernel tensors'
 /// numbers one after another.
 ///
 /// # Errors
@@ -79,19 +79,19 @@ pub(super) fn convolve(convolution: &Convolution, x: &Tensor, kernels: &Tensor) 
 }
 
 impl Convolve {
-    /// Numbers of a picture of the input and of the output, and the output's shape.
+    /// Numbers of an image of the input and of the output, and the output's shape.
     fn sizes(&self) -> (usize, usize, Shape) {
-        let (pictures, channels, height, width) = self.input;
-        let stride = if self.convolution.kind == Kind::Stem { 2 } else { self.convolution.stride };
+        let (batch, channels, height, width) = self.input;
+        let stride = if self.convolution.kind == ConvKind::Stem { 2 } else { self.convolution.stride };
         let (out_height, out_width) = (height / stride, width / stride);
         let out = self.convolution.channels * out_height * out_width;
-        let shape = Shape::from((pictures, self.convolution.channels, out_height, out_width));
+        let shape = Shape::from((batch, self.convolution.channels, out_height, out_width));
         (channels * height * width, out, shape)
     }
 
     fn split<'a>(&self, kernels: &'a [f32]) -> Vec<&'a [f32]> {
         let Convolution { kind, channels, inputs, ref widths, .. } = self.convolution;
-        let each = if kind == Kind::Depthwise { channels / widths.len() } else { channels * inputs };
+        let each = if kind == ConvKind::Depthwise { channels / widths.len() } else { channels * inputs };
         let mut rest = kernels;
         let lens = widths.iter().map(|k| each * k * k);
         lens.map(|len| rest.split_off(..len).expect("kernels have the numbers that their shape says")).collect()
@@ -99,11 +99,11 @@ impl Convolve {
 
     fn kernels_gradient(&self, x: &[f32], gradient: &[f32], len: usize) -> Vec<f32> {
         let (of_x, of_gradient, _) = self.sizes();
-        let (pictures, _, height, width) = self.input;
+        let (batch, _, height, width) = self.input;
         let Convolution { channels, inputs, .. } = self.convolution;
         let plane = of_gradient / channels;
-        if self.convolution.sums_up_per_picture(plane) {
-            let mut parts = vec![0.0; pictures * len];
+        if self.convolution.sums_up_per_image(plane) {
+            let mut parts = vec![0.0; batch * len];
             let all = x.par_chunks(of_x).zip(gradient.par_chunks(of_gradient)).zip(parts.par_chunks_mut(len));
             all.for_each(|((x, gradient), out)| {
                 self.convolution.kernel_gradient(x, gradient, height, width, out);
@@ -116,10 +116,10 @@ impl Convolve {
             return parts;
         }
         let mut out = vec![0.0; len];
-        let gradient = PicturePlanes { numbers: gradient, start: 0, step: of_gradient };
-        let x = PicturePlanes { numbers: x, start: 0, step: of_x };
+        let gradient = ImagePlanes { numbers: gradient, start: 0, step: of_gradient };
+        let x = ImagePlanes { numbers: x, start: 0, step: of_x };
         out.par_chunks_mut(TASK_ROWS * inputs).enumerate().for_each(|(i, out)| {
-            self.convolution.pointwise_rows_gradient(pictures, plane, i * TASK_ROWS, gradient, x, out);
+            self.convolution.pointwise_rows_gradient(batch, plane, i * TASK_ROWS, gradient, x, out);
         });
         out
     }
@@ -132,13 +132,13 @@ impl CustomOp2 for Convolve {
 
     fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, kernels) = (numbers(s1, l1)?, self.split(numbers(s2, l2)?));
-        let (pictures, _, height, width) = self.input;
+        let (batch, _, height, width) = self.input;
         let (of_x, of_out, shape) = self.sizes();
         let no_bias = vec![0.0; self.convolution.channels];
         let weights = self.convolution.forward_weights(&kernels, &no_bias, Activation::Identity);
-        let mut out = vec![0.0; pictures * of_out];
-        for_each_picture(pictures, &mut out, |team, i, out| {
-            weights.run(team, &x[i * of_x..][..of_x], height, width, Plus::Nothing, out);
+        let mut out = vec![0.0; batch * of_out];
+        for_each_image(batch, &mut out, |team, i, out| {
+            weights.run(team, &x[i * of_x..][..of_x], height, width, Residual::None, out);
         });
         Ok((CpuStorage::F32(out), shape))
     }
@@ -151,17 +151,17 @@ impl CustomOp2 for Convolve {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let (pictures, _, height, width) = self.input;
+        let (batch, _, height, width) = self.input;
         let (of_x, of_out, _) = self.sizes();
-        // A picture's gradient is nobody's: `Yolox` does not use this operation where it is.
-        let of_input = if self.convolution.kind == Kind::Stem {
+        // An image's gradient is nobody's: `Yolox` does not use this operation where it is.
+        let of_input = if self.convolution.kind == ConvKind::Stem {
             None
         } else {
             let op = |gradient: &[f32], kernels: &[f32]| {
                 let weights = self.convolution.input_gradient(&self.split(kernels));
-                let mut out = vec![0.0; pictures * of_x];
-                for_each_picture(pictures, &mut out, |team, i, out| {
-                    weights.run(team, &gradient[i * of_out..][..of_out], height, width, Plus::Nothing, out);
+                let mut out = vec![0.0; batch * of_x];
+                for_each_image(batch, &mut out, |team, i, out| {
+                    weights.run(team, &gradient[i * of_out..][..of_out], height, width, Residual::None, out);
                 });
                 (out, Shape::from(self.input))
             };
@@ -188,11 +188,11 @@ pub(super) fn infer(
     let op = Convolve { convolution: convolution.clone(), input: x.dims4()? };
     let weights = convolution.forward_weights(kernels, bias, activation);
     let (of_x, of_out, shape) = op.sizes();
-    let (pictures, _, height, width) = op.input;
+    let (batch, _, height, width) = op.input;
     let forward = |x: &[f32]| {
-        let mut out = vec![0.0; pictures * of_out];
-        for_each_picture(pictures, &mut out, |team, i, out| {
-            weights.run(team, &x[i * of_x..][..of_x], height, width, Plus::Nothing, out);
+        let mut out = vec![0.0; batch * of_out];
+        for_each_image(batch, &mut out, |team, i, out| {
+            weights.run(team, &x[i * of_x..][..of_x], height, width, Residual::None, out);
         });
         (out, shape.clone())
     };
@@ -209,14 +209,14 @@ pub(super) enum By {
 }
 
 /// Batch normalisation (or a bias) and activation.
-struct Normalise {
-    norm: Arc<Mutex<Norm>>,
+struct NormaliseOp {
+    norm: Arc<Mutex<NormOrBias>>,
     activation: Activation,
     by: By,
     dims: (usize, usize, usize, usize),
 }
 
-/// `y` (pictures x channels x height x width) normalised; `parameters`: all that [`Norm::load`] takes, as one array. The
+/// `y` (images x channels x height x width) normalised; `parameters`: all that [`NormOrBias::load`] takes, as one array. The
 /// gradient with respect to them is that of weights and biases, and 0 at statistics. Also returns the places of the running
 /// statistics with the batch's, the variance as training or as observation takes it.
 ///
@@ -225,26 +225,26 @@ struct Normalise {
 pub(super) fn normalised(
     y: &Tensor,
     parameters: &Tensor,
-    norm: &Norm,
+    norm: &NormOrBias,
     activation: Activation,
     by: By,
 ) -> Result<(Tensor, Vec<f32>)> {
     // Each call's own: there may be others before its gradient is asked for.
     let norm = Arc::new(Mutex::new(norm.clone()));
-    let op = Normalise { norm: norm.clone(), activation, by, dims: y.dims4()? };
+    let op = NormaliseOp { norm: norm.clone(), activation, by, dims: y.dims4()? };
     let z = y.contiguous()?.apply_op2(&parameters.contiguous()?, op)?;
     let mut statistics = vec![0.0; parameters.elem_count()];
     norm.lock().unwrap_or_else(PoisonError::into_inner).write_statistics(by == By::Batch, &mut statistics);
     Ok((z, statistics))
 }
 
-impl Normalise {
+impl NormaliseOp {
     fn plane(&self) -> usize {
         self.dims.2 * self.dims.3
     }
 }
 
-impl CustomOp2 for Normalise {
+impl CustomOp2 for NormaliseOp {
     fn name(&self) -> &'static str {
         "normalise"
     }
@@ -256,8 +256,8 @@ impl CustomOp2 for Normalise {
         norm.load(parameters);
         if norm.is_batch() {
             let of = |y: &[f32]| {
-                let (mean, squares) = moments(instructions, y);
-                Moments { count: plane as f64, mean, squares }
+                let (mean, m2) = moments(instructions, y);
+                Moments { count: plane as f64, mean, m2 }
             };
             let parts: Vec<Moments> = y.par_chunks(plane).map(of).collect();
             norm.observe(&parts, self.by == By::Batch);
@@ -310,7 +310,7 @@ impl CustomOp2 for Normalise {
 /// Pooling under squares of this width with stride 1, padded so that the size stays.
 struct MaxPoolSame(usize);
 
-/// The greatest of every square of `kernel` (odd) pixels around a pixel of `x` (pictures x channels x height x width).
+/// The greatest of every square of `kernel` (odd) pixels around a pixel of `x` (images x channels x height x width).
 ///
 /// # Errors
 /// Fails where the tensor is not on the CPU in single precision.
@@ -324,9 +324,9 @@ impl CustomOp1 for MaxPoolSame {
     }
 
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, (pictures, _, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
-        let (mut out, size) = (vec![0.0; x.len()], x.len() / pictures);
-        for_each_picture(pictures, &mut out, |team, i, out| {
+        let (x, (batch, _, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
+        let (mut out, size) = (vec![0.0; x.len()], x.len() / batch);
+        for_each_image(batch, &mut out, |team, i, out| {
             let x = &x[i * size..][..size];
             pool::max_pool_same(team, Instructions::best(), x, height, width, self.0, out);
         });
@@ -334,9 +334,9 @@ impl CustomOp1 for MaxPoolSame {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let (pictures, _, height, width) = x.dims4()?;
+        let (batch, _, height, width) = x.dims4()?;
         let op = |x: &[f32], gradient: &[f32]| {
-            let (mut out, size) = (vec![0.0; x.len()], x.len() / pictures);
+            let (mut out, size) = (vec![0.0; x.len()], x.len() / batch);
             out.par_chunks_mut(size)
                 .zip(x.par_chunks(size))
                 .zip(gradient.par_chunks(size))
@@ -352,7 +352,7 @@ impl CustomOp1 for MaxPoolSame {
 /// Pooling under squares of 2 x 2, with stride 2.
 struct MaxPoolHalving;
 
-/// The greatest of every square of 2 x 2 pixels of `x` (pictures x channels x height x width).
+/// The greatest of every square of 2 x 2 pixels of `x` (images x channels x height x width).
 ///
 /// # Errors
 /// Fails where the tensor is not on the CPU in single precision.
@@ -366,12 +366,12 @@ impl CustomOp1 for MaxPoolHalving {
     }
 
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, (pictures, channels, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
-        let (mut out, size) = (vec![0.0; x.len() / 4], x.len() / pictures);
-        for_each_picture(pictures, &mut out, |team, i, out| {
+        let (x, (batch, channels, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
+        let (mut out, size) = (vec![0.0; x.len() / 4], x.len() / batch);
+        for_each_image(batch, &mut out, |team, i, out| {
             pool::max_pool_halving(team, Instructions::best(), &x[i * size..][..size], width, out);
         });
-        Ok((CpuStorage::F32(out), Shape::from((pictures, channels, height / 2, width / 2))))
+        Ok((CpuStorage::F32(out), Shape::from((batch, channels, height / 2, width / 2))))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
@@ -391,7 +391,7 @@ impl CustomOp1 for MaxPoolHalving {
 /// Every pixel becomes a square of 2 x 2.
 struct Upsample;
 
-/// `x` (pictures x channels x height x width) at twice the height and width, by nearest neighbours.
+/// `x` (images x channels x height x width) at twice the height and width, by nearest neighbours.
 ///
 /// # Errors
 /// Fails where the tensor is not on the CPU in single precision.
@@ -405,12 +405,12 @@ impl CustomOp1 for Upsample {
     }
 
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, (pictures, channels, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
-        let (mut out, size) = (vec![0.0; 4 * x.len()], x.len() / pictures);
-        for_each_picture(pictures, &mut out, |team, i, out| {
+        let (x, (batch, channels, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
+        let (mut out, size) = (vec![0.0; 4 * x.len()], x.len() / batch);
+        for_each_image(batch, &mut out, |team, i, out| {
             elementwise::upsample(team, &x[i * size..][..size], width, out);
         });
-        Ok((CpuStorage::F32(out), Shape::from((pictures, channels, 2 * height, 2 * width))))
+        Ok((CpuStorage::F32(out), Shape::from((batch, channels, 2 * height, 2 * width))))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {

@@ -8,33 +8,22 @@ use candle_nn::{BatchNorm, BatchNormConfig, Init, ModuleT, VarBuilder, batch_nor
 
 use super::cpu::{self, By};
 use super::plain;
-use crate::graph::{Affine, BN_EPS, Conv, Graph, Node, NormState, Op};
-use crate::lowering::Convolution;
-use crate::runtime::fold::multiply;
-use crate::training::Norm;
+use crate::lowering::{Convolution, Lowered};
+use crate::model::fuse::multiply;
+use crate::model::graph::{Affine, BN_EPS, Conv, Graph, Node, NormState, Op};
+use crate::training::{NormMode, NormOrBias};
 
 /// How far running statistics follow a batch's: PyTorch's momentum of batch normalisation, as YOLOX sets it.
 const MOMENTUM: f64 = 0.03;
 
-/// What a forward pass normalises by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// The batch's statistics, which the running ones follow; everything is recorded for gradients.
-    Train,
-    /// The running statistics; nothing is recorded.
-    Eval,
-    /// As `Eval`, but then the running statistics become the batch's.
-    Calibrate,
-}
-
 /// A convolution, batch normalisation or bias, and activation.
 #[derive(Debug)]
-pub(super) struct ConvLayer {
+pub(super) struct CandleConv {
     conv: Conv,
     convolution: Convolution,
     kernels: Vec<Tensor>,
     affine: Follows,
-    norm: Norm,
+    norm: NormOrBias,
 }
 
 #[derive(Debug)]
@@ -43,40 +32,51 @@ enum Follows {
     BatchNorm(BatchNorm),
 }
 
-impl ConvLayer {
+impl CandleConv {
     /// That of layer `node`, with the tensors of `vb`, or with new ones as PyTorch initialises them; `None` where it is no
     /// convolution. `prior`: what its bias begins with, where that is not random.
     ///
     /// # Errors
     /// Fails where tensors are missing or have other shapes.
-    pub(super) fn new(graph: &Graph, node: Node, prior: Option<f32>, vb: &VarBuilder) -> Result<Option<Self>> {
+    pub(super) fn new(
+        graph: &Graph,
+        node: Node,
+        lowered: &Lowered,
+        prior: Option<f32>,
+        vb: &VarBuilder,
+    ) -> Result<Option<Self>> {
         let layer = graph.layer(node);
-        let (Op::Conv(conv), Some(convolution)) = (&layer.op, Convolution::of(graph, node)?) else { return Ok(None) };
+        let (Op::Conv(conv), Lowered::Conv { convolution, .. }) = (&layer.op, lowered) else { return Ok(None) };
+        let convolution = convolution.clone();
         let (_, bias) = layer.parameter_names();
         // Weights for inference have batch normalisation multiplied into the kernels.
-        let folded = conv.affine == Affine::Bias || vb.contains_tensor(&bias);
-        let norm = if folded { NormState::Folded } else { NormState::Separate };
+        let fused = conv.affine == Affine::Bias || vb.contains_tensor(&bias);
+        let norm = if fused { NormState::Fused } else { NormState::Separate };
         let (mut bound, mut kernels) = (0.0, Vec::new());
         for parameter in graph.layer_parameters(layer, norm).iter().filter(|parameter| parameter.shape.len() == 4) {
             bound = 1.0 / (parameter.shape[1..].iter().product::<usize>() as f64).sqrt();
             let init = Init::Uniform { lo: -bound, up: bound };
             kernels.push(vb.get_with_hints(parameter.shape.as_slice(), &parameter.name, init)?);
         }
-        let affine = if folded {
+        let affine = if fused {
             let init = prior.map_or(Init::Uniform { lo: -bound, up: bound }, |value| Init::Const(value.into()));
             Follows::Bias(vb.get_with_hints(layer.channels, &bias, init)?)
         } else {
             let config = BatchNormConfig { eps: BN_EPS.into(), momentum: MOMENTUM, ..BatchNormConfig::default() };
             Follows::BatchNorm(batch_norm(layer.channels, config, vb.pp(format!("{}.bn", layer.name)))?)
         };
-        let norm =
-            Norm::new(layer, if folded { Affine::Bias } else { Affine::BatchNorm }, "bias", places(layer.channels));
+        let norm = NormOrBias::new(
+            layer,
+            if fused { Affine::Bias } else { Affine::BatchNorm },
+            "bias",
+            ranges(layer.channels),
+        );
         Ok(Some(Self { conv: conv.clone(), convolution, kernels, affine, norm }))
     }
 
-    /// By this project's kernels, on the CPU; `x` is the input, of the stem the picture.
-    pub(super) fn forward_cpu(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        if mode == Mode::Eval {
+    /// By this project's kernels, on the CPU; `x` is the input, of the stem the image.
+    pub(super) fn forward_cpu(&self, x: &Tensor, mode: NormMode) -> Result<Tensor> {
+        if mode == NormMode::Running {
             return self.infer(x);
         }
         let kernels = match &self.kernels[..] {
@@ -87,7 +87,7 @@ impl ConvLayer {
             }
         };
         let y = cpu::convolve(&self.convolution, x, &kernels)?;
-        let by = if mode == Mode::Train { By::Batch } else { By::Running };
+        let by = if mode == NormMode::Batch { By::Batch } else { By::Running };
         match &self.affine {
             Follows::Bias(bias) => Ok(cpu::normalised(&y, bias, &self.norm, self.conv.activation, by)?.0),
             Follows::BatchNorm(norm) => {
@@ -98,7 +98,7 @@ impl ConvLayer {
                 let channels = self.convolution.channels;
                 let statistics = Tensor::from_vec(statistics, 4 * channels, y.device())?;
                 let [new_mean, new_variance] = [2, 3].map(|part| statistics.narrow(0, part * channels, channels));
-                let momentum = if mode == Mode::Train { norm.momentum() } else { 1.0 };
+                let momentum = if mode == NormMode::Batch { norm.momentum() } else { 1.0 };
                 follow(mean, &new_mean?, momentum)?;
                 follow(variance, &new_variance?, momentum)?;
                 Ok(z)
@@ -125,13 +125,13 @@ impl ConvLayer {
     }
 
     /// By candle's operations, on any device.
-    pub(super) fn forward_plain(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(super) fn forward_plain(&self, x: &Tensor, mode: NormMode) -> Result<Tensor> {
         let y = plain::convolve(&self.conv, x, &self.kernels)?;
         let z = match &self.affine {
             Follows::Bias(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?,
             Follows::BatchNorm(norm) => {
-                let z = norm.forward_t(&y, mode == Mode::Train)?;
-                if mode == Mode::Calibrate {
+                let z = norm.forward_t(&y, mode == NormMode::Batch)?;
+                if mode == NormMode::Observe {
                     let channels = y.transpose(0, 1)?.flatten_from(1)?.to_dtype(DType::F32)?;
                     let mean = channels.mean_keepdim(1)?;
                     let variance = channels.broadcast_sub(&mean)?.sqr()?.mean(1)?;
@@ -167,9 +167,9 @@ fn follow(running: &Tensor, new: &Tensor, momentum: f64) -> Result<()> {
     Var::from_tensor(running)?.set(&new)
 }
 
-/// Where [`Norm`] finds a layer's parameters in an array of them alone: weights, biases, running means, running variances, or
+/// Where [`NormOrBias`] finds a layer's parameters in an array of them alone: weights, biases, running means, running variances, or
 /// just biases.
-fn places(channels: usize) -> impl Fn(&str) -> Range<usize> {
+fn ranges(channels: usize) -> impl Fn(&str) -> Range<usize> {
     move |name| {
         let fields = [".bn.weight", ".bn.bias", ".bn.running_mean", ".bn.running_var"];
         let field = fields.iter().position(|field| name.ends_with(field)).unwrap_or(0);

@@ -26,10 +26,12 @@ mod plain;
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
-use crate::graph::{Graph, HeadLevel, Node, Op, SIZE_MULTIPLE};
-use crate::init::PRIOR;
-use crate::variant::Variant;
-use layer::{ConvLayer, Mode};
+use crate::lowering::lower;
+use crate::model::graph::{Graph, HeadLevel, Node, Op, SIZE_MULTIPLE};
+use crate::model::init::PRIOR;
+use crate::model::variant::Variant;
+use crate::training::NormMode;
+use layer::CandleConv;
 
 /// A network of one of the variants.
 ///
@@ -39,7 +41,7 @@ use layer::{ConvLayer, Mode};
 pub struct Yolox {
     graph: Graph,
     /// One for each layer of the graph that is a convolution.
-    convs: Vec<Option<ConvLayer>>,
+    convs: Vec<Option<CandleConv>>,
     /// For each layer, the outputs that no later one reads.
     finished: Vec<Vec<Node>>,
     training: bool,
@@ -55,13 +57,21 @@ impl Yolox {
     /// # Errors
     /// Fails where a tensor is missing or has another shape.
     pub fn new(variant: &Variant, classes: usize, vb: VarBuilder) -> Result<Self> {
-        let graph = variant.graph(classes);
+        Self::of_graph(variant.graph(classes), vb)
+    }
+
+    /// As [`Yolox::new`], of a network that may be pruned ([`crate::Weights::graph`]).
+    ///
+    /// # Errors
+    /// As for [`Yolox::new`].
+    pub fn of_graph(graph: Graph, vb: VarBuilder) -> Result<Self> {
         let prior = |node: Node| {
             let is_likelihood = graph.head.iter().any(|level| node == level.obj || node == level.cls);
             is_likelihood.then(|| -((1.0 - PRIOR) / PRIOR).ln())
         };
-        let nodes = (0..graph.layers.len()).map(Node);
-        let convs = nodes.map(|node| ConvLayer::new(&graph, node, prior(node), &vb)).collect::<Result<_>>()?;
+        let lowered = lower(&graph)?;
+        let conv = |(i, lowered)| CandleConv::new(&graph, Node(i), lowered, prior(Node(i)), &vb);
+        let convs = lowered.iter().enumerate().map(conv).collect::<Result<_>>()?;
         let finished = finished(&graph);
         Ok(Self { graph, convs, finished, training: false, plain: false })
     }
@@ -86,7 +96,7 @@ impl Yolox {
     }
 
     /// Computes by candle's operations alone, on the CPU, too: many times slower, to compare with. (A training network does so
-    /// by itself where a gradient with respect to the picture may be asked for.)
+    /// by itself where a gradient with respect to the image may be asked for.)
     pub fn set_plain(&mut self, plain: bool) {
         self.plain = plain;
     }
@@ -97,29 +107,29 @@ impl Yolox {
     /// # Errors
     /// As for [`Module::forward`].
     pub fn calibrate(&self, images: &Tensor) -> Result<()> {
-        self.run(images, Mode::Calibrate).map(|_| ())
+        self.run(images, NormMode::Observe).map(|_| ())
     }
 
-    fn run(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (pictures, channels, height, width) = images.dims4()?;
-        if pictures == 0
+    fn run(&self, images: &Tensor, mode: NormMode) -> Result<Tensor> {
+        let (batch, channels, height, width) = images.dims4()?;
+        if batch == 0
             || channels != 3
             || [height, width].iter().any(|side| *side == 0 || !side.is_multiple_of(SIZE_MULTIPLE))
         {
             bail!(
-                "the network takes (one or more pictures, 3, height, width) with sides in multiples of {SIZE_MULTIPLE} pixels, not {:?}",
+                "the network takes (batch, 3, height, width) with one or more images with sides in multiples of {SIZE_MULTIPLE} pixels, not {:?}",
                 images.shape()
             );
         }
         let is_ours = matches!(images.device(), Device::Cpu) && images.dtype() == DType::F32;
-        let plain = self.plain || !is_ours || (mode == Mode::Train && images.track_op());
+        let plain = self.plain || !is_ours || (mode == NormMode::Batch && images.track_op());
         let mut outputs: Vec<Option<Tensor>> = Vec::with_capacity(self.graph.layers.len());
         for (i, (layer, conv)) in self.graph.layers.iter().zip(&self.convs).enumerate() {
             let inputs: Vec<&Tensor> =
                 layer.inputs.iter().map(|&Node(input)| outputs[input].as_ref().expect("it is still needed")).collect();
             let output = match (&layer.op, conv) {
                 (Op::Input, _) => images.clone(),
-                // The kernel of the first convolution reads the picture itself.
+                // The kernel of the first convolution reads the image itself.
                 (Op::SpaceToDepth, _) if !plain => inputs[0].clone(),
                 (Op::SpaceToDepth, _) => plain::space_to_depth(inputs[0])?,
                 (Op::Conv(_), Some(conv)) if plain => conv.forward_plain(inputs[0], mode)?,
@@ -137,7 +147,7 @@ impl Yolox {
                 (Op::Add, _) => (inputs[0] + inputs[1])?,
                 (Op::Scale, _) => inputs[0].broadcast_mul(inputs[1])?,
             };
-            outputs.push(Some(if mode == Mode::Train { output } else { output.detach() }));
+            outputs.push(Some(if mode == NormMode::Batch { output } else { output.detach() }));
             for &Node(input) in &self.finished[i] {
                 outputs[input] = None;
             }
@@ -153,10 +163,10 @@ impl Yolox {
 }
 
 impl Module for Yolox {
-    /// From `images` (pictures, 3, height, width; blue, green, red; 0-255; sides multiples of 32) to the raw head output:
-    /// (pictures, anchors, 5 + classes), `[x, y, w, h, obj, cls...]` before any sigmoid, as [`crate::decode`] takes it.
+    /// From `images` (batch, 3, height, width; blue, green, red; 0-255; sides multiples of 32) to the raw head output:
+    /// (batch, anchors, 5 + classes), `[x, y, w, h, obj, cls...]` before any sigmoid, as [`crate::decode`] takes it.
     fn forward(&self, images: &Tensor) -> Result<Tensor> {
-        self.run(images, if self.training { Mode::Train } else { Mode::Eval })
+        self.run(images, if self.training { NormMode::Batch } else { NormMode::Running })
     }
 }
 

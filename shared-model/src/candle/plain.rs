@@ -1,16 +1,16 @@
 //! The network's operations made of candle's own, with their gradients: what is computed on GPUs, and on the CPU where a
-//! gradient with respect to the picture, or another precision, is asked for.
+//! gradient with respect to the image, or another precision, is asked for.
 
 use candle_core::{Result, Tensor};
 
-use crate::graph::{Activation, Conv, Kernel};
+use crate::model::graph::{Activation, Conv, Kernel};
 
-/// As [`crate::graph::Op::SpaceToDepth`].
+/// As [`crate::model::graph::Op::SpaceToDepth`].
 pub(super) fn space_to_depth(x: &Tensor) -> Result<Tensor> {
-    let (pictures, channels, height, width) = x.dims4()?;
+    let (batch, channels, height, width) = x.dims4()?;
     let (height, width) = (height / 2, width / 2);
-    let squares = x.reshape(&[pictures, channels, height, 2, width, 2][..])?;
-    squares.permute(vec![0, 5, 3, 1, 2, 4])?.contiguous()?.reshape((pictures, 4 * channels, height, width))
+    let squares = x.reshape(&[batch, channels, height, 2, width, 2][..])?;
+    squares.permute(vec![0, 5, 3, 1, 2, 4])?.contiguous()?.reshape((batch, 4 * channels, height, width))
 }
 
 /// The convolution alone; `kernels`: its kernel tensors.
@@ -29,7 +29,6 @@ pub(super) fn convolve(conv: &Conv, x: &Tensor, kernels: &[Tensor]) -> Result<Te
     }
 }
 
-/// The activation.
 pub(super) fn activate(activation: Activation, x: &Tensor) -> Result<Tensor> {
     match activation {
         Activation::Identity => Ok(x.clone()),
@@ -58,15 +57,15 @@ pub(super) fn max_pool_same(x: &Tensor, kernel: usize) -> Result<Tensor> {
 /// The greatest of every square of 2 x 2 pixels. The gradient of candle's own pooling is a quarter of what it should be (0.11.1: the
 /// mask of the greatest is divided by the pixels of a square, not by how many are greatest).
 pub(super) fn max_pool_halving(x: &Tensor) -> Result<Tensor> {
-    let (pictures, channels, height, width) = x.dims4()?;
-    x.reshape((pictures, channels, height / 2, 2, width / 2, 2))?.max(5)?.max(3)
+    let (batch, channels, height, width) = x.dims4()?;
+    x.reshape((batch, channels, height / 2, 2, width / 2, 2))?.max(5)?.max(3)
 }
 
 /// Every pixel becomes a square of 2 x 2. candle's own upsampling forgets all but one of several consumers' gradients
 /// (<https://github.com/huggingface/candle/issues/3507>).
 pub(super) fn upsample(x: &Tensor) -> Result<Tensor> {
-    let (pictures, channels, height, width) = x.dims4()?;
-    let squares = x.reshape((pictures, channels, height, 1, width, 1))?;
-    let squares = squares.broadcast_as((pictures, channels, height, 2, width, 2))?.contiguous()?;
-    squares.reshape((pictures, channels, 2 * height, 2 * width))
+    let (batch, channels, height, width) = x.dims4()?;
+    let squares = x.reshape((batch, channels, height, 1, width, 1))?;
+    let squares = squares.broadcast_as((batch, channels, height, 2, width, 2))?.contiguous()?;
+    squares.reshape((batch, channels, 2 * height, 2 * width))
 }

@@ -4,8 +4,8 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::*;
-use crate::graph::NormState;
-use crate::variant::VARIANTS;
+use crate::model::graph::NormState;
+use crate::model::variant::VARIANTS;
 use crate::{Network, Weights};
 
 const CLASSES: usize = 3;
@@ -123,8 +123,8 @@ fn a_training_step_is_the_same_by_either_kind_of_operations() {
 fn folded_weights_infer_the_same_and_train_without_normalisation() {
     let variant = Variant::named("final").unwrap();
     let (network, variables) = network(variant);
-    let folded = weights(variant, &variables).folded().unwrap();
-    let tensors = folded.tensors.iter().map(|(name, tensor)| {
+    let fused = weights(variant, &variables).fused().unwrap();
+    let tensors = fused.tensors.iter().map(|(name, tensor)| {
         (name.clone(), Tensor::from_vec(tensor.values.clone(), &tensor.shape[..], &Device::Cpu).unwrap())
     });
     let vb = VarBuilder::from_tensors(tensors.collect(), DType::F32, &Device::Cpu);
@@ -137,12 +137,12 @@ fn folded_weights_infer_the_same_and_train_without_normalisation() {
 }
 
 #[test]
-fn pictures_have_gradients() {
+fn images_have_gradients() {
     let (mut network, _) = network(Variant::named("baseline").unwrap());
     network.set_training(true);
-    let picture = Var::from_tensor(&images(1)).unwrap();
-    let gradients = network.forward(&picture).unwrap().sum_all().unwrap().backward().unwrap();
-    let sum = gradients.get(&picture).unwrap().abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+    let image = Var::from_tensor(&images(1)).unwrap();
+    let gradients = network.forward(&image).unwrap().sum_all().unwrap().backward().unwrap();
+    let sum = gradients.get(&image).unwrap().abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
     assert!(sum > 0.0);
 }
 

@@ -1,7 +1,7 @@
 //! Activations on vectors.
 
 use super::simd::{LARGEST_POWER, PowerConstants, Simd, TO_INTEGER};
-use crate::graph::Activation;
+use crate::model::graph::Activation;
 
 /// A function of every number of a vector.
 pub(crate) trait Activate<S: Simd> {

@@ -3,33 +3,33 @@
 use super::activation::{Activate, Other, Silu};
 use super::parallel::Shared;
 use super::simd::{Simd, load_up_to, store_up_to};
-use crate::graph::Activation;
+use crate::model::graph::Activation;
 
 /// What is added to a kernel's outputs.
 #[derive(Clone, Copy)]
-pub(crate) enum Plus<'a> {
-    Nothing,
+pub(crate) enum Residual<'a> {
+    None,
     /// Numbers that lie as the outputs do.
-    Other(&'a [f32]),
+    Add(&'a [f32]),
     /// What lies there already: outputs are added to it.
-    Itself,
+    Accumulate,
 }
 
-impl Plus<'_> {
+impl Residual<'_> {
     /// Where the numbers lie that are added to `out`.
     pub(crate) fn pointer(self, out: Shared) -> Option<*const f32> {
         match self {
-            Self::Nothing => None,
-            Self::Other(numbers) => Some(numbers.as_ptr()),
+            Self::None => None,
+            Self::Add(numbers) => Some(numbers.as_ptr()),
             // SAFETY: no number is touched here; each is read by the thread that then writes it.
-            Self::Itself => Some(unsafe { out.at(0, 0) }),
+            Self::Accumulate => Some(unsafe { out.at(0, 0) }),
         }
     }
 }
 
-impl<'a> From<Option<&'a [f32]>> for Plus<'a> {
+impl<'a> From<Option<&'a [f32]>> for Residual<'a> {
     fn from(numbers: Option<&'a [f32]>) -> Self {
-        numbers.map_or(Self::Nothing, Self::Other)
+        numbers.map_or(Self::None, Self::Add)
     }
 }
 

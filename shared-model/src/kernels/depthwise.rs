@@ -5,11 +5,11 @@
 //! of `ROWS` output rows by two or three vectors of columns in registers and loads each input vector once for all the
 //! output rows that it contributes to.
 
-use super::block::{Block, Plus};
+use super::block::{Block, Residual};
 use super::padded::{Padded, ROWS, run_of_size};
 use super::parallel::{Shared, Team, with_scratch};
 use super::simd::{Instructions, Kernel, MOST_LANES, Simd};
-use crate::graph::Activation;
+use crate::model::graph::Activation;
 
 /// Weights of a depthwise convolution; with several kernel widths (mixed), the channels fall into equal chunks.
 pub(crate) struct DepthwiseWeights {
@@ -69,27 +69,27 @@ impl DepthwiseWeights {
     }
 }
 
-/// `out` (channels_out x height/stride x width/stride) from `x` (channels_in x height x width), plus `plus`.
+/// `out` (channels_out x height/stride x width/stride) from `x` (channels_in x height x width), plus `residual`.
 pub(crate) fn depthwise<'a>(
     team: &Team,
     weights: &DepthwiseWeights,
     x: &[f32],
     height: usize,
     width: usize,
-    plus: impl Into<Plus<'a>>,
+    residual: impl Into<Residual<'a>>,
     out: &mut [f32],
 ) {
     debug_assert!(height.is_multiple_of(weights.stride) && width.is_multiple_of(weights.stride));
-    let (out, plus) = (Shared::new(out), plus.into());
-    team.for_each_part(weights.bias.len(), |from, to| {
+    let (out, residual) = (Shared::new(out), residual.into());
+    team.parallel_for_chunks(weights.bias.len(), |from, to| {
         with_scratch(weights.scratch(height, width), |scratch| {
-            let residual = plus.pointer(out);
+            let residual = residual.pointer(out);
             let chunk = weights.bias.len() / weights.kernels.len();
             let mut channel = from;
             while channel < to {
-                // Channels of one kernel width share the padded plane's layout, and so its zeros.
+                // DepthwiseChannels of one kernel width share the padded plane's layout, and so its zeros.
                 let end = to.min((channel / chunk + 1) * chunk);
-                let channels = Channels {
+                let channels = DepthwiseChannels {
                     weights,
                     x,
                     height,
@@ -108,7 +108,7 @@ pub(crate) fn depthwise<'a>(
 }
 
 /// The output channels `from..to`, which share their kernel width.
-struct Channels<'a> {
+struct DepthwiseChannels<'a> {
     weights: &'a DepthwiseWeights,
     x: &'a [f32],
     height: usize,
@@ -121,9 +121,9 @@ struct Channels<'a> {
     scratch: &'a mut [f32],
 }
 
-/// Channels whose kernels are `K` wide. A type for each size and stride, so that each is a function of its own: compilers take
+/// DepthwiseChannels whose kernels are `K` wide. A type for each size and stride, so that each is a function of its own: compilers take
 /// minutes for one that has them all.
-struct OfSize<'a, const K: usize, const STRIDE: usize>(Channels<'a>);
+struct OfSize<'a, const K: usize, const STRIDE: usize>(DepthwiseChannels<'a>);
 
 impl<const K: usize, const STRIDE: usize> Kernel for OfSize<'_, K, STRIDE> {
     #[inline(always)]
@@ -133,7 +133,7 @@ impl<const K: usize, const STRIDE: usize> Kernel for OfSize<'_, K, STRIDE> {
     }
 }
 
-impl Channels<'_> {
+impl DepthwiseChannels<'_> {
     /// Computes them; their kernels are `k` wide.
     fn compute(self, k: usize) {
         let instructions = self.weights.instructions;
@@ -167,7 +167,7 @@ impl Channels<'_> {
             for y in (0..height).step_by(ROWS) {
                 let mut x = 0;
                 while x < width {
-                    let tile = Tile { padded, y, x, height, width, channel };
+                    let tile = OutputTile { padded, y, x, height, width, channel };
                     let kernel = &kernels[channel % chunk];
                     // SAFETY: the padded plane reaches as far as whole tiles read; the rows are this channel's.
                     unsafe {
@@ -191,7 +191,7 @@ impl Channels<'_> {
     unsafe fn tile<S: Simd, const K: usize, const STRIDE: usize, const N: usize>(
         &self,
         kernel: &[[f32; K]; K],
-        tile: Tile,
+        tile: OutputTile,
     ) -> usize {
         // SAFETY: the caller's.
         unsafe {
@@ -206,7 +206,7 @@ impl Channels<'_> {
                 }
                 steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
             }
-            let Tile { y, x, height, width, channel, .. } = tile;
+            let OutputTile { y, x, height, width, channel, .. } = tile;
             let (at, rows, columns) = ((channel * height + y) * width + x, height - y, width - x);
             let (out, activation, residual) = (self.out, self.weights.activation, self.residual);
             Block { out, at, stride: width, rows, columns, activation, residual }.finish::<S, ROWS, N>(&sums);
@@ -217,7 +217,7 @@ impl Channels<'_> {
 
 /// Where a tile lies in the output plane.
 #[derive(Clone, Copy)]
-struct Tile {
+struct OutputTile {
     padded: Padded,
     y: usize,
     x: usize,

@@ -8,9 +8,8 @@ use super::padded::{Padded, run_of_size};
 use super::parallel::with_scratch;
 use super::simd::{Instructions, Kernel, MOST_LANES, Simd};
 
-/// A convolution's shape.
 #[derive(Clone, Copy)]
-pub(crate) struct Shape<'a> {
+pub(crate) struct DepthwiseShape<'a> {
     /// Kernel widths; the output channels fall into equal chunks, one for each.
     pub(crate) widths: &'a [usize],
     pub(crate) stride: usize,
@@ -21,7 +20,7 @@ pub(crate) struct Shape<'a> {
     pub(crate) width: usize,
 }
 
-impl Shape<'_> {
+impl DepthwiseShape<'_> {
     /// Numbers in all kernels.
     pub(crate) fn weights(&self) -> usize {
         self.widths.iter().map(|k| self.outputs / self.widths.len() * k * k).sum()
@@ -29,8 +28,14 @@ impl Shape<'_> {
 }
 
 /// Writes the kernels' gradients (chunk after chunk) to `out`: from the input `x` (inputs x height x width) and the gradient
-/// with respect to the output (outputs x height/stride x width/stride) of one picture.
-pub(crate) fn kernel_gradient(instructions: Instructions, shape: Shape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+/// with respect to the output (outputs x height/stride x width/stride) of one image.
+pub(crate) fn kernel_gradient(
+    instructions: Instructions,
+    shape: DepthwiseShape,
+    x: &[f32],
+    gradient: &[f32],
+    out: &mut [f32],
+) {
     let plane = shape.height * shape.width;
     assert_eq!(x.len(), shape.inputs * plane);
     assert_eq!(gradient.len(), shape.outputs * plane / shape.stride.pow(2));
@@ -43,16 +48,23 @@ pub(crate) fn kernel_gradient(instructions: Instructions, shape: Shape, x: &[f32
         for (i, &k) in shape.widths.iter().enumerate() {
             let (out, others) = rest.split_at_mut(chunk * k * k);
             rest = others;
-            let channels =
-                Channels { shape, x, gradient, from: i * chunk, to: (i + 1) * chunk, out, scratch: &mut *scratch };
+            let channels = GradientChannels {
+                shape,
+                x,
+                gradient,
+                from: i * chunk,
+                to: (i + 1) * chunk,
+                out,
+                scratch: &mut *scratch,
+            };
             channels.compute(instructions, k);
         }
     });
 }
 
 /// The output channels `from..to`, which share their kernel width.
-struct Channels<'a> {
-    shape: Shape<'a>,
+struct GradientChannels<'a> {
+    shape: DepthwiseShape<'a>,
     x: &'a [f32],
     gradient: &'a [f32],
     from: usize,
@@ -62,9 +74,9 @@ struct Channels<'a> {
     scratch: &'a mut [f32],
 }
 
-/// Channels whose kernels are `K` wide. A type for each size and stride, so that each is a function of its own: compilers take
+/// GradientChannels whose kernels are `K` wide. A type for each size and stride, so that each is a function of its own: compilers take
 /// minutes for one that has them all.
-struct OfSize<'a, const K: usize, const STRIDE: usize>(Channels<'a>);
+struct OfSize<'a, const K: usize, const STRIDE: usize>(GradientChannels<'a>);
 
 impl<const K: usize, const STRIDE: usize> Kernel for OfSize<'_, K, STRIDE> {
     #[inline(always)]
@@ -83,7 +95,7 @@ impl<const K: usize, const STRIDE: usize> Kernel for OfSize<'_, K, STRIDE> {
     }
 }
 
-impl Channels<'_> {
+impl GradientChannels<'_> {
     /// Computes them; their kernels are `k` wide.
     fn compute(self, instructions: Instructions, k: usize) {
         run_of_size!(instructions, (k, self.shape.stride), self);
@@ -93,7 +105,7 @@ impl Channels<'_> {
     #[inline(always)]
     unsafe fn compute_by<S: Simd, const K: usize, const STRIDE: usize, const AT_ONCE: usize>(self) {
         let Self { from, to, .. } = self;
-        let Shape { inputs, outputs, height, width, .. } = self.shape;
+        let DepthwiseShape { inputs, outputs, height, width, .. } = self.shape;
         let padded = Padded::new(K, STRIDE, height, width, S::LANES);
         padded.clear_border::<K, STRIDE>(self.scratch, height, width);
         let (plane, of_gradient) = (height * width, height * width / (STRIDE * STRIDE));
@@ -172,7 +184,7 @@ unsafe fn step<S: Simd, const K: usize, const STRIDE: usize, const AT_ONCE: usiz
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::block::Plus;
+    use crate::kernels::block::Residual;
     use crate::kernels::depthwise::{DepthwiseWeights, depthwise};
     use crate::kernels::parallel::Team;
     use crate::kernels::testing::{Random, assert_close};
@@ -189,7 +201,7 @@ mod tests {
             let inputs = random.in_range(1, 3) * widths.len();
             let (height, width) = (random.in_range(1, 20) * stride, random.in_range(1, 40) * stride);
             let outputs = inputs * multiple;
-            let shape = Shape { widths, stride, inputs, outputs, height, width };
+            let shape = DepthwiseShape { widths, stride, inputs, outputs, height, width };
             let (h, w, chunk) = (height / stride, width / stride, outputs / widths.len());
             let (kernels, x) = (random.numbers(shape.weights()), random.numbers(inputs * height * width));
             let gradient = random.numbers(outputs * h * w);
@@ -229,7 +241,7 @@ mod tests {
                 let chunks: Vec<_> = chunks.collect();
                 let mut found = before.clone();
                 for weights in DepthwiseWeights::of_input_gradient(&chunks, inputs, stride, instructions) {
-                    depthwise(&Team::alone(), &weights, &gradient, height, width, Plus::Itself, &mut found);
+                    depthwise(&Team::alone(), &weights, &gradient, height, width, Residual::Accumulate, &mut found);
                 }
                 assert_close(&found, &by_input, 5e-5, &what);
             }

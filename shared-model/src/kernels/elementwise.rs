@@ -5,7 +5,7 @@ use super::parallel::{Shared, Team};
 /// `out = a + b`.
 pub(crate) fn add(team: &Team, a: &[f32], b: &[f32], out: &mut [f32]) {
     let shared = Shared::new(out);
-    team.for_each_part(a.len(), |from, to| {
+    team.parallel_for_chunks(a.len(), |from, to| {
         // SAFETY: every part is written by one thread.
         let out = unsafe { std::slice::from_raw_parts_mut(shared.at(from, to - from), to - from) };
         for ((out, a), b) in out.iter_mut().zip(&a[from..]).zip(&b[from..]) {
@@ -35,7 +35,7 @@ pub(crate) fn global_mean(x: &[f32], out: &mut [f32]) {
 /// Every number of `x` (rows of `width`) becomes a square of 2 x 2.
 pub(crate) fn upsample(team: &Team, x: &[f32], width: usize, out: &mut [f32]) {
     let shared = Shared::new(out);
-    team.for_each_part(x.len() / width, |from, to| {
+    team.parallel_for_chunks(x.len() / width, |from, to| {
         let count = (to - from) * 4 * width;
         // SAFETY: every row becomes two rows of its own.
         let out = unsafe { std::slice::from_raw_parts_mut(shared.at(from * 4 * width, count), count) };

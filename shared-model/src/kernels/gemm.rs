@@ -7,7 +7,7 @@
 use super::block::Block;
 use super::parallel::Shared;
 use super::simd::{Instructions, Simd};
-use crate::graph::Activation;
+use crate::model::graph::Activation;
 
 /// Weights (channels_out x depth), bias and activation of a dense convolution, packed for this machine's registers.
 pub(crate) struct PackedWeights {

@@ -1,6 +1,6 @@
-//! Batch normalisation and activation of one plane (one channel of one picture), forward and backward.
+//! Batch normalisation and activation of one plane (one channel of one image), forward and backward.
 //!
-//! With the sums `y` of a convolution, their mean `m` and variance over all pictures and pixels, and per channel
+//! With the sums `y` of a convolution, their mean `m` and variance over all images and pixels, and per channel
 //! `scale = weight / sqrt(variance + eps)` and `shift = bias - m * scale`, the output is `z = act(u)`, `u = scale * y + shift`.
 //! Backward (<https://arxiv.org/abs/1502.03167>, section 3), with `g = dz * act'(u)`, sums over the N numbers of a channel
 //! and `v = 1 / (variance + eps)`:
@@ -12,22 +12,22 @@
 
 use super::activation::{Activate, Other, Silu};
 use super::simd::{Instructions, Kernel, MOST_LANES, Simd, load_up_to, store_up_to};
-use crate::graph::Activation;
+use crate::model::graph::Activation;
 
 /// Mean of the numbers of `x`, and the sum of the squares of their distances from it.
 pub(crate) fn moments(instructions: Instructions, x: &[f32]) -> (f64, f64) {
     let mut sum = 0.0;
-    instructions.run(Squares { x, shift: 0.0, squared: false, sum: &mut sum });
+    instructions.run(SumOfSquares { x, shift: 0.0, squared: false, sum: &mut sum });
     let mean = sum / x.len() as f64;
     let shift = mean as f32;
-    let mut squares = 0.0;
-    instructions.run(Squares { x, shift, squared: true, sum: &mut squares });
+    let mut m2 = 0.0;
+    instructions.run(SumOfSquares { x, shift, squared: true, sum: &mut m2 });
     // Around the true mean, of which `shift` is the rounded one.
     let error = mean - f64::from(shift);
-    (mean, (squares - error * error * x.len() as f64).max(0.0))
+    (mean, (m2 - error * error * x.len() as f64).max(0.0))
 }
 
-struct Squares<'a> {
+struct SumOfSquares<'a> {
     x: &'a [f32],
     shift: f32,
     squared: bool,
@@ -37,7 +37,7 @@ struct Squares<'a> {
 /// Numbers that are added in single precision before the sum goes on in double.
 const CHUNK: usize = 4096;
 
-impl Kernel for Squares<'_> {
+impl Kernel for SumOfSquares<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
         for x in self.x.chunks(CHUNK) {
@@ -201,10 +201,10 @@ impl Kernel for Slope<'_> {
 /// `g` becomes `a * g + b * y + c`.
 pub(crate) fn affine_gradient(instructions: Instructions, [a, b, c]: [f32; 3], y: &[f32], g: &mut [f32]) {
     assert_eq!(y.len(), g.len());
-    instructions.run(Affine { a, b, c, y, g });
+    instructions.run(ScaleGradient { a, b, c, y, g });
 }
 
-struct Affine<'a> {
+struct ScaleGradient<'a> {
     a: f32,
     b: f32,
     c: f32,
@@ -212,7 +212,7 @@ struct Affine<'a> {
     g: &'a mut [f32],
 }
 
-impl Kernel for Affine<'_> {
+impl Kernel for ScaleGradient<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
         let count = self.y.len();
@@ -241,10 +241,10 @@ mod tests {
                 let count = random.in_range(1, 10_000);
                 let x: Vec<f32> = random.numbers(count).iter().map(|x| x + offset).collect();
                 let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / count as f64;
-                let squares: f64 = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum();
+                let m2: f64 = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum();
                 let found = moments(instructions, &x);
                 assert!((found.0 - mean).abs() <= 1e-6 * (1.0 + mean.abs()), "{instructions:?} {found:?}: mean {mean}");
-                assert!((found.1 - squares).abs() <= 1e-4 * squares + 1e-9, "{instructions:?} {found:?}: {squares}");
+                assert!((found.1 - m2).abs() <= 1e-4 * m2 + 1e-9, "{instructions:?} {found:?}: {m2}");
             }
         }
     }
@@ -272,8 +272,8 @@ mod tests {
 
                 let parts: Vec<_> = y.chunks(plane).map(|y| moments(instructions, y)).collect();
                 let mean = (parts[0].0 + parts[1].0) / 2.0;
-                let squares: f64 = parts.iter().map(|(m, s)| s + (m - mean).powi(2) * plane as f64).sum();
-                let inverse = 1.0 / (squares / count as f64 + eps);
+                let m2: f64 = parts.iter().map(|(m, s)| s + (m - mean).powi(2) * plane as f64).sum();
+                let inverse = 1.0 / (m2 / count as f64 + eps);
                 let scale = weight * inverse.sqrt();
                 let affine = (scale as f32, (bias - mean * scale) as f32);
                 let mut g = dz.clone();

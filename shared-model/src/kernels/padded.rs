@@ -1,4 +1,4 @@
-//! A plane with a border of zeros, in which depthwise convolutions need not look where the picture ends.
+//! A plane with a border of zeros, in which depthwise convolutions need not look where the image ends.
 
 use super::simd::{Simd, load_up_to, store_up_to};
 
@@ -22,7 +22,7 @@ impl Padded {
         let (tiled_height, tiled_width) =
             ((height / stride).next_multiple_of(ROWS), (width / stride).next_multiple_of(lanes));
         let rows = ((tiled_height - 1) * stride + k).max(height + k / 2);
-        // Columns of one parity: enough for the last output's last tap, and for the picture itself.
+        // Columns of one parity: enough for the last output's last tap, and for the image itself.
         let odd = (tiled_width + k).max((width + k).div_ceil(stride));
         Self { rows, row: odd * stride, odd }
     }
@@ -47,7 +47,7 @@ impl Padded {
                 continue;
             }
             for (parity, columns) in row.chunks_exact_mut(self.odd).enumerate() {
-                // Padded columns p..p + width hold the picture.
+                // Padded columns p..p + width hold the image.
                 let first = (p + STRIDE - 1 - parity) / STRIDE;
                 columns[..first].fill(0.0);
                 columns[first + width / STRIDE..].fill(0.0);
@@ -58,7 +58,7 @@ impl Padded {
     /// Copies `x` (rows of `width`) into the middle of the padded plane.
     ///
     /// # Safety
-    /// See [`Simd`]; the plane is one for pictures of this size.
+    /// See [`Simd`]; the plane is one for images of this size.
     #[inline(always)]
     pub(crate) unsafe fn copy<S: Simd, const K: usize, const STRIDE: usize>(
         self,

@@ -1,7 +1,7 @@
 //! Threads: a team that works through one kernel after the other, and slices that all of its members write to.
 //!
 //! A network is a hundred kernels of 5 to 200 microseconds. Waking threads for each of them, as a general pool does, takes
-//! as long as the kernels themselves. So helpers join once a picture, from rayon's pool, and wait between kernels in a
+//! as long as the kernels themselves. So helpers join once an image, from rayon's pool, and wait between kernels in a
 //! loop without sleeping. Nobody waits for a helper that has not come: whoever is there does the work.
 
 use std::cell::{RefCell, UnsafeCell};
@@ -57,11 +57,11 @@ pub(crate) struct Team {
     now: AtomicU64,
     /// Tasks of the current work that have ended.
     ended: AtomicUsize,
-    work: UnsafeCell<Option<Work>>,
+    work: UnsafeCell<Option<TaskPointer>>,
 }
 
 /// The current work; the caller of [`Team::for_each`] keeps it alive until its last task has ended.
-type Work = *const (dyn Fn(usize) + Sync);
+type TaskPointer = *const (dyn Fn(usize) + Sync);
 
 // SAFETY: `work` is only written while no task is open, and only read by whoever has claimed a task (see `claim`).
 unsafe impl Sync for Team {}
@@ -101,7 +101,7 @@ impl Team {
     }
 
     /// Calls `work` with a team of as many threads as rayon's pool has, as far as they are free.
-    pub(crate) fn gather<R>(work: impl FnOnce(&Team) -> R) -> R {
+    pub(crate) fn fork_join<R>(work: impl FnOnce(&Team) -> R) -> R {
         let threads = rayon::current_num_threads();
         let team = Self { threads, ..Self::alone() };
         if threads == 1 {
@@ -123,7 +123,7 @@ impl Team {
     }
 
     /// Calls `work` for 0..`tasks`, each by some thread, and returns when all have ended.
-    pub(crate) fn for_each(&self, tasks: usize, work: impl Fn(usize) + Sync) {
+    pub(crate) fn parallel_for(&self, tasks: usize, work: impl Fn(usize) + Sync) {
         if self.threads == 1 || tasks <= 1 {
             return (0..tasks).for_each(work);
         }
@@ -132,7 +132,9 @@ impl Team {
         let work: &(dyn Fn(usize) + Sync) = &work;
         // SAFETY: all tasks of the last work have ended, so that nobody reads it. Its lifetime may be forgotten, as this
         // function returns, or unwinds, only when all of its tasks have ended.
-        unsafe { *self.work.get() = Some(std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Work>(work)) };
+        unsafe {
+            *self.work.get() = Some(std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), TaskPointer>(work));
+        };
         self.ended.store(0, Ordering::Relaxed);
         let now = Now { work: last.work + 1, tasks: tasks as u64, next: 0 };
         self.now.store(now.pack(), Ordering::Release);
@@ -154,14 +156,14 @@ impl Team {
 
     /// Calls `work(from, to)` for equal parts of 0..`count`: enough of them that a thread that is late does not hold up the
     /// others for long.
-    pub(crate) fn for_each_part(&self, count: usize, work: impl Fn(usize, usize) + Sync) {
+    pub(crate) fn parallel_for_chunks(&self, count: usize, work: impl Fn(usize, usize) + Sync) {
         let parts = if self.threads > 1 { (self.threads * 4).min(count) } else { count.min(1) };
-        self.for_each(parts, |i| work(count * i / parts, count * (i + 1) / parts));
+        self.parallel_for(parts, |i| work(count * i / parts, count * (i + 1) / parts));
     }
 
     /// Calls `work` for every chunk of `len` numbers of `a` together with the equally many chunks of `b`, which are of
     /// `b.len() / chunks` each.
-    pub(crate) fn for_each_chunk<T: Send>(
+    pub(crate) fn parallel_for_chunk_pairs<T: Send>(
         &self,
         a: &mut [f32],
         len: usize,
@@ -185,7 +187,7 @@ impl Team {
         let of_b = b.len().checked_div(chunks).unwrap_or(0);
         let (a, b) = (Start(a.as_mut_ptr()), Start(b.as_mut_ptr()));
         // SAFETY: chunks do not overlap, and each is one task's.
-        self.for_each(chunks, |i| unsafe { work(i, a.chunk(i, len), b.chunk(i, of_b)) });
+        self.parallel_for(chunks, |i| unsafe { work(i, a.chunk(i, len), b.chunk(i, of_b)) });
     }
 
     /// The next task that nobody has claimed.
@@ -252,10 +254,10 @@ mod tests {
     fn every_task_is_done_once_and_before_the_next_work() {
         for threads in [1, 2, 5] {
             in_pool(threads, || {
-                Team::gather(|team| {
+                Team::fork_join(|team| {
                     for round in 0..3000 {
                         let counts: Vec<AtomicUsize> = (0..round % 17).map(|_| AtomicUsize::new(0)).collect();
-                        team.for_each(counts.len(), |task| {
+                        team.parallel_for(counts.len(), |task| {
                             counts[task].fetch_add(1, Ordering::Relaxed);
                         });
                         assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
@@ -268,10 +270,10 @@ mod tests {
     #[test]
     fn the_caller_waits_for_helpers() {
         in_pool(3, || {
-            Team::gather(|team| {
+            Team::fork_join(|team| {
                 for _ in 0..30 {
                     let ended = AtomicUsize::new(0);
-                    team.for_each(7, |_| {
+                    team.parallel_for(7, |_| {
                         std::thread::sleep(std::time::Duration::from_millis(1));
                         ended.fetch_add(1, Ordering::Relaxed);
                     });
@@ -287,9 +289,9 @@ mod tests {
         in_pool(3, || {
             (0..50_usize).into_par_iter().for_each(|_| {
                 let sum = AtomicUsize::new(0);
-                Team::gather(|team| {
+                Team::fork_join(|team| {
                     for _ in 0..20 {
-                        team.for_each(10, |task| {
+                        team.parallel_for(10, |task| {
                             sum.fetch_add(task, Ordering::Relaxed);
                         });
                     }
@@ -303,7 +305,7 @@ mod tests {
     fn a_panic_reaches_the_caller() {
         for culprit in 0..8 {
             in_pool(2, || {
-                let run = || Team::gather(|team| team.for_each(8, |task| assert_ne!(task, culprit)));
+                let run = || Team::fork_join(|team| team.parallel_for(8, |task| assert_ne!(task, culprit)));
                 assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
             });
         }
@@ -313,10 +315,10 @@ mod tests {
     fn parts_cover_everything() {
         for threads in [1, 3] {
             in_pool(threads, || {
-                Team::gather(|team| {
+                Team::fork_join(|team| {
                     for count in [0, 1, 5, 12, 100] {
                         let seen: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-                        team.for_each_part(count, |from, to| {
+                        team.parallel_for_chunks(count, |from, to| {
                             for seen in &seen[from..to] {
                                 seen.fetch_add(1, Ordering::Relaxed);
                             }

@@ -1,35 +1,35 @@
 //! 1x1 convolution: a matrix product of weights (channels_out x channels_in) and pixels (channels_in x pixels).
 
-use super::block::Plus;
+use super::block::Residual;
 use super::gemm::{PackedWeights, Strided, Target, tile};
 use super::parallel::{Shared, Team, with_scratch};
 use super::simd::{Kernel, Simd};
 
-/// `out` (channels_out x pixels) from `x` (channels_in x pixels), plus `plus`.
+/// `out` (channels_out x pixels) from `x` (channels_in x pixels), plus `residual`.
 pub(crate) fn pointwise<'a>(
     team: &Team,
     weights: &PackedWeights,
     x: &[f32],
-    plus: impl Into<Plus<'a>>,
+    residual: impl Into<Residual<'a>>,
     out: &mut [f32],
 ) {
-    let plus = plus.into();
+    let residual = residual.into();
     let pixels = x.len() / weights.depth;
     debug_assert_eq!(out.len(), pixels * weights.channels);
     let out = Shared::new(out);
     let tile = weights.instructions.tile_pixels();
     let tiles = pixels.div_ceil(tile);
-    // Small pictures have too few tiles for several threads.
+    // Small images have too few tiles for several threads.
     let groups = if tiles < FEW_TILES { weights.channels.div_ceil(CHANNELS).min(team.threads()) } else { 1 };
     let blocks = weights.channels.div_ceil(8);
     let channels = |group: usize| weights.channels.min(blocks * group / groups * 8);
-    team.for_each_part(tiles * groups, |from, to| {
+    team.parallel_for_chunks(tiles * groups, |from, to| {
         with_scratch(weights.depth * tile, |panel| {
             for group in from / tiles..to.div_ceil(tiles) {
                 let (from, to) = (from.max(group * tiles) - group * tiles, to.min((group + 1) * tiles) - group * tiles);
                 let (from, to) = (from * tile, pixels.min(to * tile));
                 let channels = (channels(group), channels(group + 1));
-                let residual = plus.pointer(out);
+                let residual = residual.pointer(out);
                 weights.instructions.run(Pixels { weights, x, residual, out, pixels, from, to, channels, panel });
             }
         });
@@ -87,9 +87,9 @@ impl Kernel for Pixels<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Activation;
     use crate::kernels::simd::Instructions;
     use crate::kernels::testing::{Random, activated, assert_close};
+    use crate::model::graph::Activation;
 
     #[test]
     fn equals_naive_sums() {
@@ -113,7 +113,7 @@ mod tests {
                 let mut out = vec![f32::NAN; channels * pixels];
                 let weights = PackedWeights::new(&w, &b, activation, instructions);
                 // Several threads also share out the channels.
-                pool.install(|| Team::gather(|team| pointwise(team, &weights, &x, residual.as_deref(), &mut out)));
+                pool.install(|| Team::fork_join(|team| pointwise(team, &weights, &x, residual.as_deref(), &mut out)));
                 let what = format!("{channels_in} -> {channels}, {pixels} pixels, {instructions:?}");
                 assert_close(&out, &naive, 2e-5, &what);
             }

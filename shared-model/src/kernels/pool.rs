@@ -14,19 +14,19 @@ pub(crate) fn max_pool_same(
     out: &mut [f32],
 ) {
     let (plane, out) = (height * width, Shared::new(out));
-    team.for_each_part(x.len() / plane, |from, to| {
+    team.parallel_for_chunks(x.len() / plane, |from, to| {
         let row = width + kernel - 1;
         with_scratch(row + (height + kernel - 1) * width, |scratch| {
             let (padded, along_rows) = scratch.split_at_mut(row);
             padded.fill(f32::NEG_INFINITY);
             along_rows.fill(f32::NEG_INFINITY);
-            instructions.run(Squares { x, height, width, kernel, from, to, out, padded, along_rows });
+            instructions.run(MaxPoolPass { x, height, width, kernel, from, to, out, padded, along_rows });
         });
     });
 }
 
 /// The channels `from..to`.
-struct Squares<'a> {
+struct MaxPoolPass<'a> {
     x: &'a [f32],
     height: usize,
     width: usize,
@@ -40,7 +40,7 @@ struct Squares<'a> {
     along_rows: &'a mut [f32],
 }
 
-impl Kernel for Squares<'_> {
+impl Kernel for MaxPoolPass<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(self) {
         let Self { x, height, width, kernel, from, to, out, padded, along_rows } = self;
@@ -77,7 +77,7 @@ unsafe fn window_max<S: Simd>(x: &[f32], kernel: usize, step: usize, out: *mut f
 /// Pooling under squares of 2 x 2, stride 2, without padding.
 pub(crate) fn max_pool_halving(team: &Team, instructions: Instructions, x: &[f32], width: usize, out: &mut [f32]) {
     let out = Shared::new(out);
-    team.for_each_part(x.len() / (2 * width), |from, to| {
+    team.parallel_for_chunks(x.len() / (2 * width), |from, to| {
         instructions.run(Halving { x, width, from, to, out });
     });
 }

@@ -1,4 +1,4 @@
-//! Backward passes of pooling and upsampling, one picture at a time. All add to what lies in `out`, as their input may have
+//! Backward passes of pooling and upsampling, one image at a time. All add to what lies in `out`, as their input may have
 //! other consumers. The greatest number of a square gets its gradient; of several equal ones the first (as PyTorch does), in
 //! the order of rows.
 
@@ -17,18 +17,18 @@ pub(crate) fn max_pool_same_gradient(
     let mut along_rows = vec![0; plane];
     let channels = x.chunks_exact(plane).zip(gradient.chunks_exact(plane)).zip(out.chunks_exact_mut(plane));
     for ((x, gradient), out) in channels {
-        for (y, places) in along_rows.chunks_exact_mut(width).enumerate() {
+        for (y, indices) in along_rows.chunks_exact_mut(width).enumerate() {
             let row = &x[y * width..][..width];
-            for (at, place) in places.iter_mut().enumerate() {
+            for (at, index) in indices.iter_mut().enumerate() {
                 let first = at.saturating_sub(p);
-                *place = y * width + first + first_greatest(row[first..(at + p + 1).min(width)].iter().copied());
+                *index = y * width + first + first_greatest(row[first..(at + p + 1).min(width)].iter().copied());
             }
         }
         for y in 0..height {
             let (first, end) = (y.saturating_sub(p), (y + p + 1).min(height));
             for at in 0..width {
-                let places = along_rows[first * width + at..].iter().step_by(width).take(end - first);
-                let best = first + first_greatest(places.map(|&place| x[place]));
+                let indices = along_rows[first * width + at..].iter().step_by(width).take(end - first);
+                let best = first + first_greatest(indices.map(|&index| x[index]));
                 out[along_rows[best * width + at]] += gradient[y * width + at];
             }
         }
@@ -40,8 +40,8 @@ pub(crate) fn max_pool_halving_gradient(x: &[f32], width: usize, gradient: &[f32
     let rows = x.chunks_exact(2 * width).zip(out.chunks_exact_mut(2 * width));
     for ((x, out), gradient) in rows.zip(gradient.chunks_exact(width / 2)) {
         for (i, gradient) in gradient.iter().enumerate() {
-            let places = [2 * i, 2 * i + 1, width + 2 * i, width + 2 * i + 1];
-            out[places[first_greatest(places.into_iter().map(|place| x[place]))]] += gradient;
+            let indices = [2 * i, 2 * i + 1, width + 2 * i, width + 2 * i + 1];
+            out[indices[first_greatest(indices.into_iter().map(|index| x[index]))]] += gradient;
         }
     }
 }
@@ -82,9 +82,9 @@ mod tests {
                 let mut best: Option<usize> = None;
                 for (y, at) in (0..kernel * kernel).map(|i| (oy * stride + i / kernel, ox * stride + i % kernel)) {
                     if y >= p && y - p < height && at >= p && at - p < width {
-                        let place = (y - p) * width + at - p;
-                        if best.is_none_or(|best| x[place] > x[best]) {
-                            best = Some(place);
+                        let index = (y - p) * width + at - p;
+                        if best.is_none_or(|best| x[index] > x[best]) {
+                            best = Some(index);
                         }
                     }
                 }

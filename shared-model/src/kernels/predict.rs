@@ -6,7 +6,7 @@ use super::block::Block;
 use super::gemm::{Strided, add_products};
 use super::parallel::{Shared, Team};
 use super::simd::{Instructions, Kernel, MOST_LANES, Simd};
-use crate::graph::Activation;
+use crate::model::graph::Activation;
 
 /// Weights of a 1x1 convolution with the output channels side by side.
 pub(crate) struct PredictionWeights {
@@ -45,7 +45,7 @@ pub(crate) fn predict(team: &Team, weights: &PredictionWeights, x: &[f32], first
     let row = rows.len() / pixels;
     debug_assert!(first + weights.channels <= row);
     let out = Shared::new(rows);
-    team.for_each_part(pixels.div_ceil(PIXELS), |from, to| {
+    team.parallel_for_chunks(pixels.div_ceil(PIXELS), |from, to| {
         let (from, to) = (from * PIXELS, pixels.min(to * PIXELS));
         weights.instructions.run(Anchors { weights, x, pixels, from, to, out, row, first });
     });

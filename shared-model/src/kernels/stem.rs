@@ -17,7 +17,7 @@ use super::block::Block;
 use super::gemm::{Scattered, add_products};
 use super::parallel::{Shared, Team, with_scratch};
 use super::simd::{Instructions, Kernel, MOST_LANES, Simd, load_up_to};
-use crate::graph::Activation;
+use crate::model::graph::Activation;
 
 /// Channels of space-to-depth.
 const PLANES: usize = 12;
@@ -58,23 +58,23 @@ impl StemWeights {
     }
 }
 
-/// `out` (channels_out x height/2 x width/2) from the picture `x` (3 x height x width); `width` is a multiple of 4.
+/// `out` (channels_out x height/2 x width/2) from the image `x` (3 x height x width); `width` is a multiple of 4.
 pub(crate) fn stem(team: &Team, weights: &StemWeights, x: &[f32], height: usize, width: usize, out: &mut [f32]) {
     debug_assert!(height.is_multiple_of(2) && width.is_multiple_of(4));
     let out = Shared::new(out);
-    team.for_each_part(height / 2, |from, to| {
+    team.parallel_for_chunks(height / 2, |from, to| {
         // Room for a last whole vector, and for its neighbour.
         let row = (width / 4).next_multiple_of(MOST_LANES) + MOST_LANES;
         with_scratch((3 * PLANES * POINTS + 2) * row, |scratch| {
             let (rows, pair) = scratch.split_at_mut(3 * PLANES * POINTS * row);
             pair.fill(0.0);
-            weights.instructions.run(Rows { weights, x, height, width, out, from, to, row, rows, pair });
+            weights.instructions.run(StemRows { weights, x, height, width, out, from, to, row, rows, pair });
         });
     });
 }
 
 /// The output rows `from..to`.
-struct Rows<'a> {
+struct StemRows<'a> {
     weights: &'a StemWeights,
     x: &'a [f32],
     height: usize,
@@ -90,7 +90,7 @@ struct Rows<'a> {
     pair: &'a mut [f32],
 }
 
-impl Kernel for Rows<'_> {
+impl Kernel for StemRows<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize, const TILE: usize>(mut self) {
         let (height, row) = (self.height / 2, self.row);
@@ -129,7 +129,7 @@ impl Kernel for Rows<'_> {
     }
 }
 
-impl Rows<'_> {
+impl StemRows<'_> {
     /// Row `y` of space-to-depth, as differences and sums.
     #[inline(always)]
     unsafe fn transform<S: Simd>(&mut self, y: usize) {
@@ -141,7 +141,7 @@ impl Rows<'_> {
             let (right, bottom) = (quarter / 2, quarter % 2);
             let from = self.x[(colour * self.height + 2 * y + bottom) * width..][..width].as_ptr();
             let groups = width / 4;
-            // SAFETY: inside the picture's row, and whole vectors of rows that have room for them. Before the first odd
+            // SAFETY: inside the image's row, and whole vectors of rows that have room for them. Before the first odd
             // column and behind the last even one there is a zero.
             unsafe {
                 let (even, odd) = (self.pair.as_mut_ptr(), self.pair.as_mut_ptr().add(row));

@@ -1,5 +1,5 @@
-//! The gradient of the first convolution's kernels, from the picture and the gradient with respect to its output. The
-//! picture itself needs none.
+//! The gradient of the first convolution's kernels, from the image and the gradient with respect to its output. The
+//! image itself needs none.
 
 use super::parallel::with_scratch;
 use super::products::{Planes, Stretches, add_products};
@@ -11,7 +11,7 @@ const PLANES: usize = 12;
 /// Rows whose products are summed up at once: they stay in a core's own cache.
 const ROWS: usize = 16;
 
-/// Adds to `out` (channels x 12 x 3 x 3) the gradient of the kernels, from the picture `x` (3 x height x width) and the
+/// Adds to `out` (channels x 12 x 3 x 3) the gradient of the kernels, from the image `x` (3 x height x width) and the
 /// `gradient` (channels x height/2 x width/2).
 pub(crate) fn stem_gradient(
     instructions: Instructions,
@@ -52,10 +52,10 @@ pub(crate) fn stem_gradient(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Activation;
     use crate::kernels::parallel::Team;
     use crate::kernels::stem::{StemWeights, stem};
     use crate::kernels::testing::{Random, assert_close};
+    use crate::model::graph::Activation;
 
     /// The convolution is linear in its kernels: each number's gradient is what the convolution yields with that number
     /// alone, times the gradient.

@@ -1,6 +1,6 @@
 //! What the kernels' tests share.
 
-use crate::graph::Activation;
+use crate::model::graph::Activation;
 
 /// Reproducible random numbers (splitmix64).
 pub(crate) struct Random(u64);

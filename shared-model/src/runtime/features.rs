@@ -1,14 +1,14 @@
-//! Outputs of inner layers, of many pictures at once: what a teacher shows.
+//! Outputs of inner layers, of many images at once: what a teacher shows.
 
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
 use super::Network;
-use crate::graph::Node;
 use crate::kernels::parallel::Team;
+use crate::model::graph::Node;
 use crate::training::Features;
 
-/// One picture, and where what is computed of it goes.
+/// One image, and where what is computed of it goes.
 struct Task<'a> {
     image: &'a [f32],
     raw: &'a mut [f32],
@@ -16,12 +16,12 @@ struct Task<'a> {
 }
 
 impl Network {
-    /// Runs the network on `pixels` (pictures x 3 x height x width; 0-255), each picture on one thread of rayon's pool.
-    /// Returns the raw head output (pictures x anchors x (5 + classes)) and the outputs of `layers` (each pictures x channels
+    /// Runs the network on `pixels` (images x 3 x height x width; 0-255), each image on one thread of rayon's pool.
+    /// Returns the raw head output (images x anchors x (5 + classes)) and the outputs of `layers` (each images x channels
     /// x height x width of that layer).
     ///
     /// # Errors
-    /// Fails where the sides are no multiples of 32 pixels, there are not whole pictures, or a layer is no computation of
+    /// Fails where the sides are no multiples of 32 pixels, there are not whole images, or a layer is no computation of
     /// its own.
     pub fn features(
         &self,
@@ -38,16 +38,16 @@ impl Network {
         if let Some(layer) = layers.iter().find(|layer| !self.steps[layer.0].is_stored()) {
             bail!("{}: its output is not to be had, as another layer does its work", self.graph.layer(*layer).name);
         }
-        let pictures = pixels.len() / len;
+        let images = pixels.len() / len;
         let sizes: Vec<usize> = layers
             .iter()
             .map(|&layer| {
-                let (height, width) = self.graph.layer(layer).extent.size(height, width);
+                let (height, width) = self.graph.layer(layer).resolution.size(height, width);
                 self.graph.channels(layer) * height * width
             })
             .collect();
-        let mut raw = vec![0.0; pictures * self.graph.anchors(height, width) * row];
-        let mut features: Features = sizes.iter().map(|size| vec![0.0; pictures * size]).collect();
+        let mut raw = vec![0.0; images * self.graph.anchors(height, width) * row];
+        let mut features: Features = sizes.iter().map(|size| vec![0.0; images * size]).collect();
 
         let mut rests: Vec<_> =
             features.iter_mut().zip(&sizes).map(|(all, &size)| all.chunks_exact_mut(size)).collect();

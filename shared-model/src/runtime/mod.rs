@@ -1,10 +1,9 @@
 //! Inference: one executor over the graph.
 //!
-//! To candle a whole network is one custom operation on a picture. Inside, layers are kernels on slices of one planned
+//! To candle a whole network is one custom operation on an image. Inside, layers are kernels on slices of one planned
 //! array (see `plan`), so that a run allocates nothing but its result.
 
 mod features;
-pub(crate) mod fold;
 mod plan;
 mod step;
 
@@ -13,11 +12,11 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-use crate::graph::{Graph, Node, SIZE_MULTIPLE};
 use crate::kernels::parallel::Team;
-use crate::weights::Weights;
-use plan::Plan;
-use step::{On, Step};
+use crate::model::graph::{Graph, Node, SIZE_MULTIPLE};
+use crate::model::weights::Weights;
+use plan::InferencePlan;
+use step::{RunContext, Step};
 
 /// A network ready to run: batch normalisation folded into the convolutions, weights packed for the kernels.
 pub struct Network {
@@ -27,9 +26,9 @@ pub struct Network {
     arenas: Mutex<Vec<Arena>>,
 }
 
-/// Memory for one run on pictures of one size.
+/// Memory for one run on images of one size.
 struct Arena {
-    plan: Arc<Plan>,
+    plan: Arc<InferencePlan>,
     values: Vec<f32>,
 }
 
@@ -58,7 +57,7 @@ impl Network {
         self.forward_observed(images, &mut |_, _| {})
     }
 
-    /// As [`Network::forward`]; calls `observe` for every picture after every layer that is a computation of its own,
+    /// As [`Network::forward`]; calls `observe` for every image after every layer that is a computation of its own,
     /// with the layer's output (channels x height x width; empty for predictions, which go into the result at once).
     /// The time between calls is that of the layer and of those before it that it does the work of.
     ///
@@ -76,13 +75,13 @@ impl Network {
         images.contiguous()?.apply_op1_no_bwd(&Forward { network: self, observe: RefCell::new(observe) })
     }
 
-    /// Memory for pictures of `height` x `width` pixels: used before if possible.
+    /// Memory for images of `height` x `width` pixels: used before if possible.
     fn arena(&self, height: usize, width: usize) -> Arena {
         let mut arenas = self.arenas.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match arenas.pop() {
             Some(arena) if (arena.plan.height, arena.plan.width) == (height, width) => arena,
             _ => {
-                let plan = Arc::new(Plan::new(&self.graph, height, width, &self.steps));
+                let plan = Arc::new(InferencePlan::new(&self.graph, height, width, &self.steps));
                 Arena { values: vec![0.0; plan.len], plan }
             }
         }
@@ -93,19 +92,19 @@ impl Network {
         self.arenas.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(arena);
     }
 
-    /// One picture (3 x height x width) to `raw` (anchors x (5 + classes)).
+    /// One image (3 x height x width) to `raw` (anchors x (5 + classes)).
     fn run(&self, team: &Team, image: &[f32], arena: &mut Arena, raw: &mut [f32], observe: Observer<'_>) {
         let Arena { plan, values } = arena;
-        let on = On { team, graph: &self.graph, plan, image };
+        let on = RunContext { team, graph: &self.graph, plan, image };
         for (i, step) in self.steps.iter().enumerate().filter(|(_, step)| step.works()) {
             step.run(&on, i, values, raw);
-            observe(Node(i), &values[plan.places[i].clone()]);
+            observe(Node(i), &values[plan.ranges[i].clone()]);
         }
     }
 }
 
 /// # Errors
-/// Fails where the network cannot take pictures of these sides.
+/// Fails where the network cannot take images of these sides.
 fn check_sides(height: usize, width: usize) -> Result<()> {
     let multiple = |side: usize| side > 0 && side.is_multiple_of(SIZE_MULTIPLE);
     if !multiple(height) || !multiple(width) {
@@ -137,9 +136,9 @@ impl CustomOp1 for Forward<'_> {
         let mut raw = vec![0.0; batch * anchors * values];
         let mut arena = network.arena(height, width);
         let mut observe = self.observe.borrow_mut();
-        let pictures = images.chunks_exact(3 * height * width).zip(raw.chunks_exact_mut(anchors * values));
-        Team::gather(|team| {
-            for (image, raw) in pictures {
+        let pairs = images.chunks_exact(3 * height * width).zip(raw.chunks_exact_mut(anchors * values));
+        Team::fork_join(|team| {
+            for (image, raw) in pairs {
                 network.run(team, image, &mut arena, raw, &mut **observe);
             }
         });

@@ -4,29 +4,29 @@
 use std::ops::Range;
 
 use super::step::Step;
-use crate::graph::{Graph, Node, Op};
 use crate::memory::Values;
+use crate::model::graph::{Graph, Node, Op};
 
-/// The layout for pictures of one size.
+/// The layout for images of one size.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct InferencePlan {
     pub(super) height: usize,
     pub(super) width: usize,
     /// Numbers in the array.
     pub(super) len: usize,
     /// Each layer's part of it; empty for layers that never have a place of their own.
-    pub(super) places: Vec<Range<usize>>,
+    pub(super) ranges: Vec<Range<usize>>,
 }
 
-impl Plan {
-    /// Plans `graph`'s `steps` for pictures of `height` x `width` pixels.
+impl InferencePlan {
+    /// Plans `graph`'s `steps` for images of `height` x `width` pixels.
     pub(super) fn new(graph: &Graph, height: usize, width: usize, steps: &[Step]) -> Self {
         let layers = &graph.layers;
         let sizes: Vec<usize> = layers
             .iter()
             .zip(steps)
             .map(|(layer, step)| {
-                let (h, w) = layer.extent.size(height, width);
+                let (h, w) = layer.resolution.size(height, width);
                 if step.is_stored() { layer.channels * h * w } else { 0 }
             })
             .collect();
@@ -49,16 +49,16 @@ impl Plan {
                 }
             }
         }
-        let (places, len) = values.arrange();
-        Self { height, width, len, places }
+        let (ranges, len) = values.arrange();
+        Self { height, width, len, ranges }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::variant::{VARIANTS, Variant};
-    use crate::weights::Weights;
+    use crate::model::variant::{VARIANTS, Variant};
+    use crate::model::weights::Weights;
 
     fn prepared(variant: &'static Variant) -> (Graph, Vec<Step>) {
         let graph = variant.graph(20);
@@ -72,17 +72,17 @@ mod tests {
         for variant in &VARIANTS {
             let (graph, steps) = prepared(variant);
             for (height, width) in [(64, 64), (96, 160), (416, 416)] {
-                let plan = Plan::new(&graph, height, width, &steps);
+                let plan = InferencePlan::new(&graph, height, width, &steps);
                 let mut owner = vec![usize::MAX; plan.len];
                 let check = |owner: &[usize], reader: &str, node: Node| {
                     // What is written through a concatenation's parts belongs to the parts.
-                    let place = plan.places[node.0].clone();
-                    assert!(!place.is_empty() || node == graph.input(), "{}: {reader} reads nothing", variant.name);
+                    let range = plan.ranges[node.0].clone();
+                    assert!(!range.is_empty() || node == graph.input(), "{}: {reader} reads nothing", variant.name);
                     let parts = &graph.layer(node).inputs;
                     let valid = |&tag: &usize| {
                         tag == node.0 || graph.layer(node).op == Op::Concat && parts.contains(&Node(tag))
                     };
-                    assert!(owner[place].iter().all(valid), "{}: {reader} reads what is gone", variant.name);
+                    assert!(owner[range].iter().all(valid), "{}: {reader} reads what is gone", variant.name);
                 };
                 for (i, layer) in graph.layers.iter().enumerate() {
                     for &input in &steps[i].inputs {
@@ -90,18 +90,18 @@ mod tests {
                             check(&owner, &layer.name, input);
                         }
                     }
-                    let place = plan.places[i].clone();
+                    let range = plan.ranges[i].clone();
                     if layer.op == Op::Concat {
-                        let mut at = place.start;
+                        let mut at = range.start;
                         for &Node(input) in &layer.inputs {
-                            let part = at..at + plan.places[input].len();
-                            if plan.places[input] != part {
+                            let part = at..at + plan.ranges[input].len();
+                            if plan.ranges[input] != part {
                                 owner[part.clone()].fill(i);
                             }
                             at = part.end;
                         }
                     } else {
-                        owner[place].fill(i);
+                        owner[range].fill(i);
                     }
                 }
             }
@@ -112,7 +112,7 @@ mod tests {
     fn memory_is_shared() {
         for variant in &VARIANTS {
             let (graph, steps) = prepared(variant);
-            let plan = Plan::new(&graph, 416, 416, &steps);
+            let plan = InferencePlan::new(&graph, 416, 416, &steps);
             let all: usize = crate::cost(&graph, 416, 416).activation_bytes;
             assert!(4 * plan.len * 3 < all, "{}: {} of {all} bytes", variant.name, 4 * plan.len);
         }

@@ -2,18 +2,18 @@
 
 use std::ops::Range;
 
-use candle_core::{Result, bail};
+use candle_core::Result;
 
-use super::fold::fold;
-use super::plan::Plan;
-use crate::graph::{Conv, Graph, Layer, Node, Op};
-use crate::kernels::block::Plus;
+use super::plan::InferencePlan;
+use crate::kernels::block::Residual;
 use crate::kernels::parallel::Team;
 use crate::kernels::predict::{PredictionWeights, predict};
 use crate::kernels::simd::Instructions;
 use crate::kernels::{elementwise, pool};
-use crate::lowering::{Convolution, ForwardWeights, shortcuts};
-use crate::weights::Weights;
+use crate::lowering::{ConvKind, Convolution, ForwardWeights, Lowered, lower, out_of_place};
+use crate::model::fuse::fuse_conv_bn;
+use crate::model::graph::{Conv, Graph, Layer, Node, Op};
+use crate::model::weights::Weights;
 
 /// What is done for one layer of the graph.
 pub(super) struct Step {
@@ -23,26 +23,21 @@ pub(super) struct Step {
 }
 
 enum Work {
-    /// Nothing: the picture is there, or a later layer does this one's work.
+    /// Nothing: the image is there, or a later layer does this one's work.
     None,
     /// With a second input: adds it to the output.
     Conv(ForwardWeights),
     /// Writes to the network's result.
     Predict(PredictionWeights),
-    MaxPoolSame(usize),
-    MaxPoolHalving,
-    GlobalMean,
-    Upsample,
-    Concat,
-    Add,
-    Scale,
+    /// What has no weights.
+    Simple(Lowered),
 }
 
-/// What a picture's steps have in common.
-pub(super) struct On<'a> {
+/// What an image's steps have in common.
+pub(super) struct RunContext<'a> {
     pub(super) team: &'a Team,
     pub(super) graph: &'a Graph,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a InferencePlan,
     /// 3 x height x width.
     pub(super) image: &'a [f32],
 }
@@ -54,55 +49,46 @@ impl Step {
     /// Fails for an operation that has no kernel.
     pub(super) fn all(graph: &Graph, weights: &Weights) -> Result<Vec<Self>> {
         let mut steps: Vec<Self> = Vec::with_capacity(graph.layers.len());
-        let shortcuts = shortcuts(graph);
-        for i in 0..graph.layers.len() {
-            let mut step = Self::new(graph, Node(i), weights)?;
-            // A sum with the convolution before it is that layer's last operation.
-            if let Some(shortcut) = i.checked_sub(1).and_then(|before| shortcuts[before]) {
-                step.work = std::mem::replace(&mut steps[i - 1].work, Work::None);
-                step.inputs = steps[i - 1].inputs.iter().copied().chain([shortcut]).collect();
-            }
-            steps.push(step);
+        for (i, lowered) in lower(graph)?.into_iter().enumerate() {
+            let node = Node(i);
+            let mut inputs = graph.layer(node).inputs.clone();
+            let work = match lowered {
+                Lowered::Image => Work::None,
+                Lowered::Conv { convolution, shortcut } => {
+                    if convolution.kind == ConvKind::Stem {
+                        inputs = vec![graph.input()];
+                    }
+                    inputs.extend(shortcut);
+                    Self::conv(graph, node, &convolution, weights)
+                }
+                // Here the sum has a place, and the convolution before it none.
+                Lowered::Added => {
+                    inputs.clone_from(&steps[i - 1].inputs);
+                    std::mem::replace(&mut steps[i - 1].work, Work::None)
+                }
+                Lowered::MaxPoolSame(kernel) => {
+                    let (of, kernel) = smaller_pool(graph, node, kernel);
+                    inputs = vec![of];
+                    Work::Simple(Lowered::MaxPoolSame(kernel))
+                }
+                other => Work::Simple(other),
+            };
+            steps.push(Self { work, inputs });
         }
         Ok(steps)
     }
 
-    fn new(graph: &Graph, node: Node, weights: &Weights) -> Result<Self> {
+    fn conv(graph: &Graph, node: Node, convolution: &Convolution, weights: &Weights) -> Work {
         let layer = graph.layer(node);
-        let mut inputs = layer.inputs.clone();
-        let work = match &layer.op {
-            Op::Input | Op::SpaceToDepth => Work::None,
-            Op::Conv(conv) => Self::conv(graph, node, conv, weights)?,
-            Op::MaxPool { kernel, stride: 1 } if kernel % 2 == 1 => {
-                let (of, kernel) = smaller_pool(graph, node, *kernel);
-                inputs = vec![of];
-                Work::MaxPoolSame(kernel)
-            }
-            Op::MaxPool { kernel: 2, stride: 2 } => Work::MaxPoolHalving,
-            Op::GlobalAvgPool => Work::GlobalMean,
-            Op::Upsample => Work::Upsample,
-            Op::Concat => Work::Concat,
-            Op::Add => Work::Add,
-            Op::Scale => Work::Scale,
-            op => bail!("{}: there is no kernel for {op}", layer.name),
-        };
-        if matches!(work, Work::Conv(ForwardWeights::Stem(_))) {
-            inputs = vec![graph.input()];
-        }
-        Ok(Self { work, inputs })
-    }
-
-    fn conv(graph: &Graph, node: Node, conv: &Conv, weights: &Weights) -> Result<Work> {
-        let Some(convolution) = Convolution::of(graph, node)? else { unreachable!("it is a convolution") };
-        let folded = fold(graph.layer(node), conv.affine, weights);
-        let (bias, activation) = (&folded.bias, conv.activation);
+        let Op::Conv(Conv { affine, activation, .. }) = layer.op else { unreachable!("it is a convolution") };
+        let fused = fuse_conv_bn(layer, affine, weights);
         let predictions = graph.head.iter().flat_map(|level| [level.reg, level.obj, level.cls]);
         if predictions.into_iter().any(|prediction| prediction == node) {
-            let weights = PredictionWeights::new(&folded.kernels[0], bias, activation, Instructions::best());
-            return Ok(Work::Predict(weights));
+            let instructions = Instructions::best();
+            return Work::Predict(PredictionWeights::new(&fused.kernels[0], &fused.bias, activation, instructions));
         }
-        let kernels: Vec<&[f32]> = folded.kernels.iter().map(Vec::as_slice).collect();
-        Ok(Work::Conv(convolution.forward_weights(&kernels, bias, activation)))
+        let kernels: Vec<&[f32]> = fused.kernels.iter().map(Vec::as_slice).collect();
+        Work::Conv(convolution.forward_weights(&kernels, &fused.bias, activation))
     }
 
     /// Whether this step computes anything.
@@ -116,57 +102,54 @@ impl Step {
     }
 
     /// Computes layer `i` inside `values`; predictions go to `raw` (anchors x (5 + classes)).
-    pub(super) fn run(&self, on: &On, i: usize, values: &mut [f32], raw: &mut [f32]) {
-        let &On { team, graph, plan, image } = on;
+    pub(super) fn run(&self, on: &RunContext, i: usize, values: &mut [f32], raw: &mut [f32]) {
+        let &RunContext { team, graph, plan, image } = on;
         let layer = &graph.layers[i];
-        let place = |node: Node| plan.places[node.0].clone();
-        let to = plan.places[i].clone();
-        if let Work::Concat = self.work {
-            let mut at = to.start;
-            for &input in &self.inputs {
-                let from = place(input);
-                // Most inputs were written here in the first place.
-                if from.start != at {
-                    values.copy_within(from.clone(), at);
-                }
-                at += from.len();
+        let range = |node: Node| plan.ranges[node.0].clone();
+        let to = plan.ranges[i].clone();
+        if let Work::Simple(Lowered::Concat) = self.work {
+            // Most inputs were written here in the first place.
+            for (from, at) in out_of_place(self.inputs.iter().map(|&input| range(input)), to.start) {
+                values.copy_within(from, at);
             }
             return;
         }
         let Some(&input) = self.inputs.first() else { return };
-        let (height, width) = graph.layer(input).extent.size(plan.height, plan.width);
+        let (height, width) = graph.layer(input).resolution.size(plan.height, plan.width);
         let instructions = Instructions::best();
         match &self.work {
-            Work::None | Work::Concat => {}
+            Work::None => {}
             Work::Conv(weights @ ForwardWeights::Stem(_)) => {
-                weights.run(team, image, height, width, Plus::Nothing, &mut values[to]);
+                weights.run(team, image, height, width, Residual::None, &mut values[to]);
             }
             Work::Predict(weights) => {
                 let columns = graph.head_columns(plan.height, plan.width);
                 let columns = columns.iter().find(|columns| columns.node == Node(i)).expect("it predicts");
                 let row = 5 + graph.classes;
                 let rows = &mut raw[columns.anchor * row..][..columns.anchors * row];
-                predict(team, weights, &values[place(input)], columns.first, rows);
+                predict(team, weights, &values[range(input)], columns.first, rows);
             }
             work if self.inputs.len() == 2 => {
-                let [x, second, out] = parts(values, [place(input), place(self.inputs[1]), to]);
+                let [x, second, out] = parts(values, [range(input), range(self.inputs[1]), to]);
                 match work {
-                    Work::Add => elementwise::add(team, x, second, out),
-                    Work::Scale => elementwise::scale(x, second, out),
-                    Work::Conv(weights) => weights.run(team, x, height, width, Plus::Other(second), out),
+                    Work::Conv(weights) => weights.run(team, x, height, width, Residual::Add(second), out),
+                    Work::Simple(Lowered::Add) => elementwise::add(team, x, second, out),
+                    Work::Simple(Lowered::Scale) => elementwise::scale(x, second, out),
                     _ => unreachable!("{} has one input", layer.name),
                 }
             }
             work => {
-                let [x, out] = parts(values, [place(input), to]);
+                let [x, out] = parts(values, [range(input), to]);
                 match work {
-                    Work::Conv(weights) => weights.run(team, x, height, width, Plus::Nothing, out),
-                    Work::MaxPoolSame(kernel) => {
+                    Work::Conv(weights) => weights.run(team, x, height, width, Residual::None, out),
+                    Work::Simple(Lowered::MaxPoolSame(kernel)) => {
                         pool::max_pool_same(team, instructions, x, height, width, *kernel, out);
                     }
-                    Work::MaxPoolHalving => pool::max_pool_halving(team, instructions, x, width, out),
-                    Work::GlobalMean => elementwise::global_mean(x, out),
-                    Work::Upsample => elementwise::upsample(team, x, width, out),
+                    Work::Simple(Lowered::MaxPoolHalving) => {
+                        pool::max_pool_halving(team, instructions, x, width, out);
+                    }
+                    Work::Simple(Lowered::GlobalMean) => elementwise::global_mean(x, out),
+                    Work::Simple(Lowered::Upsample) => elementwise::upsample(team, x, width, out),
                     _ => unreachable!("{} has two inputs", layer.name),
                 }
             }
@@ -186,6 +169,6 @@ fn smaller_pool(graph: &Graph, node: Node, kernel: usize) -> (Node, usize) {
 }
 
 /// Disjoint parts of the array. The plan keeps a layer's inputs and output apart; its test plays every variant through.
-fn parts<const N: usize>(values: &mut [f32], places: [Range<usize>; N]) -> [&mut [f32]; N] {
-    values.get_disjoint_mut(places).expect("the plan keeps a layer's inputs and output apart")
+fn parts<const N: usize>(values: &mut [f32], ranges: [Range<usize>; N]) -> [&mut [f32]; N] {
+    values.get_disjoint_mut(ranges).expect("the plan keeps a layer's inputs and output apart")
 }

@@ -1,11 +1,11 @@
-//! Training: the network forward and backward over a batch of pictures.
+//! Training: the network forward and backward over a batch of images.
 //!
 //! There is no record of operations as in automatic differentiation: the graph is the record. Forward walks through its
 //! layers, backward through the same layers in reverse; each kind of layer has both passes, as kernels on slices of one
 //! planned array (see `plan`). What is kept between the passes is a convolution's sums and every output that a gradient
 //! needs; gradients share the room of what is no longer needed.
 //!
-//! Pictures are computed in parallel, each by one thread; what is summed up over pictures is summed up in their order. So
+//! Images are computed in parallel, each by one thread; what is summed up over images is summed up in their order. So
 //! results do not depend on the number of threads.
 
 mod conv;
@@ -17,15 +17,16 @@ mod taps;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use crate::graph::{Graph, Node, SIZE_MULTIPLE};
 use crate::kernels::parallel::Team;
-use crate::layout::ParameterLayout;
-use crate::lowering::shortcuts;
-use conv::{ConvLayer, Mode, On};
-pub use plan::{Places, TrainingPlan, has_gradient};
-pub(crate) use statistics::{Moments, Norm};
+use crate::lowering::{Lowered, lower};
+use crate::model::graph::{Graph, Node, SIZE_MULTIPLE};
+use crate::model::layout::ParameterLayout;
+use conv::{BatchContext, ConvLayer};
+pub use plan::{GradientMove, LayerRanges, TrainingPlan};
+pub use statistics::NormMode;
+pub(crate) use statistics::{Moments, NormOrBias};
 pub use taps::Features;
-use taps::Lesson;
+use taps::TaughtPass;
 
 /// A network in training, on the CPU, with the threads of rayon's pool.
 ///
@@ -33,19 +34,19 @@ use taps::Lesson;
 pub struct Training {
     graph: Graph,
     layout: ParameterLayout,
-    shortcuts: Vec<Option<Node>>,
+    lowered: Vec<Lowered>,
     /// Layers whose outputs can be read after a forward pass, and that can be taught; in order of execution.
     taps: Vec<Node>,
     convs: Vec<Option<ConvLayer>>,
     plan: Option<TrainingPlan>,
-    /// Each picture's numbers, one picture after another.
+    /// Each image's numbers, one image after another.
     arena: Vec<f32>,
-    /// The pictures of the last forward pass in training mode, which backward takes up.
+    /// The images of the last forward pass in training mode, which backward takes up.
     pixels: Vec<f32>,
     /// Whether that pass was a lesson.
     taught: bool,
-    /// Pictures of the last pass.
-    pictures: usize,
+    /// Images of the last pass.
+    images: usize,
 }
 
 impl Training {
@@ -54,22 +55,31 @@ impl Training {
     /// # Errors
     /// Fails for an operation that cannot be trained.
     pub fn new(graph: &Graph) -> Result<Self> {
-        let (layout, shortcuts) = (ParameterLayout::new(graph), shortcuts(graph));
+        let (layout, lowered) = (ParameterLayout::new(graph), lower(graph)?);
         let nodes = (0..graph.layers.len()).map(Node);
-        let convs = nodes.map(|node| ConvLayer::new(graph, &layout, node, shortcuts[node.0])).collect::<Result<_>>()?;
+        let convs = nodes.zip(&lowered).map(|(node, lowered)| ConvLayer::new(graph, &layout, node, lowered)).collect();
         let (arena, pixels) = (Vec::new(), Vec::new());
         Ok(Self {
             graph: graph.clone(),
             layout,
-            shortcuts,
+            lowered,
             taps: Vec::new(),
             convs,
             plan: None,
             arena,
             pixels,
             taught: false,
-            pictures: 0,
+            images: 0,
         })
+    }
+
+    /// Bytes that a step takes for each image of `height` x `width` pixels: what layers yield, gradients, the image itself.
+    ///
+    /// # Errors
+    /// As for [`Training::new`].
+    pub fn bytes_per_image(graph: &Graph, height: usize, width: usize) -> Result<usize> {
+        let plan = TrainingPlan::new(graph, &lower(graph)?, &[], height, width);
+        Ok((plan.len + 3 * height * width) * size_of::<f32>())
     }
 
     /// From the next pass on, the outputs of these layers can be read ([`Training::features`]) and taught.
@@ -103,13 +113,13 @@ impl Training {
         Ok(())
     }
 
-    /// Forward in training mode, by the batch's statistics; `pixels` (pictures x 3 x height x width; blue, green, red; 0-255).
-    /// Returns the raw head output: pictures x anchors x (5 + classes).
+    /// Forward in training mode, by the batch's statistics; `pixels` (images x 3 x height x width; blue, green, red; 0-255).
+    /// Returns the raw head output: images x anchors x (5 + classes).
     ///
     /// # Errors
-    /// Fails where the sides are no multiples of 32 pixels, or there are not whole pictures.
+    /// Fails where the sides are no multiples of 32 pixels, or there are not whole images.
     pub fn forward(&mut self, pixels: &[f32], height: usize, width: usize) -> Result<Vec<f32>> {
-        let raw = self.run(pixels, height, width, Mode::Batch, None)?;
+        let raw = self.run(pixels, height, width, NormMode::Batch, None)?;
         self.taught = false;
         self.pixels.clear();
         self.pixels.extend_from_slice(pixels);
@@ -122,7 +132,7 @@ impl Training {
     /// As for [`Training::forward`].
     pub fn infer(&mut self, pixels: &[f32], height: usize, width: usize) -> Result<Vec<f32>> {
         self.pixels.clear();
-        self.run(pixels, height, width, Mode::Running, None)
+        self.run(pixels, height, width, NormMode::Running, None)
     }
 
     /// As [`Training::infer`]; writes the mean and the biased variance of the sums that each batch normalisation gets to
@@ -132,7 +142,7 @@ impl Training {
     /// As for [`Training::forward`].
     pub fn observe(&mut self, pixels: &[f32], height: usize, width: usize, statistics: &mut [f32]) -> Result<()> {
         self.pixels.clear();
-        self.run(pixels, height, width, Mode::Observe, None)?;
+        self.run(pixels, height, width, NormMode::Observe, None)?;
         for conv in self.convs.iter().flatten() {
             conv.norm.write_statistics(false, statistics);
         }
@@ -144,8 +154,8 @@ impl Training {
         pixels: &[f32],
         height: usize,
         width: usize,
-        mode: Mode,
-        mut lesson: Option<&mut Lesson>,
+        mode: NormMode,
+        mut lesson: Option<&mut TaughtPass>,
     ) -> Result<Vec<f32>> {
         let multiple = |side: usize| side > 0 && side.is_multiple_of(SIZE_MULTIPLE);
         if !multiple(height)
@@ -159,30 +169,30 @@ impl Training {
                 pixels.len()
             );
         }
-        let pictures = pixels.len() / (3 * height * width);
+        let images = pixels.len() / (3 * height * width);
         let plan = match self.plan.take() {
             Some(plan) if (plan.height, plan.width) == (height, width) => plan,
-            _ => TrainingPlan::new(&self.graph, &self.shortcuts, &self.taps, height, width),
+            _ => TrainingPlan::new(&self.graph, &self.lowered, &self.taps, height, width),
         };
-        // Kept for smaller batches and pictures, so that memory does not come and go with every size.
-        let needed = pictures * plan.len;
+        // Kept for smaller batches and images, so that memory does not come and go with every size.
+        let needed = images * plan.len;
         if self.arena.len() < needed + LINE {
             self.arena = Vec::new();
             self.arena = vec![0.0; needed + LINE];
         }
         let arena = aligned(&mut self.arena, needed);
-        let mut raw = vec![0.0; pictures * self.graph.anchors(height, width) * (5 + self.graph.classes)];
+        let mut raw = vec![0.0; images * self.graph.anchors(height, width) * (5 + self.graph.classes)];
         let (graph, convs) = (&self.graph, &mut self.convs);
         if let Some(lesson) = &lesson {
-            taps::check(lesson.teacher, graph, &self.taps, pictures, height, width)?;
+            taps::check(lesson.teacher, graph, &self.taps, images, height, width)?;
         }
         let last = lesson.as_ref().map_or(graph.layers.len(), |lesson| lesson.layers(graph, &self.taps));
-        Team::gather(|team| {
-            let on = On { team, graph, plan: &plan, pixels };
+        Team::fork_join(|team| {
+            let on = BatchContext { team, graph, plan: &plan, pixels };
             for (i, conv) in convs.iter_mut().enumerate().take(last) {
                 match conv {
                     Some(conv) => conv.forward(&on, arena, mode),
-                    None => simple::forward(&on, Node(i), arena),
+                    None => simple::forward(&on, Node(i), &self.lowered[i], arena),
                 }
                 if let (Some(lesson), Some(tap)) = (&mut lesson, self.taps.iter().position(|&tap| tap == Node(i))) {
                     lesson.give(&on, tap, Node(i), arena);
@@ -193,7 +203,7 @@ impl Training {
             }
         });
         self.plan = Some(plan);
-        self.pictures = pictures;
+        self.images = images;
         Ok(raw)
     }
 
@@ -222,8 +232,8 @@ impl Training {
         let Some(plan) = self.plan.as_ref().filter(|_| !self.pixels.is_empty()) else {
             bail!("a backward pass follows a forward pass in training mode")
         };
-        let pictures = self.pixels.len() / (3 * plan.height * plan.width);
-        let expected = pictures * self.graph.anchors(plan.height, plan.width) * (5 + self.graph.classes);
+        let images = self.pixels.len() / (3 * plan.height * plan.width);
+        let expected = images * self.graph.anchors(plan.height, plan.width) * (5 + self.graph.classes);
         if of_head.is_some_and(|gradient| gradient.len() != expected) || update.len() != self.layout.len {
             bail!(
                 "a gradient of {expected} numbers and an update of {} are needed, not {} and {}",
@@ -233,7 +243,7 @@ impl Training {
             );
         }
         if let Some(of_taps) = of_taps {
-            taps::check(of_taps, &self.graph, &self.taps, pictures, plan.height, plan.width)?;
+            taps::check(of_taps, &self.graph, &self.taps, images, plan.height, plan.width)?;
         }
         let taught = std::mem::take(&mut self.taught);
         let last = match (of_head, of_taps, self.taps.last()) {
@@ -244,15 +254,15 @@ impl Training {
         if last < self.graph.layers.len() {
             update.fill(0.0);
         }
-        let arena = aligned(&mut self.arena, pictures * plan.len);
+        let arena = aligned(&mut self.arena, images * plan.len);
         let (graph, pixels) = (&self.graph, &self.pixels[..]);
         // Whose gradient has been begun, so that the next share is added.
         let mut begun = vec![false; graph.layers.len()];
-        Team::gather(|team| {
-            let on = On { team, graph, plan, pixels };
+        Team::fork_join(|team| {
+            let on = BatchContext { team, graph, plan, pixels };
             for (i, conv) in self.convs.iter().enumerate().take(last).rev() {
                 let layer = graph.layer(Node(i));
-                if !has_gradient(&layer.op) {
+                if !self.lowered[i].has_gradient() {
                     continue;
                 }
                 if let (Some(of_taps), Some(tap)) = (of_taps, self.taps.iter().position(|&tap| tap == Node(i))) {
@@ -268,7 +278,7 @@ impl Training {
                         conv.backward(&on, arena, begun[input], update);
                         begun[input] = true;
                     }
-                    None => simple::backward(&on, Node(i), arena, &mut begun),
+                    None => simple::backward(&on, Node(i), &self.lowered[i], arena, &mut begun),
                 }
             }
         });

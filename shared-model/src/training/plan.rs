@@ -1,27 +1,28 @@
-//! Where everything that a training step needs of one picture lies in memory: for every layer its output, a convolution's
+//! Where everything that a training step needs of one image lies in memory: for every layer its output, a convolution's
 //! sums before normalisation, and the gradient with respect to the output.
 
 use std::ops::Range;
 
-use crate::graph::{Graph, Node, Op};
+use crate::lowering::Lowered;
 use crate::memory::Values;
+use crate::model::graph::{Graph, Layer, Node, Op};
 
-/// The layout for pictures of one size. An engine of another device can scale it: with `n` times the places there is room for
-/// `n` pictures in any order of their numbers.
+/// The layout for images of one size. An engine of another device can scale it: with `n` times the places there is room for
+/// `n` images in any order of their numbers.
 pub struct TrainingPlan {
-    /// Of the pictures, in pixels.
+    /// Of the images, in pixels.
     pub height: usize,
-    /// Of the pictures, in pixels.
+    /// Of the images, in pixels.
     pub width: usize,
-    /// Numbers for a picture.
+    /// Numbers for an image.
     pub len: usize,
     /// Of every layer, in the order of [`Graph::layers`].
-    pub places: Vec<Places>,
+    pub ranges: Vec<LayerRanges>,
 }
 
-/// A layer's places among a picture's numbers; empty where there is no need of one.
+/// A layer's places among an image's numbers; empty where there is no need of one.
 #[derive(Clone, Default)]
-pub struct Places {
+pub struct LayerRanges {
     /// The layer's output.
     pub out: Range<usize>,
     /// What a convolution yields before normalisation and activation.
@@ -30,35 +31,41 @@ pub struct Places {
     pub gradient: Range<usize>,
 }
 
-/// Whether gradients flow through the layer: not to the picture.
-pub fn has_gradient(op: &Op) -> bool {
-    !matches!(op, Op::Input | Op::SpaceToDepth)
+/// A gradient of a concatenation or sum that becomes an input's.
+pub struct GradientMove {
+    /// Its position among the layer's inputs.
+    pub input: usize,
+    /// Where the input's share lies.
+    pub from: Range<usize>,
+    /// Where the input's gradient belongs.
+    pub to: Range<usize>,
 }
 
 impl TrainingPlan {
-    /// Plans for pictures of `height` x `width` pixels; `shortcuts` are the graph's ([`crate::lowering::shortcuts`]). The outputs of `taps` are
+    /// Plans for images of `height` x `width` pixels; `lowered`: what computes each layer ([`crate::lowering::lower`]). The outputs of `taps` are
     /// still there when the forward pass is over, as predictions are.
-    pub fn new(graph: &Graph, shortcuts: &[Option<Node>], taps: &[Node], height: usize, width: usize) -> Self {
+    pub fn new(graph: &Graph, lowered: &[Lowered], taps: &[Node], height: usize, width: usize) -> Self {
         let layers = &graph.layers;
         let count = layers.len();
         let sizes: Vec<usize> = layers
             .iter()
-            .map(|layer| {
-                let (h, w) = layer.extent.size(height, width);
-                if has_gradient(&layer.op) { layer.channels * h * w } else { 0 }
+            .zip(lowered)
+            .map(|(layer, lowered)| {
+                let (h, w) = layer.resolution.size(height, width);
+                if lowered.has_gradient() { layer.channels * h * w } else { 0 }
             })
             .collect();
-        let is_conv = |i: usize| matches!(layers[i].op, Op::Conv(_));
+        let is_conv = |i: usize| matches!(lowered[i], Lowered::Conv { .. });
         let (out, sums, gradient) = (|i: usize| i, |i: usize| count + i, |i: usize| 2 * count + i);
         let of_sums = (0..count).map(|i| if is_conv(i) { sizes[i] } else { 0 });
         let mut values = Values::new(sizes.iter().copied().chain(of_sums).chain(sizes.iter().copied()).collect());
 
         for (i, layer) in layers.iter().enumerate() {
-            if shortcuts[i].is_some() {
+            if let Lowered::Conv { shortcut: Some(_), .. } = lowered[i] {
                 values.put_inside(out(i), out(i + 1), 0);
                 values.put_inside(gradient(i), gradient(i + 1), 0);
             }
-            if layer.op != Op::Concat {
+            if lowered[i] != Lowered::Concat {
                 continue;
             }
             // Written straight into the first concatenation that reads it. The gradient stays in the last one, whose
@@ -79,23 +86,28 @@ impl TrainingPlan {
 
         // Forward, layer i is computed at the time i; backward at `end + count - i`. Between them predictions are read.
         let end = count;
-        for (i, layer) in layers.iter().enumerate().filter(|(_, layer)| has_gradient(&layer.op)) {
+        for (i, layer) in layers.iter().enumerate().filter(|&(i, _)| lowered[i].has_gradient()) {
             let back = end + count - i;
-            let inputs = || layer.inputs.iter().filter(|input| has_gradient(&layers[input.0].op));
+            let inputs = || layer.inputs.iter().filter(|input| lowered[input.0].has_gradient());
             values.touch(out(i), i);
             values.touch(gradient(i), back);
             for &Node(input) in inputs() {
                 values.touch(out(input), i);
                 values.touch(gradient(input), back);
             }
-            if let Some(Node(shortcut)) = shortcuts[i] {
+            if let Lowered::Conv { shortcut: Some(Node(shortcut)), .. } = lowered[i] {
                 values.touch(out(shortcut), i);
             }
             if is_conv(i) {
                 values.touch(sums(i), i);
                 values.touch(sums(i), back);
             }
-            if matches!(layer.op, Op::Conv(_) | Op::MaxPool { .. } | Op::Scale) {
+            // What their gradients are computed from.
+            let reads_input = matches!(
+                lowered[i],
+                Lowered::Conv { .. } | Lowered::MaxPoolSame(_) | Lowered::MaxPoolHalving | Lowered::Scale
+            );
+            if reads_input {
                 for &Node(input) in inputs() {
                     values.touch(out(input), back);
                 }
@@ -105,12 +117,27 @@ impl TrainingPlan {
         for Node(read) in predictions.chain(taps.iter().copied()) {
             values.touch(out(read), end);
         }
-        let (places, len) = values.arrange();
-        let of = |i: usize| Places {
-            out: places[out(i)].clone(),
-            sums: places[sums(i)].clone(),
-            gradient: places[gradient(i)].clone(),
+        let (ranges, len) = values.arrange();
+        let of = |i: usize| LayerRanges {
+            out: ranges[out(i)].clone(),
+            sums: ranges[sums(i)].clone(),
+            gradient: ranges[gradient(i)].clone(),
         };
-        Self { height, width, len, places: (0..count).map(of).collect() }
+        Self { height, width, len, ranges: (0..count).map(of).collect() }
+    }
+
+    /// What the gradient of `layer`, which is `node`, a concatenation or a sum, gives to its inputs; what lies in place already is
+    /// left out.
+    pub fn gradient_moves<'a>(&'a self, layer: &'a Layer, node: Node) -> impl Iterator<Item = GradientMove> + 'a {
+        let mut at = self.ranges[node.0].gradient.start;
+        let moves = layer.inputs.iter().enumerate().map(move |(input, node)| {
+            let to = self.ranges[node.0].gradient.clone();
+            let from = at..at + to.len();
+            if layer.op == Op::Concat {
+                at = from.end;
+            }
+            GradientMove { input, from, to }
+        });
+        moves.filter(|GradientMove { from, to, .. }| from != to)
     }
 }

@@ -3,14 +3,26 @@
 
 use std::ops::Range;
 
-use crate::graph::{Affine, BN_EPS, Layer};
+use crate::model::graph::{Affine, BN_EPS, Layer};
+use crate::model::layout::NormRanges;
 
-/// Mean and squared distances from it of some of a channel's numbers.
+/// What a forward pass normalises by. The numbers are those of the GPU's kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormMode {
+    /// The running statistics.
+    Running = 0,
+    /// The batch's statistics.
+    Batch = 1,
+    /// As `Running`, but the batch's statistics are taken, too.
+    Observe = 2,
+}
+
+/// Welford's summary of some of a channel's numbers: `m2` is the sum of their squared distances from the mean.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Moments {
     pub(crate) count: f64,
     pub(crate) mean: f64,
-    pub(crate) squares: f64,
+    pub(crate) m2: f64,
 }
 
 impl Moments {
@@ -22,15 +34,15 @@ impl Moments {
         }
         let delta = other.mean - self.mean;
         let mean = self.mean + delta * other.count / count;
-        let squares = self.squares + other.squares + delta * delta * self.count * other.count / count;
-        Self { count, mean, squares }
+        let m2 = self.m2 + other.m2 + delta * delta * self.count * other.count / count;
+        Self { count, mean, m2 }
     }
 }
 
 /// Normalisation or bias of a convolution's channels.
 #[derive(Clone, Debug)]
-pub(crate) struct Norm {
-    places: Places,
+pub(crate) struct NormOrBias {
+    ranges: NormRanges,
     /// Factor and summand of every channel.
     pub(crate) affine: Vec<(f32, f32)>,
     /// What gradients are taken around; zero for biases.
@@ -45,28 +57,12 @@ pub(crate) struct Norm {
     running: Vec<(f32, f32)>,
 }
 
-/// Where things lie among the parameters.
-#[derive(Clone, Debug)]
-enum Places {
-    Bias(Range<usize>),
-    Batch { weight: Range<usize>, bias: Range<usize>, mean: Range<usize>, variance: Range<usize> },
-}
-
-impl Norm {
-    pub(crate) fn new(layer: &Layer, affine: Affine, bias: &str, place: impl Fn(&str) -> Range<usize>) -> Self {
-        let of = |field: &str| place(&format!("{}.bn.{field}", layer.name));
-        let places = match affine {
-            Affine::Bias => Places::Bias(place(bias)),
-            Affine::BatchNorm => Places::Batch {
-                weight: of("weight"),
-                bias: of("bias"),
-                mean: of("running_mean"),
-                variance: of("running_var"),
-            },
-        };
+impl NormOrBias {
+    pub(crate) fn new(layer: &Layer, affine: Affine, bias: &str, range: impl Fn(&str) -> Range<usize>) -> Self {
+        let ranges = NormRanges::new(layer, affine, bias, range);
         let channels = layer.channels;
         Self {
-            places,
+            ranges,
             affine: vec![(1.0, 0.0); channels],
             mean: vec![0.0; channels],
             inverse: vec![1.0; channels],
@@ -79,18 +75,18 @@ impl Norm {
 
     /// Whether this is batch normalisation.
     pub(crate) fn is_batch(&self) -> bool {
-        matches!(self.places, Places::Batch { .. })
+        matches!(self.ranges, NormRanges::BatchNorm { .. })
     }
 
     /// Takes over the parameters and running statistics.
     pub(crate) fn load(&mut self, parameters: &[f32]) {
-        match &self.places {
-            Places::Bias(bias) => {
+        match &self.ranges {
+            NormRanges::Bias(bias) => {
                 for (affine, &bias) in self.affine.iter_mut().zip(&parameters[bias.clone()]) {
                     affine.1 = bias;
                 }
             }
-            Places::Batch { weight, bias, mean, variance } => {
+            NormRanges::BatchNorm { weight, bias, running_mean: mean, running_var: variance } => {
                 self.weight.copy_from_slice(&parameters[weight.clone()]);
                 self.bias.copy_from_slice(&parameters[bias.clone()]);
                 let (mean, variance) = (mean.clone(), variance.clone());
@@ -116,7 +112,7 @@ impl Norm {
         self.inverse[channel] = inverse;
     }
 
-    /// Takes a batch's statistics from `parts` (pictures x channels); normalises by them if `by_batch`.
+    /// Takes a batch's statistics from `parts` (images x channels); normalises by them if `by_batch`.
     pub(crate) fn observe(&mut self, parts: &[Moments], by_batch: bool) {
         let channels = self.batch.len();
         for channel in 0..channels {
@@ -124,34 +120,34 @@ impl Norm {
             let all = parts.fold(Moments::default(), |all, &part| all.and(part));
             self.batch[channel] = all;
             if by_batch {
-                self.normalise_by(channel, all.mean, all.squares / all.count);
+                self.normalise_by(channel, all.mean, all.m2 / all.count);
             }
         }
     }
 
-    /// Writes the batch's mean and variance, unbiased or not, to the places of the running statistics.
+    /// Writes the batch's mean and variance, unbiased or not, to the ranges of the running statistics.
     pub(crate) fn write_statistics(&self, unbiased: bool, update: &mut [f32]) {
-        let Places::Batch { mean, variance, .. } = &self.places else { return };
+        let NormRanges::BatchNorm { running_mean: mean, running_var: variance, .. } = &self.ranges else { return };
         for ((batch, mean), variance) in self.batch.iter().zip(mean.clone()).zip(variance.clone()) {
             update[mean] = batch.mean as f32;
             let count = if unbiased { (batch.count - 1.0).max(1.0) } else { batch.count };
-            update[variance] = (batch.squares / count) as f32;
+            update[variance] = (batch.m2 / count) as f32;
         }
     }
 
-    /// From the sums of g and g * (y - mean), `parts` (pictures x channels) over `count` numbers a channel in all: writes the
+    /// From the sums of g and g * (y - mean), `parts` (images x channels) over `count` numbers a channel in all: writes the
     /// gradients of weights and biases, and returns the factors a, b, c of every channel for the gradient of y.
     pub(crate) fn backward(&self, parts: &[(f64, f64)], count: usize, update: &mut [f32]) -> Vec<[f32; 3]> {
         let (channels, n) = (self.mean.len(), count as f64);
         let factors = |channel: usize| {
             let parts = parts[channel..].iter().step_by(channels);
             let (sum, product) = parts.fold((0.0, 0.0), |sums, part| (sums.0 + part.0, sums.1 + part.1));
-            match &self.places {
-                Places::Bias(bias) => {
+            match &self.ranges {
+                NormRanges::Bias(bias) => {
                     update[bias.start + channel] = sum as f32;
                     [1.0, 0.0, 0.0]
                 }
-                Places::Batch { weight, bias, .. } => {
+                NormRanges::BatchNorm { weight, bias, .. } => {
                     let inverse = self.inverse[channel];
                     update[bias.start + channel] = sum as f32;
                     update[weight.start + channel] = (product * inverse.sqrt()) as f32;

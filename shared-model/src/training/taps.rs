@@ -3,17 +3,18 @@
 
 use candle_core::{Result, bail};
 
+use super::NormMode;
 use super::Training;
-use super::conv::{Mode, On};
-use crate::graph::{Graph, Node};
+use super::conv::BatchContext;
+use crate::model::graph::{Graph, Node};
 
 /// Outputs of the tapped layers over a batch, or gradients with respect to them: for each tap an array of
-/// pictures x channels x height x width.
+/// images x channels x height x width.
 pub type Features = Vec<Vec<f32>>;
 
 /// A forward pass in which every tap's output is read and then replaced, so that each part of the network computes on
 /// what the teacher's parts before it yield, and can be taught by itself.
-pub(super) struct Lesson<'a> {
+pub(super) struct TaughtPass<'a> {
     /// What takes the outputs' place.
     pub(super) teacher: &'a Features,
     /// The outputs before that.
@@ -22,20 +23,20 @@ pub(super) struct Lesson<'a> {
     pub(super) with_head: bool,
 }
 
-impl Lesson<'_> {
+impl TaughtPass<'_> {
     /// Number of layers of the pass.
     pub(super) fn layers(&self, graph: &Graph, taps: &[Node]) -> usize {
         taps.last().filter(|_| !self.with_head).map_or(graph.layers.len(), |last| last.0 + 1)
     }
 
     /// Reads the output of `node`, which is tap number `tap`, and replaces it.
-    pub(super) fn give(&mut self, on: &On, tap: usize, node: Node, arena: &mut [f32]) {
-        let place = on.plan.places[node.0].out.clone();
+    pub(super) fn give(&mut self, on: &BatchContext, tap: usize, node: Node, arena: &mut [f32]) {
+        let range = on.plan.ranges[node.0].out.clone();
         let mut found = vec![0.0; self.teacher[tap].len()];
         let teacher = &self.teacher[tap];
-        on.team.for_each_chunk(arena, on.plan.len, &mut found, |picture, values, found| {
-            found.copy_from_slice(&values[place.clone()]);
-            values[place.clone()].copy_from_slice(&teacher[picture * place.len()..][..place.len()]);
+        on.team.parallel_for_chunk_pairs(arena, on.plan.len, &mut found, |image, values, found| {
+            found.copy_from_slice(&values[range.clone()]);
+            values[range.clone()].copy_from_slice(&teacher[image * range.len()..][..range.len()]);
         });
         self.found.push(found);
     }
@@ -47,29 +48,26 @@ pub(super) fn check(
     features: &Features,
     graph: &Graph,
     taps: &[Node],
-    pictures: usize,
+    images: usize,
     height: usize,
     width: usize,
 ) -> Result<()> {
     let len = |tap: &Node| {
-        let (h, w) = graph.layer(*tap).extent.size(height, width);
-        pictures * graph.channels(*tap) * h * w
+        let (h, w) = graph.layer(*tap).resolution.size(height, width);
+        images * graph.channels(*tap) * h * w
     };
     if !features.iter().map(Vec::len).eq(taps.iter().map(len)) {
-        bail!(
-            "the features are not those of {} tapped layers for {pictures} pictures of {width} x {height}",
-            taps.len()
-        );
+        bail!("the features are not those of {} tapped layers for {images} pictures of {width} x {height}", taps.len());
     }
     Ok(())
 }
 
 /// Adds a tap's gradient to what has come from behind it, or puts it there.
-pub(super) fn add_gradient(on: &On, node: Node, gradient: &[f32], adds: bool, arena: &mut [f32]) {
-    let place = on.plan.places[node.0].gradient.clone();
-    on.team.for_each_chunk(arena, on.plan.len, &mut [0_u8; 0], |picture, values, _| {
-        let from = &gradient[picture * place.len()..][..place.len()];
-        let to = &mut values[place.clone()];
+pub(super) fn add_gradient(on: &BatchContext, node: Node, gradient: &[f32], adds: bool, arena: &mut [f32]) {
+    let range = on.plan.ranges[node.0].gradient.clone();
+    on.team.parallel_for_chunk_pairs(arena, on.plan.len, &mut [0_u8; 0], |image, values, _| {
+        let from = &gradient[image * range.len()..][..range.len()];
+        let to = &mut values[range.clone()];
         if adds {
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
         } else {
@@ -87,9 +85,9 @@ impl Training {
         let Some(plan) = &self.plan else { bail!("features are those of a forward pass") };
         let skip = super::line_offset(&self.arena);
         let read = |tap: &Node| {
-            let place = plan.places[tap.0].out.clone();
-            let pictures = self.arena[skip..].chunks_exact(plan.len.max(1)).take(self.pictures);
-            pictures.flat_map(|values| &values[place.clone()]).copied().collect()
+            let range = plan.ranges[tap.0].out.clone();
+            let images = self.arena[skip..].chunks_exact(plan.len.max(1)).take(self.images);
+            images.flat_map(|values| &values[range.clone()]).copied().collect()
         };
         Ok(self.taps.iter().map(read).collect())
     }
@@ -107,8 +105,8 @@ impl Training {
         teacher: &Features,
         with_head: bool,
     ) -> Result<(Vec<f32>, Features)> {
-        let mut lesson = Lesson { teacher, found: Features::new(), with_head };
-        let raw = self.run(pixels, height, width, Mode::Batch, Some(&mut lesson))?;
+        let mut lesson = TaughtPass { teacher, found: Features::new(), with_head };
+        let raw = self.run(pixels, height, width, NormMode::Batch, Some(&mut lesson))?;
         self.pixels.clear();
         self.pixels.extend_from_slice(pixels);
         self.taught = true;

@@ -2,19 +2,19 @@
 //! (<http://host.robots.ox.ac.uk/pascal/VOC/voc2007/devkit_doc_07-Jun-2007.pdf>).
 
 mod annotation;
+mod matching;
 
 use std::fmt;
 
-pub use annotation::{AnnotatedObject, Annotation, AnnotationError, Size};
+pub use annotation::{
+    AnnotatedObject, Annotation, AnnotationError, AnnotationErrorKind, CocoExtra, Coordinates, ImageSize,
+};
+pub use matching::{MIN_IOU, matched, most_overlapping};
 
 use crate::detection::BBox;
 
-/// A detection is about an object that it overlaps by more than this (IoU of [`VocBox`]es): of an evaluation, on a picture, in
-/// a confusion matrix.
-pub const MIN_IOU: f64 = 0.5;
-
 /// A box in VOC's convention: in pixels, the first of which is 1; the last pixel belongs to the box. Coordinates may be
-/// fractional, as those of scaled pictures are.
+/// fractional, as those of scaled images are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VocBox {
     /// Left.
@@ -42,9 +42,27 @@ impl VocBox {
         !finite || self.xmax < self.xmin || self.ymax < self.ymin
     }
 
+    /// The box with these edges: left, top, right and bottom in pixels, the first of which begins at 0. Every coordinate is
+    /// one more, as for [`BBox`]; what arithmetic left behind the ninth decimal is rounded away, so that a box that was
+    /// written in another format and read again is the same.
+    pub fn from_corners(corners: [f64; 4]) -> Self {
+        let [xmin, ymin, xmax, ymax] = corners.map(|value| round(value + 1.0));
+        Self { xmin, ymin, xmax, ymax }
+    }
+
+    /// The inverse of [`VocBox::from_corners`].
+    pub fn corners(&self) -> [f64; 4] {
+        [self.xmin, self.ymin, self.xmax, self.ymax].map(|value| round(value - 1.0))
+    }
+
     fn area(&self) -> f64 {
         (self.xmax - self.xmin + 1.0) * (self.ymax - self.ymin + 1.0)
     }
+}
+
+/// To nine decimals.
+fn round(value: f64) -> f64 {
+    (value * 1e9).round() / 1e9
 }
 
 impl From<BBox> for VocBox {
@@ -72,7 +90,7 @@ impl fmt::Display for VocBox {
 
 /// An annotated object.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Object {
+pub struct VocObject {
     /// Name of its class.
     pub class: String,
     /// Whether it is marked as hard to recognise: such objects are not scored.

@@ -53,8 +53,7 @@ fn report(violations: &[Violation]) -> String {
 
 /// Turns the page to a width and to light or dark, as a visitor's device does.
 async fn emulate(page: &Page, width: u32, scheme: &str) -> Result<()> {
-    let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
-    page.devtools("Emulation.setDeviceMetricsOverride", metrics).await?;
+    page.turn_to_screen(width, 800).await?;
     let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
     page.devtools("Emulation.setEmulatedMedia", features).await?;
     Ok(())
@@ -77,6 +76,10 @@ async fn show(page: &Page, state: &str) -> Result<()> {
                 vec![],
             )
             .await?;
+            // On a phone it is folded away.
+            let unfold = "const button = document.querySelector('[data-testid=unfold]');
+                if (button.checkVisibility() && button.ariaExpanded === 'false') button.click();";
+            page.script(unfold, vec![]).await?;
             page.click("overlay-toggle").await
         }
         view => {

@@ -1,4 +1,4 @@
-//! Files that are no pictures, or too much of one: a sentence, and the page goes on.
+//! Files that are no images, or too much of one: a sentence, and the page goes on.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::browser::browse;
 use crate::page::Page;
 use crate::photo::{sample, write_claim};
 
-/// Uploads `file`, expects a sentence with its name and `part`, and the picture before it still on show.
+/// Uploads `file`, expects a sentence with its name and `part`, and the image before it still on show.
 async fn refused(page: &Page, file: &Path, part: &str) -> Result<()> {
     let before = page.text("caption").await?;
     page.upload(&[file]).await?;

@@ -1,12 +1,14 @@
 //! A web server, a chromedriver and a Chromium for one test, all of which end with it.
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use integration_tests::browser::drive;
 use integration_tests::repository;
+use serde_json::Value;
 use xtask::chromium;
 use xtask::server::Server;
 
@@ -51,6 +53,15 @@ pub fn xtask() -> Command {
 /// The folder of the site.
 pub fn site() -> PathBuf {
     env::var_os("YOLOX_DIST").map_or_else(|| repository().join("dist"), PathBuf::from)
+}
+
+/// The published name of a file of the site.
+pub fn published(logical: &str) -> Result<String> {
+    let index = fs::read_to_string(site().join("index.html"))?;
+    let (_, rest) = index.split_once(r#"id="assets">"#).context("index.html has no map of assets")?;
+    let (map, _) = rest.split_once("</script>").context("index.html")?;
+    let map: Value = serde_json::from_str(map)?;
+    Ok(map[logical].as_str().with_context(|| format!("the site has no {logical}"))?.to_owned())
 }
 
 /// Whether there is what the tests need and do not make themselves. What is missing is said loudly, with its remedy; under

@@ -12,7 +12,7 @@ use crate::page::Page;
 use crate::photo::sample;
 
 /// Whether the site has the build with threads. Without it a test is left out, which under continuous integration is a failure.
-fn has_threads() -> bool {
+pub fn has_threads() -> bool {
     let has_threads = site().read_dir().is_ok_and(|files| {
         files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("worker-threads-"))
     });

@@ -96,15 +96,14 @@ fn zoom_and_highlight_are_shared() {
     browse(async |page| {
         page.open_at(BOTH).await?;
         // What the pointer is on in one panel stands out in both.
-        let picture =
-            "return Array.from(document.querySelectorAll('[data-testid=boxes]'), canvas => canvas.toDataURL())";
-        let plain = page.script(picture, vec![]).await?;
+        let image = "return Array.from(document.querySelectorAll('[data-testid=boxes]'), canvas => canvas.toDataURL())";
+        let plain = page.script(image, vec![]).await?;
         let point = "const hands = document.querySelector('[data-testid=hands]');
             const area = hands.getBoundingClientRect();
             hands.dispatchEvent(new PointerEvent('pointermove', { bubbles: true,
                 clientX: area.x + area.width / 2, clientY: area.y + area.height / 2 }));";
         page.script(point, vec![]).await?;
-        let pointed = page.script(picture, vec![]).await?;
+        let pointed = page.script(image, vec![]).await?;
         ensure!(pointed[0] != plain[0] && pointed[1] != plain[1], "the other panel does not follow");
 
         let pinch = "const hands = document.querySelector('[data-testid=hands]');
@@ -242,9 +241,9 @@ fn the_comparison_can_be_taken_away() {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join(&name);
         fs::write(&file, bytes)?;
-        let picture = image::open(&file)?;
+        let image = image::open(&file)?;
         // Two panels of 900 pixels, and gaps.
-        ensure!(picture.width() == 1848, "{name}: {} pixels wide", picture.width());
+        ensure!(image.width() == 1848, "{name}: {} pixels wide", image.width());
         Ok(())
     });
 }

@@ -18,18 +18,18 @@ const SCORE: f64 = 0.01;
 pub struct Object {
     pub class: String,
     pub score: f64,
-    /// x1, y1, x2, y2 in pixels of the picture.
+    /// x1, y1, x2, y2 in pixels of the image.
     pub corners: [f64; 4],
 }
 
-/// What `yolox-nano detect --json` finds in a picture with the default model.
-pub fn found_by_command_line(picture: &Path) -> Result<Vec<Object>> {
-    found_with("baseline-coco", picture)
+/// What `yolox-nano detect --json` finds in an image with the default model.
+pub fn found_by_command_line(image: &Path) -> Result<Vec<Object>> {
+    found_with("baseline-coco", image)
 }
 
-/// What `yolox-nano detect --json` finds in a picture.
-pub fn found_with(model: &str, picture: &Path) -> Result<Vec<Object>> {
-    let output = command_line()?.args(["detect", "--json", "--weights", model]).arg(picture).output()?;
+/// What `yolox-nano detect --json` finds in an image.
+pub fn found_with(model: &str, image: &Path) -> Result<Vec<Object>> {
+    let output = command_line()?.args(["detect", "--json", "--weights", model]).arg(image).output()?;
     ensure!(output.status.success(), "yolox-nano: {}", String::from_utf8_lossy(&output.stderr));
     let answer: Value = serde_json::from_slice(&output.stdout)?;
     let detections = answer["detections"].as_array().context("detections")?;

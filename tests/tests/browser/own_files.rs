@@ -1,4 +1,4 @@
-//! The visitor's own files: several pictures, annotations, weights, and the camera.
+//! The visitor's own files: several images, annotations, weights, and the camera.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::photo::sample;
 
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
-fn several_pictures_become_a_gallery() {
+fn several_images_become_a_gallery() {
     browse(async |page| {
         page.open_at("#v=baseline-coco,baseline-voc").await?;
         page.upload(&[&sample("chelsea"), &sample("coffee"), &sample("motorcycle")]).await?;
@@ -69,7 +69,7 @@ fn a_dropped_folder_becomes_a_gallery() {
 
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
-fn a_gallery_goes_on_past_a_damaged_picture() {
+fn a_gallery_goes_on_past_a_damaged_image() {
     browse(async |page| {
         page.open().await?;
         let folder = tempfile::tempdir()?;
@@ -144,8 +144,8 @@ fn yolo_and_coco_annotations_are_read_too() {
         });
         fs::write(&coco, text.to_string())?;
         for files in [vec![&yolo, &names], vec![&coco]] {
-            let picture = sample("chelsea");
-            let files: Vec<_> = std::iter::once(&picture).chain(files).map(|file| file.as_path()).collect();
+            let image = sample("chelsea");
+            let files: Vec<_> = std::iter::once(&image).chain(files).map(|file| file.as_path()).collect();
             page.upload(&files).await?;
             page.wait_for(
                 "return document.querySelector('[data-testid=count-hit]')?.textContent === 'hits: 1'",

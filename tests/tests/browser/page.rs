@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use integration_tests::browser::wait_for;
 use serde_json::{Value, json};
-use thirtyfour::{By, WebDriver, WebElement};
+use thirtyfour::{By, WebDriver, WebElement, WindowHandle};
 use xtask::server::Server;
 
 use crate::objects::Object;
@@ -56,6 +56,19 @@ impl Page {
         self.open_with("").await
     }
 
+    /// Opens another tab and turns to it; returns the one before.
+    pub async fn open_tab(&self) -> Result<WindowHandle> {
+        let before = self.driver.window().await?;
+        let tab = self.driver.new_tab().await?;
+        self.driver.switch_to_window(tab).await?;
+        Ok(before)
+    }
+
+    /// Turns to a tab.
+    pub async fn turn_to_tab(&self, tab: WindowHandle) -> Result<()> {
+        Ok(self.driver.switch_to_window(tab).await?)
+    }
+
     /// Runs JavaScript in the page, as the body of a function.
     pub async fn script(&self, script: &str, arguments: Vec<Value>) -> Result<Value> {
         Ok(self.driver.execute(script, arguments).await?.json().clone())
@@ -71,6 +84,13 @@ impl Page {
     /// A command of the browser's debugging protocol.
     pub async fn devtools(&self, command: &str, params: Value) -> Result<Value> {
         Ok(self.driver.cdp().send_raw(command, params).await?)
+    }
+
+    /// Turns the browser to a screen of so many pixels; narrow ones are phones'.
+    pub async fn turn_to_screen(&self, width: u32, height: u32) -> Result<()> {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await?;
+        Ok(())
     }
 
     /// The element with this test id.
@@ -129,16 +149,16 @@ impl Page {
         Ok(())
     }
 
-    /// Waits until the boxes of a picture are there in all panels; any picture's if the name is empty.
-    pub async fn wait_for_boxes(&self, picture: &str) -> Result<()> {
+    /// Waits until the boxes of an image are there in all panels; any image's if the name is empty.
+    pub async fn wait_for_boxes(&self, image: &str) -> Result<()> {
         self.wait_for(
             "const viewers = Array.from(document.querySelectorAll('[data-testid=viewer]'));
             return viewers.length > 0 && viewers.every(({ dataset }) =>
                 dataset.state === 'done' && (!arguments[0] || dataset.picture === arguments[0]));",
-            vec![json!(picture)],
+            vec![json!(image)],
         )
         .await
-        .with_context(|| format!("no boxes on {picture:?}"))
+        .with_context(|| format!("no boxes on {image:?}"))
     }
 
     /// Waits until the runs that are only for their time are over.

@@ -1,4 +1,4 @@
-//! Picture files made for the tests.
+//! Image files made for the tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,28 +9,28 @@ use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotat
 use image::{RgbImage, open};
 use integration_tests::repository;
 
-/// A sample picture's file.
+/// A sample image's file.
 pub fn sample(id: &str) -> PathBuf {
     repository().join(format!("web-demo/assets/samples/{id}.jpg"))
 }
 
 /// The cat, cut to whole JPEG blocks, so that turning it and compressing it can change places.
 pub fn cat() -> Result<RgbImage> {
-    let picture = open(sample("chelsea"))?.to_rgb8();
-    Ok(image::imageops::crop_imm(&picture, 0, 0, 448, 288).to_image())
+    let image = open(sample("chelsea"))?.to_rgb8();
+    Ok(image::imageops::crop_imm(&image, 0, 0, 448, 288).to_image())
 }
 
-/// Writes a JPEG whose pixels are stored as EXIF orientation `orientation` (1-8) says: upright again it is `picture`.
-pub fn write_oriented(picture: &RgbImage, orientation: u8, path: &Path) -> Result<()> {
+/// Writes a JPEG whose pixels are stored as EXIF orientation `orientation` (1-8) says: upright again it is `image`.
+pub fn write_oriented(image: &RgbImage, orientation: u8, path: &Path) -> Result<()> {
     let stored = match orientation {
-        1 => picture.clone(),
-        2 => flip_horizontal(picture),
-        3 => rotate180(picture),
-        4 => flip_vertical(picture),
-        5 => rotate270(&flip_horizontal(picture)),
-        6 => rotate270(picture),
-        7 => rotate90(&flip_horizontal(picture)),
-        _ => rotate90(picture),
+        1 => image.clone(),
+        2 => flip_horizontal(image),
+        3 => rotate180(image),
+        4 => flip_vertical(image),
+        5 => rotate270(&flip_horizontal(image)),
+        6 => rotate270(image),
+        7 => rotate90(&flip_horizontal(image)),
+        _ => rotate90(image),
     };
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 98).encode_image(&stored)?;

@@ -1,4 +1,4 @@
-//! `cargo xtask screenshots`: a picture for every view and width, and the README's.
+//! `cargo xtask screenshots`: an image for every view and width, and the README's.
 
 use anyhow::ensure;
 
@@ -17,14 +17,10 @@ fn every_view_is_taken_at_three_widths() {
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         for view in ["compare", "benchmark", "variants"] {
             for (width, least_height) in [(360, 740), (1024, 768), (1920, 1080)] {
-                let picture = image::open(folder.path().join(format!("{view}-{width}.png")))?.to_rgb8();
-                ensure!(
-                    picture.width() == width && picture.height() >= least_height,
-                    "{view}: {:?}",
-                    picture.dimensions()
-                );
-                let first = picture.get_pixel(0, 0);
-                ensure!(picture.pixels().any(|pixel| pixel != first), "{view} at {width} pixels is empty");
+                let image = image::open(folder.path().join(format!("{view}-{width}.png")))?.to_rgb8();
+                ensure!(image.width() == width && image.height() >= least_height, "{view}: {:?}", image.dimensions());
+                let first = image.get_pixel(0, 0);
+                ensure!(image.pixels().any(|pixel| pixel != first), "{view} at {width} pixels is empty");
             }
         }
         ensure!(readme.metadata()?.len() < 300_000);

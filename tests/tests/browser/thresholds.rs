@@ -25,13 +25,13 @@ fn sliders_choose_without_another_run() {
         page.pick_sample("motorcycle").await?;
         page.wait_for_boxes("motorcycle.jpg").await?;
         page.wait_for_times().await?;
-        let (runs, before, picture) = (page.runs().await?, page.objects().await?, drawn(page).await?);
+        let (runs, before, image) = (page.runs().await?, page.objects().await?, drawn(page).await?);
         ensure!(runs > 1, "{runs} runs");
 
         page.slide("score", 0.05).await?;
         let more = page.objects().await?;
         ensure!(more.len() > before.len() && more.iter().all(|object| object.score >= 0.05), "{more:?}");
-        ensure!(drawn(page).await? != picture, "the canvas has not changed");
+        ensure!(drawn(page).await? != image, "the canvas has not changed");
         ensure!(page.text("score-value").await? == "0.05");
 
         page.slide("nms", 0.9).await?;
@@ -39,7 +39,7 @@ fn sliders_choose_without_another_run() {
         page.slide("nms", 0.45).await?;
         page.slide("score", 0.3).await?;
         ensure!(page.objects().await?.len() == before.len());
-        ensure!(drawn(page).await? == picture, "the canvas is another than at first");
+        ensure!(drawn(page).await? == image, "the canvas is another than at first");
         ensure!(page.runs().await? == runs, "a network has run");
         Ok(())
     });

@@ -8,7 +8,7 @@ use crate::browser::browse;
 use crate::page::Page;
 
 /// Keeps hold of the page's workers, so that a test can reach them.
-const KEEP_WORKERS: &str = "globalThis.workers = [];
+pub const KEEP_WORKERS: &str = "globalThis.workers = [];
     globalThis.Worker = class extends globalThis.Worker {
         constructor(...options) { super(...options); globalThis.workers.push(this); }
     };";
@@ -49,13 +49,13 @@ fn a_dead_worker_is_replaced() {
 
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
-fn a_worker_that_dies_on_a_picture_gets_it_again_only_on_request() {
+fn a_worker_that_dies_on_a_image_gets_it_again_only_on_request() {
     browse(async |page| {
         page.script_at_start(KEEP_WORKERS).await?;
         page.open().await?;
         page.wait_for_times().await?;
         page.expect_error("unreachable");
-        // Out of memory in the middle of a picture: the worker is asked to open one and dies before it answers.
+        // Out of memory in the middle of an image: the worker is asked to open one and dies before it answers.
         let script = "const worker = globalThis.workers.at(-1);
             const post = worker.postMessage.bind(worker);
             worker.postMessage = message => { post({ Nonsense: 1 }); post(message); };";
@@ -113,7 +113,7 @@ fn a_worker_that_failed_before_the_page_was_there_is_replaced() {
 
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
-fn answers_about_an_earlier_picture_are_dropped() {
+fn answers_about_an_earlier_image_are_dropped() {
     browse(async |page| {
         page.open().await?;
         // Faster than networks run.

@@ -3,14 +3,14 @@
 use leptos::ev;
 use leptos::prelude::*;
 use leptos_use_signal_debounce_throttle::signal_debounced;
-use shared_model::Manifest;
 use wasm_bindgen::JsValue;
 
 use super::intake;
 use super::language::Language;
-use super::link::{Link, resolve};
+use super::link::{Link, default_models};
+use super::model_list;
 use super::samples::{SAMPLES, Sample};
-use super::state::State;
+use super::state::{PageView, State};
 
 /// Writes no more often: browsers count.
 const PAUSE: f64 = 400.0;
@@ -27,7 +27,7 @@ pub fn provide(state: State) -> Link {
     Effect::new(move |before: Option<()>| {
         let hash = hash.get();
         // What the visitor came with stays until something changes.
-        if before.is_some() && state.manifest().is_some() {
+        if before.is_some() && state.models.manifest().is_some() {
             write(&hash);
         }
     });
@@ -35,8 +35,9 @@ pub fn provide(state: State) -> Link {
     let changed = window_event_listener(ev::hashchange, move |_| {
         let link = current();
         apply(state, &link);
-        if let Some(manifest) = untrack(|| state.manifest()) {
-            state.show_models(models(&link, &manifest));
+        if let Some(manifest) = untrack(|| state.models.manifest()) {
+            state.panels.show(link.models_in(&manifest));
+            model_list::follow(state, &link);
         }
         if let Some(sample) = link.sample.as_deref().and_then(named) {
             intake::open_sample(state, sample);
@@ -44,22 +45,6 @@ pub fn provide(state: State) -> Link {
     });
     on_cleanup(move || changed.remove());
     link
-}
-
-/// The models that a link names; without any, those that the manifest opens with.
-pub fn models(link: &Link, manifest: &Manifest) -> Vec<String> {
-    let named: Vec<String> =
-        link.models.iter().filter_map(|name| resolve(name, manifest)).map(|entry| entry.name.clone()).collect();
-    if named.is_empty() { default_models(manifest) } else { named }
-}
-
-fn default_models(manifest: &Manifest) -> Vec<String> {
-    let opening: Vec<String> = manifest.opening.iter().filter(|name| manifest.named(name).is_some()).cloned().collect();
-    if !opening.is_empty() {
-        return opening;
-    }
-    let others = manifest.models.iter().map(|entry| &entry.name).filter(|name| **name != manifest.default);
-    std::iter::once(&manifest.default).chain(others).take(2).cloned().collect()
 }
 
 fn named(id: &str) -> Option<&'static Sample> {
@@ -70,33 +55,34 @@ fn current() -> Link {
     Link::parse(&window().location().hash().unwrap_or_default())
 }
 
-fn apply(state: State, link: &Link) {
-    state.view.set(link.view.unwrap_or_default());
+fn apply(State { display, .. }: State, link: &Link) {
+    display.view.set(link.view.unwrap_or_default());
     if let Some(score) = link.score {
-        state.score.set(score);
+        display.score.set(score);
     }
     if let Some(max_iou) = link.max_iou {
-        state.max_iou.set(max_iou);
+        display.max_iou.set(max_iou);
     }
-    state.hidden.set(link.hidden.iter().cloned().collect());
+    display.hide(link.hidden.iter().cloned());
     link.language.as_deref().and_then(Language::of_code).unwrap_or_else(Language::of_browser).speak();
 }
 
-fn of_state(state: State) -> Link {
-    let models = state.shown_models();
-    let is_default = state.manifest().is_none_or(|manifest| models == default_models(&manifest));
-    let view = state.view.get();
+fn of_state(State { display, input, models, panels, .. }: State) -> Link {
+    let shown = panels.names();
+    let weights = models.offered().or_else(|| shown.iter().find_map(|name| models.origin(name)));
+    let is_default = models.manifest().is_none_or(|manifest| shown == default_models(&manifest));
+    let view = display.view.get();
     let language = Language::current();
-    let sample = state.picture.read().as_ref().and_then(|opened| opened.picture.sample);
-    let differs = |value: f32, default: f32| ((value - default).abs() > 1e-4).then_some(value);
+    let sample = input.shown().and_then(|opened| opened.picture.sample);
     Link {
-        view: (view != Default::default()).then_some(view),
-        models: if is_default { Vec::new() } else { models },
-        score: differs(state.score.get(), super::state::SCORE),
-        max_iou: differs(state.max_iou.get(), super::state::MAX_IOU),
+        view: (view != PageView::default()).then_some(view),
+        models: if is_default { Vec::new() } else { shown },
+        score: display.score.chosen(),
+        max_iou: display.max_iou.chosen(),
         sample: sample.filter(|sample| **sample != SAMPLES[0]).map(|sample| sample.id.to_string()),
         language: (language != Language::of_browser()).then(|| language.code().to_string()),
-        hidden: state.hidden.read().iter().cloned().collect(),
+        hidden: display.hidden().into_iter().collect(),
+        weights,
     }
 }
 

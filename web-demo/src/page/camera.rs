@@ -3,15 +3,17 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_use_document_visibility::use_document_visibility;
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     HtmlCanvasElement, HtmlVideoElement, MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaTrackConstraints,
 };
 
-use super::encode::encode;
 use super::intake;
 use super::language::text;
+use super::panel::Panel;
+use super::picture::encode;
 use super::state::State;
 
 /// Quality of the frames' JPEGs: what a camera's own pictures have.
@@ -52,15 +54,17 @@ impl Camera {
         let visibility = use_document_visibility();
         Effect::new(move || {
             let is_visible = visibility.get() == web_sys::VisibilityState::Visible;
-            let is_idle = state.pending.read().is_none()
-                && state.panels.read().iter().all(|panel| state.shown().is_none() || panel.is_current(state));
-            if state.live.get() && camera.stream.read().is_some() && is_idle && is_visible && !camera.is_paused.get() {
+            let State { input, panels, .. } = state;
+            let is_done = |panel: Panel| input.shown_id().is_none() || state.is_current(panel);
+            let is_idle = !input.is_pending() && panels.shown().into_iter().all(is_done);
+            let is_on = input.is_live() && camera.stream.read().is_some() && !camera.is_paused.get();
+            if is_on && is_idle && is_visible {
                 camera.take();
             }
         });
         // Any other picture ends it.
         Effect::new(move || {
-            if !state.live.get() {
+            if !state.input.is_live() {
                 untrack(|| camera.release());
             }
         });
@@ -77,21 +81,35 @@ impl Camera {
                 Ok((stream, video)) => {
                     self.video.set_value(Some(video));
                     self.is_paused.set(false);
-                    state.notice.set(None);
-                    state.live.set(true);
+                    state.notices.dismiss();
+                    state.input.set_live(true);
+                    self.watch(&stream);
                     self.stream.set(Some(stream));
                 }
                 Err(error) => {
-                    state.live.set(false);
-                    state.tell(refusal(&error));
+                    state.input.set_live(false);
+                    state.notices.tell(refusal(&error));
                 }
             }
         });
     }
 
+    /// Notices when the camera is unplugged or taken away: its last frame would be looked at for ever.
+    fn watch(self, stream: &MediaStream) {
+        for track in stream.get_tracks() {
+            let lost = Closure::once_into_js(move || {
+                self.stop();
+                self.state.notices.tell(text!(
+                    "The camera has gone: it was unplugged, or the browser took it away. Its last picture stays."
+                ));
+            });
+            track.unchecked_into::<MediaStreamTrack>().set_onended(Some(lost.unchecked_ref()));
+        }
+    }
+
     /// Gives the camera back; the last frame stays on show.
     pub fn stop(self) {
-        self.state.live.set(false);
+        self.state.input.set_live(false);
     }
 
     /// Changes between the cameras on both sides of a phone.
@@ -123,7 +141,7 @@ impl Camera {
             let frame = frame(&video).await;
             self.is_busy.set_value(false);
             // The visitor may have turned to something else meanwhile.
-            if !self.state.live.get_untracked() || self.is_paused.get_untracked() {
+            if !untrack(|| self.state.input.is_live()) || self.is_paused.get_untracked() {
                 return;
             }
             match frame {
@@ -133,7 +151,7 @@ impl Camera {
                 }
                 Err(error) => {
                     self.stop();
-                    self.state.tell(refusal(&error));
+                    self.state.notices.tell(refusal(&error));
                 }
             }
         });

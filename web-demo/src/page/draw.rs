@@ -19,7 +19,7 @@ const FONT: &str = "600 12.5px system-ui, sans-serif";
 pub struct Scene<'a> {
     /// Boxes, the most important first.
     pub marks: &'a [Mark],
-    /// The object that stands out, by [`Mark::group`].
+    /// The object that stands out, by [`Mark::object`].
     pub highlighted: Option<usize>,
     /// Width and height of the picture in its own pixels.
     pub picture: (u32, u32),
@@ -28,7 +28,7 @@ pub struct Scene<'a> {
 }
 
 /// How a line looks.
-struct Line {
+struct LineStyle {
     colour: Colour,
     /// In CSS pixels.
     width: f64,
@@ -37,16 +37,16 @@ struct Line {
 }
 
 impl Meaning {
-    fn line(self) -> Line {
-        let line = |(r, g, b), width, dashes| Line { colour: Colour::of_bytes(r, g, b), width, dashes };
+    fn line(self) -> LineStyle {
+        let line = |(r, g, b), width, dashes| LineStyle { colour: Colour::of_bytes(r, g, b), width, dashes };
         match self {
-            Self::Class(class) => Line { colour: Colour::of_class(class), width: 2.0, dashes: &[] },
+            Self::Class(class) => LineStyle { colour: Colour::of_class(class), width: 2.0, dashes: &[] },
             Self::All => line((90, 200, 250), 2.0, &[]),
             Self::Some => line((255, 220, 60), 2.0, &[12.0, 5.0]),
             Self::Only => line((255, 150, 40), 4.0, &[]),
-            Self::Missed | Self::Overlooked => line((255, 130, 200), 3.0, &[3.0, 5.0]),
-            Self::Hit => line((90, 220, 120), 3.0, &[]),
-            Self::FalseAlarm => line((255, 115, 90), 3.0, &[8.0, 5.0]),
+            Self::Missed | Self::FalseNegative => line((255, 130, 200), 3.0, &[3.0, 5.0]),
+            Self::TruePositive => line((90, 220, 120), 3.0, &[]),
+            Self::FalsePositive => line((255, 115, 90), 3.0, &[8.0, 5.0]),
             Self::Ignored => line((200, 200, 205), 1.5, &[]),
         }
     }
@@ -68,7 +68,7 @@ pub fn paint(context: &CanvasRenderingContext2d, size: (f64, f64), scene: &Scene
     context.set_font(FONT);
     context.set_text_baseline("middle");
     // The most important first: the best places for labels are theirs.
-    let is_highlighted = |mark: &&Mark| scene.highlighted.is_some() && mark.group == scene.highlighted;
+    let is_highlighted = |mark: &&Mark| scene.highlighted.is_some() && mark.object == scene.highlighted;
     let others = scene.marks.iter().filter(|mark| !is_highlighted(mark));
     let mut taken = Vec::new();
     let mut placed = Vec::new();
@@ -117,7 +117,7 @@ fn on_screen(bbox: BBox, size: (f64, f64), scene: &Scene) -> Rect {
     (left, top, across(bbox.x2) - left, down(bbox.y2) - top)
 }
 
-fn outline(context: &CanvasRenderingContext2d, frame: Rect, size: (f64, f64), line: &Line) -> Result<(), JsValue> {
+fn outline(context: &CanvasRenderingContext2d, frame: Rect, size: (f64, f64), line: &LineStyle) -> Result<(), JsValue> {
     // Whole lines, also where the box ends with the picture. Enlarged, a box may end beyond it.
     let half = line.width / 2.0 + 1.0;
     let within = |from: f64, length: f64, end: f64| {
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn every_meaning_has_a_line_of_its_own() {
-        use Meaning::{All, FalseAlarm, Hit, Ignored, Missed, Only, Some};
+        use Meaning::{All, FalsePositive, Ignored, Missed, Only, Some, TruePositive};
         let lines = |meanings: &[Meaning]| {
             let look = |meaning: &Meaning| {
                 let line = meaning.line();
@@ -191,6 +191,6 @@ mod tests {
         };
         // Told apart without colours, too.
         assert_eq!(lines(&[All, Some, Only, Missed]), 4);
-        assert_eq!(lines(&[Hit, FalseAlarm, Ignored, Missed]), 4);
+        assert_eq!(lines(&[TruePositive, FalsePositive, Ignored, Missed]), 4);
     }
 }

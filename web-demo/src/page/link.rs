@@ -1,68 +1,34 @@
 //! The page's address as a bookmark: which models, thresholds and sample are on show stands behind the `#`, as in
 //! `#v=baseline,final&score=0.35&s=chelsea`.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use shared_model::{Manifest, ManifestEntry, Protocol};
 
-/// Scores that the page's threshold may have.
-pub const SCORES: RangeInclusive<f32> = 0.01..=0.95;
-
-/// Overlaps that the page's threshold may have.
-pub const OVERLAPS: RangeInclusive<f32> = 0.05..=0.95;
+use super::state::{OVERLAPS, PageView, SCORES, sized_name, split_size};
 
 /// What has a meaning in the hash, or cannot stand in an address, is written as `%` and two digits.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// One of the page's views.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum View {
-    /// Models side by side.
-    #[default]
-    Compare,
-    /// Their speed on this device.
-    Benchmark,
-    /// What they are.
-    Variants,
-}
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'@').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What a link says. What it does not mention is as the page has it by default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Link {
-    /// The view.
-    pub view: Option<View>,
-    /// Names of models or variants, from left to right; see [`resolve`].
+    pub view: Option<PageView>,
+    /// Names of models or variants, from left to right; see [`Link::models_in`].
     pub models: Vec<String>,
-    /// The score's threshold.
     pub score: Option<f32>,
-    /// The threshold of overlaps.
+    /// The threshold of overlaps (IoU).
     pub max_iou: Option<f32>,
     /// Name of the sample on show.
     pub sample: Option<String>,
-    /// The page's language.
+    /// The page's language, as HTML writes it (BCP 47).
     pub language: Option<String>,
     /// Names of classes whose boxes are hidden.
     pub hidden: Vec<String>,
-}
-
-impl View {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Compare, Self::Benchmark, Self::Variants];
-
-    /// Its name in links.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Compare => "compare",
-            Self::Benchmark => "benchmark",
-            Self::Variants => "variants",
-        }
-    }
-
-    /// The view called `name`.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|view| view.name() == name)
-    }
+    /// URL of weights, which are fetched if the visitor agrees.
+    pub weights: Option<String>,
 }
 
 impl Link {
@@ -77,9 +43,10 @@ impl Link {
                 "score" => link.score = number(value, SCORES),
                 "nms" => link.max_iou = number(value, OVERLAPS),
                 "s" => link.sample = decode(value),
-                "view" => link.view = decode(value).and_then(|name| View::named(&name)),
+                "view" => link.view = decode(value).and_then(|name| PageView::named(&name)),
                 "lang" => link.language = decode(value),
                 "hide" => link.hidden = list(value),
+                "w" => link.weights = decode(value),
                 _ => {}
             }
         }
@@ -88,7 +55,7 @@ impl Link {
 
     /// The hash with its `#`, without what the link does not say and the default view; empty if nothing is left.
     pub fn to_hash(&self) -> String {
-        let view = self.view.filter(|view| *view != View::default()).map(|view| view.name().into());
+        let view = self.view.filter(|view| *view != PageView::default()).map(|view| view.name().into());
         let parts = [
             ("view", view),
             ("v", joined(&self.models)),
@@ -97,20 +64,48 @@ impl Link {
             ("s", self.sample.as_deref().map(encode)),
             ("hide", joined(&self.hidden)),
             ("lang", self.language.as_deref().map(encode)),
+            ("w", self.weights.as_deref().map(encode)),
         ];
         let parts: Vec<_> = parts.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?))).collect();
         if parts.is_empty() { String::new() } else { format!("#{}", parts.join("&")) }
     }
+
+    /// Names of the models that the link means, at sizes of their own or others; those that the manifest opens with, if it
+    /// means none.
+    pub fn models_in(&self, manifest: &Manifest) -> Vec<String> {
+        let named: Vec<String> = self.models.iter().filter_map(|name| resolve_at_size(name, manifest)).collect();
+        if named.is_empty() { default_models(manifest) } else { named }
+    }
+}
+
+/// Names of the models that the page opens with: those that the manifest names, else its default one and the next.
+pub fn default_models(manifest: &Manifest) -> Vec<String> {
+    let opening: Vec<String> = manifest.opening.iter().filter(|name| manifest.named(name).is_some()).cloned().collect();
+    if !opening.is_empty() {
+        return opening;
+    }
+    let others = manifest.models.iter().map(|entry| &entry.name).filter(|name| **name != manifest.default);
+    std::iter::once(&manifest.default).chain(others).take(2).cloned().collect()
 }
 
 /// The model that a link means by `name`: the one of that name, else the first one of the variant of that name, those from
 /// random weights last.
-pub fn resolve<'a>(name: &str, manifest: &'a Manifest) -> Option<&'a ManifestEntry> {
+fn resolve<'a>(name: &str, manifest: &'a Manifest) -> Option<&'a ManifestEntry> {
     let of_variant = || {
         let models = manifest.models.iter().filter(|entry| entry.variant == name);
         models.min_by_key(|entry| entry.protocol == Some(Protocol::Random))
     };
     manifest.named(name).or_else(of_variant)
+}
+
+/// The name of the model that a link means by `name`, which may say a size.
+fn resolve_at_size(name: &str, manifest: &Manifest) -> Option<String> {
+    let (model, size) = split_size(name);
+    let entry = resolve(model, manifest)?;
+    Some(match size {
+        Some(side) if side != entry.input_size => sized_name(&entry.name, side),
+        _ => entry.name.clone(),
+    })
 }
 
 fn number(value: &str, range: RangeInclusive<f32>) -> Option<f32> {
@@ -126,13 +121,8 @@ fn rounded(number: f32) -> String {
 
 /// Each name once.
 fn list(value: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for name in value.split(',').filter_map(decode) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+    let mut seen = HashSet::new();
+    value.split(',').filter_map(decode).filter(|name| seen.insert(name.clone())).collect()
 }
 
 fn joined(names: &[String]) -> Option<String> {
@@ -174,26 +164,27 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let link = Link {
-            view: Some(View::Benchmark),
+            view: Some(PageView::Benchmark),
             models: strings(&["baseline-coco", "my own & best, 100 %.safetensors", "내 모델"]),
             score: Some(0.3),
             max_iou: Some(0.45),
             sample: Some("a=b#c".into()),
             language: Some("ko".into()),
             hidden: strings(&["traffic light", "cup, mug"]),
+            weights: Some("https://example.org/my.safetensors?a=1&b=2#c".into()),
         };
         let hash = link.to_hash();
         assert_eq!(Link::parse(&hash), link);
         assert!(hash.is_ascii() && !hash[1..].contains(['#', ' ']), "{hash}");
-        for view in View::ALL {
-            assert_eq!(View::named(view.name()), Some(view));
+        for view in PageView::ALL {
+            assert_eq!(PageView::named(view.name()), Some(view));
         }
     }
 
     #[test]
     fn defaults_are_not_written() {
         assert_eq!(Link::default().to_hash(), "");
-        assert_eq!(Link { view: Some(View::Compare), ..Link::default() }.to_hash(), "");
+        assert_eq!(Link { view: Some(PageView::Compare), ..Link::default() }.to_hash(), "");
         let slid = Link { score: Some(0.1 + 0.2), max_iou: Some(0.5), ..Link::default() };
         assert_eq!(slid.to_hash(), "#score=0.3&nms=0.5");
     }
@@ -250,6 +241,10 @@ mod tests {
             let is_random = found.is_none_or(|entry| entry.protocol == Some(Protocol::Random));
             assert_eq!(is_random, only_random, "{}", variant.name);
         }
+        let sized = |hash| Link::parse(hash).models_in(&manifest);
+        assert_eq!(sized("#v=baseline@640,final@416,baseline"), ["baseline-coco@640", "final-voc", "baseline-coco"]);
+        let link = Link { models: sized("#v=baseline@640"), ..Link::default() };
+        assert_eq!(link.to_hash(), "#v=baseline-coco@640");
         assert_eq!(name("Baseline"), None);
         assert_eq!(name(""), None);
     }

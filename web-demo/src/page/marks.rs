@@ -2,8 +2,7 @@
 
 use shared_model::{BBox, Detection};
 
-use super::compare::Standing;
-use super::state::Comparison;
+use super::compare::{Agreement, Comparison};
 use super::truth::{DetectionOutcome, ObjectOutcome};
 
 /// A box over the picture.
@@ -15,8 +14,8 @@ pub struct Mark {
     pub label: String,
     /// What it means.
     pub meaning: Meaning,
-    /// The object it belongs to, by its place in [`Comparison::groups`].
-    pub group: Option<usize>,
+    /// The object it belongs to, by its place in [`Comparison::objects`].
+    pub object: Option<usize>,
 }
 
 /// What a box means.
@@ -33,54 +32,54 @@ pub enum Meaning {
     /// Others find it, this panel does not.
     Missed,
     /// It is really there.
-    Hit,
+    TruePositive,
     /// Nothing is really there.
-    FalseAlarm,
+    FalsePositive,
     /// What is really there does not count.
     Ignored,
     /// It is really there, and this panel does not find it.
-    Overlooked,
+    FalseNegative,
 }
 
 /// The marks of a panel, the surest boxes first.
 pub fn marks(comparison: &Comparison, panel: usize, differences_only: bool) -> Vec<Mark> {
-    let Some(Some(seen)) = comparison.seen.get(panel) else { return Vec::new() };
-    let judgement = comparison.judgements.get(panel).and_then(Option::as_ref);
-    let is_alone = comparison.seen.len() < 2;
+    let Some(Some(seen)) = comparison.predictions.get(panel) else { return Vec::new() };
+    let evaluation = comparison.evaluations.get(panel).and_then(Option::as_ref);
+    let is_alone = comparison.predictions.len() < 2;
     let mut marks = Vec::new();
-    for (i, group) in comparison.groups.iter().enumerate() {
-        if differences_only && !is_alone && group.is_agreed() {
+    for (i, object) in comparison.objects.iter().enumerate() {
+        if differences_only && !is_alone && object.is_agreed() {
             continue;
         }
-        if let Some(place) = group.boxes[panel] {
+        if let Some(place) = object.boxes[panel] {
             let Detection { class, score, bbox } = seen.detections[place];
             let name = seen.classes.get(class).map_or("?", String::as_str);
-            let meaning = match judgement.map(|judgement| judgement.detections[place]) {
-                Some(DetectionOutcome::Hit(_)) => Meaning::Hit,
-                Some(DetectionOutcome::FalseAlarm) => Meaning::FalseAlarm,
+            let meaning = match evaluation.map(|evaluation| evaluation.detections[place]) {
+                Some(DetectionOutcome::TruePositive(_)) => Meaning::TruePositive,
+                Some(DetectionOutcome::FalsePositive) => Meaning::FalsePositive,
                 Some(DetectionOutcome::Ignored) => Meaning::Ignored,
                 None if is_alone => Meaning::Class(class),
-                None => match group.standings[panel] {
-                    Standing::All => Meaning::All,
-                    Standing::Only => Meaning::Only,
+                None => match object.agreements[panel] {
+                    Agreement::All => Meaning::All,
+                    Agreement::Only => Meaning::Only,
                     _ => Meaning::Some,
                 },
             };
-            marks.push(Mark { bbox, label: format!("{name} {score:.2}"), meaning, group: Some(i) });
-        } else if judgement.is_none() && group.stands(panel, Standing::Missed) {
+            marks.push(Mark { bbox, label: format!("{name} {score:.2}"), meaning, object: Some(i) });
+        } else if evaluation.is_none() && object.is(panel, Agreement::Missed) {
             marks.push(Mark {
-                bbox: group.bbox,
-                label: format!("\u{2715} {}", group.class),
+                bbox: object.bbox,
+                label: format!("\u{2715} {}", object.class),
                 meaning: Meaning::Missed,
-                group: Some(i),
+                object: Some(i),
             });
         }
     }
-    if let (Some(judgement), Some(truth)) = (judgement, &comparison.truth) {
-        for (object, outcome) in truth.objects.iter().zip(&judgement.objects) {
-            if *outcome == ObjectOutcome::Missed {
+    if let (Some(evaluation), Some(truth)) = (evaluation, &comparison.truth) {
+        for (object, outcome) in truth.objects.iter().zip(&evaluation.objects) {
+            if *outcome == ObjectOutcome::FalseNegative {
                 let label = format!("\u{2715} {}", object.class);
-                marks.push(Mark { bbox: object.bbox, label, meaning: Meaning::Overlooked, group: None });
+                marks.push(Mark { bbox: object.bbox, label, meaning: Meaning::FalseNegative, object: None });
             }
         }
     }
@@ -91,30 +90,23 @@ pub fn marks(comparison: &Comparison, panel: usize, differences_only: bool) -> V
 pub fn hit(marks: &[Mark], x: f32, y: f32) -> Option<usize> {
     let holds = |b: &BBox| (b.x1..=b.x2).contains(&x) && (b.y1..=b.y2).contains(&y);
     let under = marks.iter().filter(|mark| holds(&mark.bbox));
-    under.min_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area())).and_then(|mark| mark.group)
+    under.min_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area())).and_then(|mark| mark.object)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::compare::{Seen, compare};
-    use crate::page::truth::{Truth, TruthObject, judge};
+    use crate::page::compare::Predictions;
+    use crate::page::truth::{GroundTruth, TruthObject};
 
     fn detection(class: usize, score: f32, x1: f32, x2: f32) -> Detection {
         Detection { class, score, bbox: BBox { x1, y1: 0.0, x2, y2: 10.0 } }
     }
 
     fn comparison(panels: Vec<Vec<Detection>>, objects: Option<Vec<TruthObject>>) -> Comparison {
-        let truth = objects.map(|objects| Truth { objects, classes: None, note: None });
-        let seen = |detections| Seen { detections, classes: vec!["cat".into(), "dog".into()] };
-        let seen: Vec<_> = panels.into_iter().map(|detections| Some(seen(detections))).collect();
-        let groups = compare(&seen.iter().map(Option::as_ref).collect::<Vec<_>>());
-        let judged = |seen: &Option<Seen>| {
-            let seen = seen.as_ref()?;
-            Some(judge(&seen.detections, &seen.classes, truth.as_ref()?))
-        };
-        let judgements = seen.iter().map(judged).collect();
-        Comparison { groups, judgements, truth: truth.map(Into::into), seen }
+        let truth = objects.map(|objects| GroundTruth { objects, classes: None, note: None });
+        let predictions = |detections| Some(Predictions { detections, classes: vec!["cat".into(), "dog".into()] });
+        Comparison::new(panels.into_iter().map(predictions).collect(), truth.map(Into::into))
     }
 
     fn meanings(marks: &[Mark]) -> Vec<Meaning> {
@@ -146,9 +138,9 @@ mod tests {
         };
         let truth = vec![object(0.0, false), object(50.0, true), object(90.0, false)];
         let found = vec![detection(0, 0.9, 0.0, 10.0), detection(0, 0.8, 50.0, 60.0), detection(1, 0.7, 20.0, 30.0)];
-        let judged = comparison(vec![found], Some(truth));
-        let expected = [Meaning::Hit, Meaning::Ignored, Meaning::FalseAlarm, Meaning::Overlooked];
-        assert_eq!(meanings(&marks(&judged, 0, false)), expected);
+        let evaluated = comparison(vec![found], Some(truth));
+        let expected = [Meaning::TruePositive, Meaning::Ignored, Meaning::FalsePositive, Meaning::FalseNegative];
+        assert_eq!(meanings(&marks(&evaluated, 0, false)), expected);
     }
 
     #[test]

@@ -1,35 +1,36 @@
 //! The page: state, what changes it, and views that show it.
 
 mod address;
-mod assets;
 mod camera;
 mod compare;
-mod connection;
+mod diagram;
 mod draw;
-mod dropped;
-mod encode;
+mod driver;
+mod elsewhere;
 mod export;
+mod failures;
 mod intake;
-mod jobs;
+mod kept;
 mod language;
 mod link;
 mod marks;
-mod own_weights;
+mod model_list;
 mod panel;
 mod picture;
-mod picture_file;
-mod plan;
 mod results;
 mod samples;
+mod site;
 mod state;
-mod sync;
 mod truth;
-mod truths;
 mod views;
+mod words;
 mod zoom;
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use {link::Link, picture::Verdict, truth::TruthFile, truth::evaluate};
 
 /// Replaces index.html's skeleton by the page.
 pub fn start() {

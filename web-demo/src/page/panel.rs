@@ -1,25 +1,26 @@
 //! A model on the page: its weights, and what it found in which picture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use shared_model::{Detection, ManifestEntry};
+use shared_model::Detection;
 
-use super::jobs::WARM_RUNS;
-use super::state::State;
-use crate::protocol::{Facts, Timing};
+use super::failures;
+use crate::protocol::{LoadError, ModelFacts, Timing};
 
-/// A model that is on show, or was. A handle, cheap to copy.
+/// Runs on a picture after the first, for a median that one disturbance does not move.
+pub const WARM_RUNS: usize = 5;
+
+/// A model that is on show, or was. A handle, cheap to copy; what it tells is tracked.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Panel {
     name: StoredValue<String>,
-    /// Its weights.
-    pub weights: RwSignal<WeightsState>,
+    weights: RwSignal<WeightsState>,
     /// What it found, by the picture's number.
-    pub runs: RwSignal<BTreeMap<u32, Run>>,
+    runs: RwSignal<BTreeMap<u32, Run>>,
     /// The time of its first run in this worker.
-    pub cold: RwSignal<Option<Timing>>,
+    cold: RwSignal<Option<Timing>>,
 }
 
 /// How a panel's weights are.
@@ -27,10 +28,9 @@ pub struct Panel {
 pub enum WeightsState {
     /// On their way: bytes so far.
     Loading(u64),
-    /// Ready to run.
-    Ready(Arc<Facts>),
+    Ready(Arc<ModelFacts>),
     /// Not to be had, and why.
-    Failed(String),
+    Failed(LoadError),
 }
 
 /// What a model found in a picture.
@@ -49,12 +49,18 @@ pub struct Run {
 impl Run {
     /// Whether the runs for their time are over.
     pub fn is_measured(&self) -> bool {
-        self.candidates.is_err() || self.warm.len() >= WARM_RUNS
+        self.missing_runs() == 0
     }
 
-    /// The times that count: the warm ones, as soon as there are enough.
-    pub fn timings(&self) -> &[Timing] {
-        if self.warm.len() >= WARM_RUNS { &self.warm } else { self.first.as_slice() }
+    /// How often the model has still to be timed.
+    pub fn missing_runs(&self) -> usize {
+        if self.candidates.is_ok() { WARM_RUNS.saturating_sub(self.warm.len()) } else { 0 }
+    }
+
+    /// Milliseconds of the network, run by run: of the warm runs, as soon as there are enough.
+    pub fn network_times(&self) -> Vec<f64> {
+        let counted = if self.warm.len() >= WARM_RUNS { &self.warm } else { self.first.as_slice() };
+        counted.iter().map(|timing| timing.network).collect()
     }
 }
 
@@ -68,8 +74,6 @@ impl Panel {
             cold: RwSignal::new(None),
         }
     }
-
-    /// The model's name.
     pub fn name(self) -> String {
         self.name.get_value()
     }
@@ -79,39 +83,101 @@ impl Panel {
         self.name.with_value(|own| own == name)
     }
 
-    /// What the manifest says about the model.
-    pub fn entry(self, state: State) -> Option<ManifestEntry> {
-        state.manifest()?.named(&self.name()).cloned()
+    /// How its weights are.
+    pub fn weights(self) -> WeightsState {
+        self.weights.get()
+    }
+
+    /// What its weight file says, once it is loaded.
+    pub fn facts(self) -> Option<Arc<ModelFacts>> {
+        match &*self.weights.read() {
+            WeightsState::Ready(facts) => Some(Arc::clone(facts)),
+            _ => None,
+        }
+    }
+
+    /// Why its weights are not to be had, in a sentence, if so.
+    pub fn failure(self) -> Option<String> {
+        match &*self.weights.read() {
+            WeightsState::Failed(error) => Some(failures::loading(&self.name(), error)),
+            _ => None,
+        }
     }
 
     /// Names of the classes; none while the weights are on their way.
     pub fn classes(self) -> Vec<String> {
-        match &*self.weights.read() {
-            WeightsState::Ready(facts) => facts.classes.clone(),
-            _ => Vec::new(),
-        }
+        self.facts().map(|facts| facts.classes.clone()).unwrap_or_default()
     }
 
-    /// What it found in the picture on show.
-    pub fn run(self, state: State) -> Option<Run> {
-        let shown = state.shown()?;
-        self.runs.read().get(&shown).cloned()
+    /// What it found in a picture.
+    pub fn run(self, picture: u32) -> Option<Run> {
+        self.runs.read().get(&picture).cloned()
     }
 
-    /// Whether the boxes are those of the picture on show.
-    pub fn is_current(self, state: State) -> bool {
-        state.shown().is_some_and(|shown| self.runs.read().contains_key(&shown))
+    /// Whether it has looked at a picture.
+    pub fn has_run(self, picture: u32) -> bool {
+        self.runs.read().contains_key(&picture)
     }
 
-    /// Milliseconds that the network took on the picture on show, run by run.
-    pub fn network_times(self, state: State) -> Vec<f64> {
-        let run = self.run(state);
-        run.iter().flat_map(Run::timings).map(|timing| timing.network).collect()
+    /// Numbers of the pictures that it has looked at.
+    pub fn pictures(self) -> BTreeSet<u32> {
+        self.runs.read().keys().copied().collect()
     }
 
-    /// The median of [`Panel::network_times`].
-    pub fn network_ms(self, state: State) -> Option<f64> {
-        median(self.network_times(state))
+    /// The time of its first run in this worker.
+    pub fn cold(self) -> Option<Timing> {
+        self.cold.get()
+    }
+
+    /// Subscribes to its weights and runs.
+    pub fn track(self) {
+        self.weights.track();
+        self.runs.track();
+    }
+
+    /// So many bytes of its weights have arrived; none, if they are asked for anew.
+    pub fn set_loading(self, bytes: u64) {
+        self.weights.set(WeightsState::Loading(bytes));
+    }
+
+    /// Its weights are loaded.
+    pub fn set_ready(self, facts: ModelFacts) {
+        self.weights.set(WeightsState::Ready(Arc::new(facts)));
+    }
+
+    /// Its weights are not to be had.
+    pub fn set_failed(self, error: LoadError) {
+        self.weights.set(WeightsState::Failed(error));
+    }
+
+    /// Keeps the time of its first run.
+    pub fn set_cold(self, timing: Timing) {
+        self.cold.set(Some(timing));
+    }
+
+    /// Its worker is gone, and with it the weights. What it found stays.
+    pub fn unload(self) {
+        self.set_loading(0);
+        self.cold.set(None);
+    }
+
+    /// Files a run, in place of an earlier one on the same picture.
+    pub fn put_run(self, picture: u32, run: Run) {
+        self.runs.update(|runs| drop(runs.insert(picture, run)));
+    }
+
+    /// Adds times to the run on a picture, if that is still there.
+    pub fn add_timings(self, picture: u32, timings: Vec<Timing>) {
+        self.runs.update(|runs| {
+            if let Some(run) = runs.get_mut(&picture) {
+                run.warm.extend(timings);
+            }
+        });
+    }
+
+    /// Forgets what it found in all pictures but these.
+    pub fn retain_runs(self, is_kept: impl Fn(u32) -> bool) {
+        self.runs.update(|runs| runs.retain(|picture, _| is_kept(*picture)));
     }
 }
 

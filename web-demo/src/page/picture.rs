@@ -1,17 +1,22 @@
-//! Pictures on the page: files, before and after decoding.
+//! Pictures as files: what their first bytes say, a handle for one, and a canvas turned into one.
 
-use web_sys::{Blob, Url};
+use imagesize::{ImageError, blob_size};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, HtmlCanvasElement, ImageEncodeOptions, OffscreenCanvas, OffscreenCanvasRenderingContext2d, Url};
 
+use super::language::text;
 use super::samples::Sample;
+
+/// The most pixels a picture may have, in millions: decoded, that many take 256 MB, and twice as much for a moment.
+const MAX_MEGAPIXELS: usize = 64;
 
 /// A picture file.
 #[derive(Clone)]
 pub struct Picture {
     /// Number, larger than all before.
     pub id: u32,
-    /// The file's name.
     pub name: String,
-    /// The file.
     pub blob: Blob,
     /// Where it comes from, if the page brought it along.
     pub sample: Option<&'static Sample>,
@@ -34,11 +39,99 @@ impl Picture {
 
 /// A picture that was decoded.
 #[derive(Clone)]
-pub struct Opened {
-    /// The file.
+pub struct OpenedPicture {
     pub picture: Picture,
     /// Width in pixels, upright.
     pub width: u32,
     /// Height in pixels, upright.
     pub height: u32,
+}
+
+/// What the first bytes of a file say.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A picture worth decoding.
+    Picture,
+    /// The size stands further back in the file (behind a large EXIF block, for one).
+    NeedsMore,
+    /// Not to be decoded, and why.
+    Refused(String),
+}
+
+impl Verdict {
+    /// The verdict on a file that begins like this: refuses in a sentence what would take the tab down.
+    pub fn of(beginning: &[u8]) -> Self {
+        if beginning.is_empty() {
+            return Verdict::Refused(text!("The file is empty."));
+        }
+        match blob_size(beginning) {
+            Ok(size) => match size.width.checked_mul(size.height) {
+                Some(0) => Verdict::Refused(text!("The picture has no pixels.")),
+                Some(pixels) if pixels <= MAX_MEGAPIXELS * 1_000_000 => Verdict::Picture,
+                _ => Verdict::Refused(text!(
+                    "The picture has %{width} x %{height} pixels, and a browser tab can take %{most} megapixels at most. \
+                 Please make it smaller first.",
+                    width = size.width,
+                    height = size.height,
+                    most = MAX_MEGAPIXELS
+                )),
+            },
+            Err(ImageError::NotSupported) => Verdict::Refused(text!(
+                "This is not a picture that the page knows (JPEG, PNG, WebP, GIF, BMP or AVIF)."
+            )),
+            Err(ImageError::CorruptedImage) => Verdict::Refused(text!("The picture file is damaged.")),
+            Err(ImageError::IoError(_)) => Verdict::NeedsMore,
+        }
+    }
+}
+
+/// A canvas as a picture file.
+///
+/// # Errors
+/// Passes on the browser's.
+pub async fn encode(canvas: &HtmlCanvasElement, kind: &str, quality: f64) -> Result<Blob, JsValue> {
+    // `toBlob` has a callback where this has a promise.
+    let copy = OffscreenCanvas::new(canvas.width(), canvas.height())?;
+    let context = copy.get_context("2d")?.ok_or("no canvas")?;
+    let context: OffscreenCanvasRenderingContext2d = context.unchecked_into();
+    context.draw_image_with_html_canvas_element(canvas, 0.0, 0.0)?;
+    let options = ImageEncodeOptions::new();
+    options.set_type(kind);
+    options.set_quality(quality);
+    Ok(JsFuture::from(copy.convert_to_blob_with_options(&options)?).await?.unchecked_into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The beginning of a PNG file.
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+        bytes.extend(width.to_be_bytes());
+        bytes.extend(height.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn size_decides() {
+        assert_eq!(Verdict::of(&png(8000, 8000)), Verdict::Picture);
+        assert!(matches!(Verdict::of(&png(10_000, 10_000)), Verdict::Refused(why) if why.contains("10000 x 10000")));
+        assert!(matches!(Verdict::of(&png(u32::MAX, u32::MAX)), Verdict::Refused(_)));
+        assert!(matches!(Verdict::of(&png(0, 5)), Verdict::Refused(why) if why.contains("no pixels")));
+    }
+
+    #[test]
+    fn what_is_no_picture_is_refused() {
+        assert!(matches!(Verdict::of(b""), Verdict::Refused(why) if why.contains("empty")));
+        assert!(
+            matches!(Verdict::of(b"hello, this is a text file"), Verdict::Refused(why) if why.contains("not a picture"))
+        );
+    }
+
+    #[test]
+    fn a_size_further_back_needs_more() {
+        // A JPEG whose first segment, EXIF, is longer than what is here.
+        assert_eq!(Verdict::of(b"\xff\xd8\xff\xe1\xff\xf0Exif\0\0"), Verdict::NeedsMore);
+    }
 }

@@ -3,30 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use shared_model::{Manifest, ManifestEntry, Protocol, VARIANTS, Variant, cost};
-
-/// Figures of the original report: Pascal VOC2007 test, all 4,952 pictures, after 300 epochs of VOC2007 trainval.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Published {
-    /// Name of the variant.
-    pub variant: &'static str,
-    /// Mean over IoU .50:.05:.95, per cent.
-    pub ap: f64,
-    /// At IoU .50, per cent.
-    pub ap50: f64,
-}
-
-/// Where [`PUBLISHED`] comes from.
-pub const PUBLISHED_SOURCE: &str = "https://github.com/hn04147/final-project-level3-cv-19";
-
-/// The report has no figures of the other variants.
-const PUBLISHED: [Published; 5] = [
-    Published { variant: "baseline", ap: 29.44, ap50: 50.78 },
-    Published { variant: "dw7", ap: 31.68, ap50: 53.65 },
-    Published { variant: "mdconv", ap: 31.53, ap50: 52.86 },
-    Published { variant: "fpn2", ap: 29.56, ap50: 51.89 },
-    Published { variant: "final", ap: 32.80, ap50: 53.65 },
-];
+use shared_model::{Manifest, ManifestEntry, Protocol, ReportedFigures, VARIANTS, Variant, cost};
 
 /// The comparisons in the order in which the page shows them; last what belongs to none.
 pub const COMPARISONS: [Option<Protocol>; 3] = [Some(Protocol::Random), Some(Protocol::Teacher), None];
@@ -36,34 +13,31 @@ pub const VOC_CLASSES: usize = 20;
 /// Side in pixels of the picture that cost is counted for where there are no weights.
 pub const INPUT_SIZE: usize = 416;
 
-/// A row of the table: published weights, or a variant without any.
+/// A row of the table: published weights, or a variant without any, whose classes and cost are then those of a network for VOC.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// The variant.
+pub struct ResultRow {
     pub variant: &'static Variant,
-    /// Its weights.
     pub model: Option<ManifestEntry>,
-    /// Number of classes.
     pub classes: usize,
     /// Trainable parameters.
     pub parameters: usize,
     /// GFLOPs of a picture.
     pub gflops: f64,
     /// What the original report says about the variant.
-    pub published: Option<Published>,
+    pub published: Option<ReportedFigures>,
 }
 
 /// The weights of a comparison, in the order of their variants. In that of random weights, which is about the variants
 /// themselves, those without any have a row too.
-pub fn rows(manifest: &Manifest, comparison: Option<Protocol>) -> Vec<Row> {
+pub fn rows(manifest: &Manifest, comparison: Option<Protocol>) -> Vec<ResultRow> {
     let of_variant = |variant: &'static Variant| {
-        let published = PUBLISHED.into_iter().find(|published| published.variant == variant.name);
+        let published = manifest.reported(variant.name);
         let is_here = |model: &&ManifestEntry| model.variant == variant.name && model.protocol == comparison;
-        let mut rows: Vec<Row> = manifest
+        let mut rows: Vec<ResultRow> = manifest
             .models
             .iter()
             .filter(is_here)
-            .map(|model| Row {
+            .map(|model| ResultRow {
                 variant,
                 classes: model.classes,
                 parameters: model.parameters,
@@ -75,7 +49,7 @@ pub fn rows(manifest: &Manifest, comparison: Option<Protocol>) -> Vec<Row> {
         if rows.is_empty() && comparison == Some(Protocol::Random) {
             let cost = cost(&variant.graph(VOC_CLASSES), INPUT_SIZE, INPUT_SIZE);
             let (parameters, gflops) = (cost.parameters, cost.gflops);
-            rows.push(Row { variant, model: None, classes: VOC_CLASSES, parameters, gflops, published });
+            rows.push(ResultRow { variant, model: None, classes: VOC_CLASSES, parameters, gflops, published });
         }
         rows
     };
@@ -84,7 +58,7 @@ pub fn rows(manifest: &Manifest, comparison: Option<Protocol>) -> Vec<Row> {
 
 /// What rows can be sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum SortKey {
     /// Trainable parameters.
     Parameters,
     /// Arithmetic of a picture.
@@ -101,9 +75,9 @@ pub enum Key {
     PublishedAp,
 }
 
-impl Key {
+impl SortKey {
     /// The figure, where there is one.
-    pub fn of(self, row: &Row) -> Option<f64> {
+    pub fn of(self, row: &ResultRow) -> Option<f64> {
         let model = row.model.as_ref();
         match self {
             Self::Parameters => Some(row.parameters as f64),
@@ -118,7 +92,7 @@ impl Key {
 }
 
 /// Sorts rows; those without the figure come last either way.
-pub fn sort(rows: &mut [Row], key: Key, descending: bool) {
+pub fn sort(rows: &mut [ResultRow], key: SortKey, descending: bool) {
     rows.sort_by(|a, b| match (key.of(a), key.of(b)) {
         (Some(a), Some(b)) => {
             let order = a.total_cmp(&b);
@@ -194,7 +168,8 @@ mod tests {
             entry("random", "dw3", Some(Protocol::Random)),
             entry("random-2", "dw3", Some(Protocol::Random)),
         ];
-        let manifest = Manifest { format_version: 1, default: "coco".into(), opening: Vec::new(), models };
+        let manifest =
+            Manifest { format_version: 1, default: "coco".into(), opening: Vec::new(), reported: None, models };
         let names = |comparison| -> Vec<String> {
             rows(&manifest, comparison).into_iter().filter_map(|row| row.model.map(|model| model.name)).collect()
         };
@@ -208,7 +183,7 @@ mod tests {
     #[test]
     fn every_model_and_every_variant_has_a_row() {
         let manifest = published();
-        let rows: Vec<Row> = COMPARISONS.iter().flat_map(|comparison| rows(&manifest, *comparison)).collect();
+        let rows: Vec<ResultRow> = COMPARISONS.iter().flat_map(|comparison| rows(&manifest, *comparison)).collect();
         let mut models: Vec<&str> = rows.iter().flat_map(|row| row.model.as_ref().map(|m| m.name.as_str())).collect();
         let mut listed: Vec<&str> = manifest.models.iter().map(|model| model.name.as_str()).collect();
         models.sort_unstable();
@@ -222,11 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn published_figures_are_of_variants_and_of_the_report() {
-        for figures in PUBLISHED {
-            Variant::named(figures.variant).unwrap();
-            let document = include_str!("../../../docs/variants.md");
-            let row = document.lines().find(|line| line.starts_with(&format!("| `{}` |", figures.variant))).unwrap();
+    fn published_figures_are_those_of_the_document() {
+        let document = include_str!("../../../docs/variants.md");
+        for (variant, figures) in published().reported.unwrap().variants {
+            let row = document.lines().find(|line| line.starts_with(&format!("| `{variant}` |"))).unwrap();
             assert!(row.contains(&format!("{:.2} / {:.2}", figures.ap, figures.ap50)), "{row}");
         }
     }
@@ -235,8 +209,8 @@ mod tests {
     fn rows_without_the_figure_come_last() {
         for descending in [false, true] {
             let mut rows = rows(&published(), Some(Protocol::Random));
-            sort(&mut rows, Key::PublishedAp, descending);
-            let figures: Vec<Option<f64>> = rows.iter().map(|row| Key::PublishedAp.of(row)).collect();
+            sort(&mut rows, SortKey::PublishedAp, descending);
+            let figures: Vec<Option<f64>> = rows.iter().map(|row| SortKey::PublishedAp.of(row)).collect();
             let known = figures.iter().take_while(|figure| figure.is_some()).count();
             assert!(figures[known..].iter().all(Option::is_none) && known < figures.len(), "{figures:?}");
             let ordered = figures[..known]

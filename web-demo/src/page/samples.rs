@@ -9,9 +9,8 @@ pub struct Sample {
     pub id: &'static str,
     /// Who made it.
     pub credit: &'static str,
-    /// Its licence.
     pub licence: &'static str,
-    /// The licence's text.
+    /// Where the licence's text is.
     pub licence_url: &'static str,
 }
 

@@ -10,7 +10,7 @@ pub struct Zoom {
     pub scale: f64,
     /// Left edge of the window: 0 to `1 - 1 / scale`.
     pub x: f64,
-    /// Top edge.
+    /// Top edge of the window, in the same range.
     pub y: f64,
 }
 

@@ -8,12 +8,13 @@ use web_sys::{
 };
 
 use super::scope::{describe, scope};
+use crate::protocol::OpenError;
 
 /// Pixels copied at a time: the canvas in between stays small, and under iOS's limit of 16 megapixels.
 const BAND_PIXELS: u32 = 4 << 20;
 
 /// A decoded picture.
-pub struct Pixels {
+pub struct PixelBuffer {
     /// R, G, B, alpha; rows from top to bottom.
     pub rgba: Vec<u8>,
     /// Width, upright.
@@ -25,12 +26,9 @@ pub struct Pixels {
 /// Decodes a picture at its full size, upright.
 ///
 /// # Errors
-/// Says in a sentence why it cannot be shown.
-pub async fn decode(blob: &Blob) -> Result<Pixels, String> {
-    let bitmap = bitmap(blob).await.map_err(|_| {
-        "This browser cannot decode the picture: the file is damaged, or of a kind that the browser does not know."
-            .to_string()
-    })?;
+/// Says why it cannot be shown.
+pub async fn decode(blob: &Blob) -> Result<PixelBuffer, OpenError> {
+    let bitmap = bitmap(blob).await.map_err(|_| OpenError::Undecodable)?;
     let pixels = read(&bitmap);
     bitmap.close();
     pixels
@@ -47,14 +45,14 @@ async fn bitmap(blob: &Blob) -> Result<ImageBitmap, JsValue> {
     Ok(JsFuture::from(bitmap).await?.unchecked_into())
 }
 
-fn read(bitmap: &ImageBitmap) -> Result<Pixels, String> {
+fn read(bitmap: &ImageBitmap) -> Result<PixelBuffer, OpenError> {
+    let unreadable = |error: JsValue| OpenError::Pixels(describe(&error));
     let (width, height) = (bitmap.width(), bitmap.height());
     let row = 4 * width as usize;
     let mut rgba = Vec::new();
-    rgba.try_reserve_exact(row * height as usize)
-        .map_err(|_| format!("There is not enough memory for {width} x {height} pixels."))?;
+    rgba.try_reserve_exact(row * height as usize).map_err(|_| OpenError::Memory { width, height })?;
     let band_height = (BAND_PIXELS / width).clamp(1, height);
-    let context = context(width, band_height).map_err(|error| describe(&error))?;
+    let context = context(width, band_height).map_err(unreadable)?;
     for top in (0..height).step_by(band_height as usize) {
         let rows = band_height.min(height - top);
         let band = (|| {
@@ -63,10 +61,9 @@ fn read(bitmap: &ImageBitmap) -> Result<Pixels, String> {
             context.draw_image_with_image_bitmap(bitmap, 0.0, -f64::from(top))?;
             context.get_image_data(0.0, 0.0, width.into(), rows.into())
         })();
-        let band = band.map_err(|error| format!("The picture's pixels cannot be read: {}", describe(&error)))?;
-        rgba.extend_from_slice(&band.data());
+        rgba.extend_from_slice(&band.map_err(unreadable)?.data());
     }
-    Ok(Pixels { rgba, width, height })
+    Ok(PixelBuffer { rgba, width, height })
 }
 
 fn context(width: u32, height: u32) -> Result<OffscreenCanvasRenderingContext2d, JsValue> {

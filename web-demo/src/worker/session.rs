@@ -10,13 +10,13 @@ use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::stream::Peekable;
 use futures_util::{FutureExt, StreamExt};
 use gloo_timers::future::TimeoutFuture;
-use shared_model::{Detection, Detector, PAD, Picture, Variant, Weights, nms};
+use shared_model::{Detection, Detector, Image, PAD, Variant, Weights, cost, nms};
 use wasm_bindgen_futures::spawn_local;
 
-use super::pixels::{self, Pixels};
+use super::pixels::{self, PixelBuffer};
 use super::scope::{memory, now, post};
 use super::weights;
-use crate::protocol::{Facts, MIN_SCORE, Reply, Request, Source, Timing};
+use crate::protocol::{LoadError, MIN_SCORE, ModelFacts, Reply, Request, RunError, Timing, WeightsSource};
 
 /// Overlap used while timing; what is shown is chosen on the page.
 const TIMED_NMS: f32 = 0.45;
@@ -34,7 +34,9 @@ pub async fn serve(requests: UnboundedReceiver<Request>) {
     while let Some(request) = requests.next().await {
         match request {
             // Beside the others: a picture need not wait for a download.
-            Request::Load { model, source } => spawn_local(load(Rc::clone(&session.models), model, source)),
+            Request::Load { model, source, input_size } => {
+                spawn_local(load(Rc::clone(&session.models), model, source, input_size));
+            }
             Request::Unload { model } => drop(session.models.borrow_mut().remove(&model)),
             Request::Open { picture, blob } => session.open(picture, &blob).await,
             Request::Run { picture, model } => session.run(picture, model),
@@ -46,14 +48,12 @@ pub async fn serve(requests: UnboundedReceiver<Request>) {
 
 #[derive(Default)]
 struct Session {
-    models: Models,
-    picture: Option<(u32, Pixels)>,
+    models: ModelsByName,
+    picture: Option<(u32, PixelBuffer)>,
 }
+type ModelsByName = Rc<RefCell<BTreeMap<String, Rc<LoadedModel>>>>;
 
-/// Models by name.
-type Models = Rc<RefCell<BTreeMap<String, Rc<Model>>>>;
-
-struct Model {
+struct LoadedModel {
     detector: Detector,
     has_run: Cell<bool>,
 }
@@ -68,13 +68,13 @@ impl Session {
                 self.picture = Some((picture, pixels));
                 post(&Reply::Opened { picture, width, height });
             }
-            Err(message) => post(&Reply::OpenFailed { picture, message }),
+            Err(error) => post(&Reply::OpenFailed { picture, error }),
         }
     }
 
     /// The loaded model and the picture, if the picture is still the one opened last. Whatever is missing has been
     /// reported when it failed.
-    fn ready(&self, picture: u32, model: &str) -> Option<(Rc<Model>, &Pixels)> {
+    fn ready(&self, picture: u32, model: &str) -> Option<(Rc<LoadedModel>, &PixelBuffer)> {
         let (_, pixels) = self.picture.as_ref().filter(|(opened, _)| *opened == picture)?;
         Some((self.models.borrow().get(model).cloned()?, pixels))
     }
@@ -89,9 +89,9 @@ impl Session {
                 post(&Reply::Found { picture, model, candidates, timing, cold, memory: memory() });
             }
             Some(Err(error)) => {
-                post(&Reply::RunFailed { picture, model, message: error.to_string() });
+                post(&Reply::RunFailed { picture, model, error: RunError::Network(error.to_string()) });
             }
-            None => post(&Reply::RunFailed { picture, model, message: "the model or the picture is gone".into() }),
+            None => post(&Reply::RunFailed { picture, model, error: RunError::Gone }),
         }
     }
 
@@ -126,36 +126,47 @@ impl Session {
     }
 }
 
-async fn load(models: Models, model: String, source: Source) {
+async fn load(models: ModelsByName, model: String, source: WeightsSource, input_size: Option<usize>) {
     let weights = match source {
-        Source::Published(file) => weights::fetch(&file).await.and_then(|bytes| parse(&bytes)),
-        Source::File(blob) => weights::read(&blob).await.and_then(|bytes| parse(&bytes)),
-        Source::Random { variant } => {
-            Variant::named(&variant).map(|variant| Weights::random(variant, RANDOM_CLASSES, 0)).map_err(describe)
+        WeightsSource::Published(file) => weights::fetch(&file).await.and_then(|bytes| parse(&bytes)),
+        WeightsSource::File(blob) => weights::read(&blob).await.and_then(|bytes| parse(&bytes)),
+        WeightsSource::Kept(url) => weights::kept(&url).await.and_then(|bytes| parse(&bytes)),
+        WeightsSource::Random { variant } => {
+            let variant = Variant::named(&variant).map_err(|error| LoadError::Network(error.to_string()));
+            variant.map(|variant| Weights::random(variant, RANDOM_CLASSES, 0))
         }
     };
-    match weights.and_then(|weights| Detector::new(&weights).map_err(describe)) {
+    match weights.and_then(|weights| prepare(&weights, input_size)) {
         Ok(detector) => {
             let metadata = detector.metadata();
-            let facts = Facts {
+            let cost = cost(detector.network().graph(), detector.input_size(), detector.input_size());
+            let facts = ModelFacts {
                 variant: metadata.variant.clone(),
                 classes: metadata.class_names.clone(),
                 input_size: detector.input_size(),
                 source: metadata.source.clone(),
+                parameters: cost.parameters,
+                gflops: cost.gflops,
             };
-            models.borrow_mut().insert(model.clone(), Rc::new(Model { detector, has_run: Cell::new(false) }));
+            models.borrow_mut().insert(model.clone(), Rc::new(LoadedModel { detector, has_run: Cell::new(false) }));
             post(&Reply::Loaded { model, facts });
         }
-        Err(message) => post(&Reply::LoadFailed { model, message }),
+        Err(error) => post(&Reply::LoadFailed { model, error }),
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Weights, String> {
-    Weights::from_bytes(bytes).map_err(describe)
+fn parse(bytes: &[u8]) -> Result<Weights, LoadError> {
+    Weights::from_bytes(bytes).map_err(|error| LoadError::Content(error.into()))
 }
 
-fn describe(error: impl std::error::Error) -> String {
-    error.to_string()
+fn prepare(weights: &Weights, input_size: Option<usize>) -> Result<Detector, LoadError> {
+    let prepared = Detector::new(weights).and_then(|mut detector| {
+        if let Some(side) = input_size {
+            detector.set_input_size(side)?;
+        }
+        Ok(detector)
+    });
+    prepared.map_err(|error| LoadError::Network(error.to_string()))
 }
 
 /// Milliseconds of every layer of the graph: means of several runs, as a browser's clock is coarser than most layers are long.
@@ -177,10 +188,10 @@ fn layer_times(detector: &Detector) -> candle_core::Result<Vec<f64>> {
 }
 
 /// One timed run.
-fn detect(detector: &Detector, pixels: &Pixels) -> Result<(Vec<Detection>, Timing), Box<dyn std::error::Error>> {
-    let picture = Picture::rgba(&pixels.rgba, pixels.width as usize, pixels.height as usize)?;
+fn detect(detector: &Detector, pixels: &PixelBuffer) -> Result<(Vec<Detection>, Timing), Box<dyn std::error::Error>> {
+    let image = Image::rgba(&pixels.rgba, pixels.width as usize, pixels.height as usize)?;
     let start = now();
-    let input = detector.preprocess(picture)?;
+    let input = detector.preprocess(image)?;
     let preprocessed = now();
     let raw = detector.forward(&input)?;
     let ran = now();

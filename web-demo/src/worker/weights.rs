@@ -9,7 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, Cache, ReadableStreamDefaultReader, Response};
 
 use super::scope::{post, scope};
-use crate::protocol::{ModelFile, Reply};
+use crate::protocol::{LoadError, ModelFile, OWN_WEIGHTS_CACHE, Reply};
 
 /// Name of the browser's cache for weights.
 const CACHE: &str = "yolox-nano-weights";
@@ -23,10 +23,10 @@ const SILENCE_MS: u32 = 20_000;
 /// The bytes of `file`, cached if the browser has room for them.
 ///
 /// # Errors
-/// Says in a sentence why they cannot be had.
-pub async fn fetch(file: &ModelFile) -> Result<Vec<u8>, String> {
+/// Says why they cannot be had.
+pub async fn fetch(file: &ModelFile) -> Result<Vec<u8>, LoadError> {
     // There is no cache on plain http, nor in some private windows; then the weights live in memory only.
-    let cache = open_cache().await.ok();
+    let cache = open_cache(CACHE).await.ok();
     if let Some(cache) = &cache
         && let Some(bytes) = cached(cache, file).await
     {
@@ -44,17 +44,30 @@ pub async fn fetch(file: &ModelFile) -> Result<Vec<u8>, String> {
 /// The bytes of a file that the visitor has given.
 ///
 /// # Errors
-/// Says in a sentence why they cannot be had.
-pub async fn read(blob: &Blob) -> Result<Vec<u8>, String> {
+/// Says why they cannot be had.
+pub async fn read(blob: &Blob) -> Result<Vec<u8>, LoadError> {
     if blob.size() > MAX_OWN_BYTES {
-        return Err(format!("It has {:.0} MB, far more than weights of these networks.", blob.size() / 1e6));
+        return Err(LoadError::TooLarge(blob.size() as u64));
     }
     let buffer = JsFuture::from(blob.array_buffer()).await;
-    Ok(Uint8Array::new(&buffer.map_err(|_| "The file cannot be read. Was it moved or deleted?")?).to_vec())
+    Ok(Uint8Array::new(&buffer.map_err(|_| LoadError::Unreadable)?).to_vec())
 }
 
-async fn open_cache() -> Result<Cache, JsValue> {
-    Ok(JsFuture::from(scope().caches()?.open(CACHE)).await?.unchecked_into())
+/// The bytes of a weight file that this browser keeps for the visitor.
+///
+/// # Errors
+/// Fails where it does not, or no longer.
+pub async fn kept(url: &str) -> Result<Vec<u8>, LoadError> {
+    let bytes = async {
+        let cache = open_cache(OWN_WEIGHTS_CACHE).await?;
+        let response: Response = JsFuture::from(cache.match_with_str(url)).await?.dyn_into()?;
+        Ok(Uint8Array::new(&JsFuture::from(response.array_buffer()?).await?).to_vec())
+    };
+    bytes.await.map_err(|_: JsValue| LoadError::Gone)
+}
+
+async fn open_cache(name: &str) -> Result<Cache, JsValue> {
+    Ok(JsFuture::from(scope().caches()?.open(name)).await?.unchecked_into())
 }
 
 /// What the cache holds, unless it went bad.
@@ -75,15 +88,14 @@ async fn keep(cache: &Cache, file: &ModelFile, bytes: &[u8]) -> Result<(), JsVal
     Ok(())
 }
 
-async fn download(file: &ModelFile) -> Result<Vec<u8>, String> {
-    let unreachable = |_| format!("{} cannot be reached. Is the connection up?", name(file));
+async fn download(file: &ModelFile) -> Result<Vec<u8>, LoadError> {
+    let unreachable = |_| LoadError::Unreachable;
     let response: Response =
         JsFuture::from(scope().fetch_with_str(&file.url)).await.map_err(unreachable)?.unchecked_into();
     if !response.ok() {
-        return Err(format!("The server answered {} to {}.", response.status(), name(file)));
+        return Err(LoadError::Status(response.status()));
     }
-    let interrupted =
-        |received: usize| format!("The download of {} broke off after {received} of {} bytes.", name(file), file.bytes);
+    let interrupted = |received: usize| LoadError::BrokenOff { received: received as u64, expected: file.bytes };
     let body = response.body().ok_or_else(|| interrupted(0))?;
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut bytes = Vec::with_capacity(file.bytes as usize);
@@ -108,23 +120,19 @@ async fn download(file: &ModelFile) -> Result<Vec<u8>, String> {
 }
 
 /// A web page under the file's name, a half file or another version must neither run nor be kept.
-fn check(file: &ModelFile, bytes: &[u8]) -> Result<(), String> {
-    let expected = file.bytes;
-    let has_length = bytes.len() as u64 == expected;
-    let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+fn check(file: &ModelFile, bytes: &[u8]) -> Result<(), LoadError> {
+    let (received, expected) = (bytes.len() as u64, file.bytes);
+    let has_length = received == expected;
+    let digest = base16ct::lower::encode_string(&Sha256::digest(bytes));
     if has_length && digest == file.sha256 {
         Ok(())
     } else if bytes.starts_with(b"<") {
-        Err(format!("The server sent a web page instead of {}.", name(file)))
+        Err(LoadError::WebPage)
     } else if has_length {
-        Err(format!("What arrived as {} is another file: its SHA-256 differs.", name(file)))
+        Err(LoadError::OtherFile)
     } else {
-        Err(format!("What arrived as {} has {} bytes instead of {expected}.", name(file), bytes.len()))
+        Err(LoadError::OtherLength { received, expected })
     }
-}
-
-fn name(file: &ModelFile) -> String {
-    format!("the weight file of \"{}\"", file.model)
 }
 
 #[cfg(test)]
@@ -139,8 +147,8 @@ mod tests {
     #[test]
     fn only_the_published_bytes_pass() {
         assert_eq!(check(&abc(), b"abc"), Ok(()));
-        assert!(check(&abc(), b"abd").unwrap_err().contains("SHA-256"));
-        assert!(check(&abc(), b"ab").unwrap_err().contains("2 bytes instead of 3"));
-        assert!(check(&abc(), b"<!doctype html>").unwrap_err().contains("web page"));
+        assert_eq!(check(&abc(), b"abd"), Err(LoadError::OtherFile));
+        assert_eq!(check(&abc(), b"ab"), Err(LoadError::OtherLength { received: 2, expected: 3 }));
+        assert_eq!(check(&abc(), b"<!doctype html>"), Err(LoadError::WebPage));
     }
 }

@@ -39,6 +39,7 @@ fn files_have_types_caching_and_isolation() {
     let service_worker = get(&server, "/service-worker.js?site=1");
     assert!(service_worker.contains("content-type: text/javascript"), "{service_worker}");
     assert!(service_worker.contains("cache-control: no-cache"), "{service_worker}");
+    assert!(service_worker.contains("content-security-policy: default-src 'none';"), "{service_worker}");
     let wasm = get(&server, "/page-0123456789abcdef.wasm");
     assert!(wasm.contains("content-type: application/wasm\r\n"), "{wasm}");
     assert!(wasm.contains("immutable"), "{wasm}");

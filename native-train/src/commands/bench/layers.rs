@@ -5,9 +5,9 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 use shared_model::graph::{Graph, NormState, Op};
-use shared_model::{Detector, Picture, cost};
+use shared_model::{Detector, Image, cost};
 
-use super::{PICTURE, WARM_UP, pixels, spread};
+use super::{IMAGE, WARM_UP, pixels, spread};
 
 /// A computation of its own: a layer, with those before it that are computed as part of it.
 #[derive(Debug, Serialize)]
@@ -25,7 +25,7 @@ pub(super) struct LayerTime {
 
 /// All layers with one operation.
 #[derive(Debug, Serialize)]
-pub(super) struct Group {
+pub(super) struct OpTimes {
     pub(super) op: String,
     pub(super) layers: usize,
     pub(super) ms: f64,
@@ -43,7 +43,7 @@ pub(super) fn rate(count: f64, ms: f64) -> f64 {
 /// Time of every layer that is a computation of its own: the median of `runs`.
 pub(super) fn layer_runs(detector: &Detector, runs: u32) -> Result<Vec<LayerTime>> {
     let pixels = pixels();
-    let input = detector.preprocess(Picture::rgb(&pixels, PICTURE.0, PICTURE.1)?)?;
+    let input = detector.preprocess(Image::rgb(&pixels, IMAGE.0, IMAGE.1)?)?;
     let network = detector.network();
     let count = network.graph().layers.len();
     let mut times = vec![Vec::new(); count];
@@ -77,10 +77,10 @@ fn layer_times(graph: &Graph, size: usize, medians: &[f64], fused: &[bool]) -> V
         ops.push(layer.op.to_string());
         macs += costs[i].macs;
         ms += medians[i];
-        // What a fused layer would write never reaches memory; before the first layer there is only the picture.
+        // What a fused layer would write never reaches memory; before the first layer there is only the image.
         let inputs = layer.inputs.iter().filter(|input| input.0 == 0 || !fused[input.0]);
         bytes += inputs.map(|input| costs[input.0].activation_bytes).sum::<usize>();
-        let parameters = graph.layer_parameters(layer, NormState::Folded);
+        let parameters = graph.layer_parameters(layer, NormState::Fused);
         bytes += 4 * parameters.iter().map(|p| p.shape.iter().product::<usize>()).sum::<usize>();
         if !fused[i] {
             bytes += costs[i].activation_bytes;
@@ -100,13 +100,13 @@ fn layer_times(graph: &Graph, size: usize, medians: &[f64], fused: &[bool]) -> V
 }
 
 /// Sums over layers with the same operation, the longest first.
-pub(super) fn groups(layers: &[LayerTime]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+pub(super) fn groups(layers: &[LayerTime]) -> Vec<OpTimes> {
+    let mut groups: Vec<OpTimes> = Vec::new();
     for layer in layers {
         let known = groups.iter().position(|group| group.op == layer.op);
         let at = known.unwrap_or_else(|| {
             let op = layer.op.clone();
-            groups.push(Group { op, layers: 0, ms: 0.0, macs: 0, gflops_per_s: 0.0, bytes: 0, gb_per_s: 0.0 });
+            groups.push(OpTimes { op, layers: 0, ms: 0.0, macs: 0, gflops_per_s: 0.0, bytes: 0, gb_per_s: 0.0 });
             groups.len() - 1
         });
         let group = &mut groups[at];
@@ -135,7 +135,7 @@ mod tests {
             graph.layers.iter().map(|layer| matches!(layer.op, Op::Input | Op::SpaceToDepth)).collect();
         let medians = vec![2.0; graph.layers.len()];
         let rows = layer_times(&graph, 64, &medians, &fused);
-        // Picture 3 x 64 x 64, kernels 16 x 12 x 3 x 3, biases 16, output 16 x 32 x 32.
+        // Image 3 x 64 x 64, kernels 16 x 12 x 3 x 3, biases 16, output 16 x 32 x 32.
         assert_eq!((rows[0].op.as_str(), rows[0].ms), ("space to depth + conv 3x3", 4.0));
         assert_eq!(rows[0].bytes, 4 * (3 * 64 * 64 + 16 * 12 * 9 + 16 + 16 * 32 * 32));
         assert!((rows[0].gflops_per_s - 2.0 * (16.0 * 108.0 * 32.0 * 32.0) / 4e6).abs() < 1e-9);

@@ -1,8 +1,12 @@
-//! `yolox-nano bench`: how long a picture takes.
+//! `yolox-nano bench`: how long an image takes.
 
 mod host;
 mod layers;
 mod loader;
+#[cfg(feature = "cuda")]
+pub(super) mod peer;
+#[cfg(feature = "cuda")]
+pub(super) mod throughput;
 pub(super) mod train;
 mod variants;
 
@@ -12,15 +16,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use shared_model::{Detector, Picture, Variant, Weights, nms};
+use shared_model::{Detector, Image, Variant, Weights, nms};
 
 use crate::data::Source;
+use crate::engine::{Batch, DeviceName, EngineChoice, EngineName, Precision};
 use crate::table::{grouped, table};
-use crate::train::{Batch, DeviceName, EngineChoice, EngineName, Precision};
 use crate::{Outcome, models};
-use layers::{Group, LayerTime};
+use layers::{LayerTime, OpTimes};
 
-/// Measure milliseconds for a picture: preprocessing, network (layer by layer), postprocessing.
+/// Measure milliseconds for an image: preprocessing, network (layer by layer), postprocessing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   yolox-nano bench
@@ -31,11 +35,11 @@ use layers::{Group, LayerTime};
   yolox-nano bench --train --host-only --batch 16
   yolox-nano bench --loader --data VOC2007:trainval
 
-All times are of warm runs, but for those called cold. The picture has 12 megapixels; postprocessing looks
+All times are of warm runs, but for those called cold. The image has 12 megapixels; postprocessing looks
 at all anchors, whatever their scores. The times of layers come from runs of their own. GFLOP/s count two
 operations for each multiply-add, GB/s the bytes of a layer's inputs, output and parameters. With --variant
 and --all the weights are random, which costs the same time as trained ones. --loader prepares the same
-pictures three times, --batch of them for each of --runs: in a first pass that decodes each once, again with all of
+images three times, --batch of them for each of --runs: in a first pass that decodes each once, again with all of
 them decoded, and without keeping any.")]
 #[command(group = clap::ArgGroup::new("batched").args(["train", "loader"]))]
 pub struct Args {
@@ -48,20 +52,20 @@ pub struct Args {
     /// All networks with random weights and 20 classes, by turns, a row each.
     #[arg(long, conflicts_with_all = ["weights", "variant"])]
     all: bool,
-    /// A whole step of training instead, on random pictures: {images_per_second, step_ms, peak_memory_mb ...}.
+    /// A whole step of training instead, on random images: {images_per_second, step_ms, peak_memory_mb ...}.
     #[arg(long, conflicts_with_all = ["weights", "all"])]
     train: bool,
     /// Of a step of training only what is not the network: assignment, losses and their gradient, optimizer, mean of
     /// the weights.
     #[arg(long, requires = "train")]
     host_only: bool,
-    /// The preparation of training pictures instead, changed by chance as in training: images/s.
+    /// The preparation of training images instead, changed by chance as in training: images/s.
     #[arg(long, conflicts_with_all = ["weights", "variant", "all"])]
     loader: bool,
     /// A data set in Pascal VOC's layout and its split, for --loader.
     #[arg(long, value_name = "FOLDER:SPLIT", requires = "loader")]
     data: Option<Source>,
-    /// Pictures in a step of training [default: 8], or in a batch of the loader [default: 16].
+    /// Images in a step of training [default: 8], or in a batch of the loader [default: 16].
     #[arg(long, value_name = "N", requires = "batched", value_parser = batch)]
     batch: Option<usize>,
     /// Where the network is computed: cpu, cuda, or one of several GPUs, as cuda:1.
@@ -87,7 +91,7 @@ pub struct Args {
     json: bool,
 }
 
-/// Reads a number of pictures.
+/// Reads a number of images.
 pub(super) fn batch(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=1024).contains(&count) => Ok(count),
@@ -101,11 +105,11 @@ const WARM_UP: u32 = 5;
 pub(super) const CLASSES: usize = 20;
 /// Seed of random weights.
 pub(super) const SEED: u64 = 0;
-/// Size of the picture: a phone's photograph of 12 megapixels.
-const PICTURE: (usize, usize) = (4000, 3000);
+/// Size of the image: a phone's photograph of 12 megapixels.
+const IMAGE: (usize, usize) = (4000, 3000);
 
 #[derive(Serialize)]
-struct Report {
+struct BenchReport {
     model: String,
     variant: String,
     /// Device, engine and precision.
@@ -120,7 +124,7 @@ struct Report {
     spread: Spreads,
     layers: Vec<LayerTime>,
     /// The layers by their operation.
-    groups: Vec<Group>,
+    groups: Vec<OpTimes>,
 }
 
 #[derive(Serialize)]
@@ -149,7 +153,7 @@ impl Spread {
 }
 
 /// # Errors
-/// Fails where weights or pictures cannot be read, or the output cannot be written.
+/// Fails where weights or images cannot be read, or the output cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let threads = super::use_threads(Some(args.threads))?;
     let other = match args {
@@ -180,7 +184,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
         network = engine_runs(choice, &detector, &weights, args.runs).with_context(|| model.clone())?;
         Vec::new()
     };
-    let report = Report {
+    let report = BenchReport {
         model,
         variant: weights.metadata.variant.clone(),
         computed_by: choice.to_string(),
@@ -202,9 +206,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     Ok(Outcome::Complete)
 }
 
-/// A picture with edges and gradients; what is on it does not change the time.
+/// An image with edges and gradients; what is on it does not change the time.
 fn pixels() -> Vec<u8> {
-    let (width, height) = PICTURE;
+    let (width, height) = IMAGE;
     let pixel = |i: usize| {
         let (x, y) = (i % width, i / width);
         [x * 255 / width, y * 255 / height, (x / 40 + y / 40) % 2 * 255].map(|value| value as u8)
@@ -212,27 +216,27 @@ fn pixels() -> Vec<u8> {
     (0..width * height).flat_map(pixel).collect()
 }
 
-/// Times of preprocessing, network and postprocessing, each by itself: so the picture's megabytes do not push the
+/// Times of preprocessing, network and postprocessing, each by itself: so the image's megabytes do not push the
 /// network's weights out of the caches. Postprocessing gets all anchors, whatever their scores: the most it can get.
 fn whole_runs(detector: &Detector, runs: u32) -> Result<[Spread; 3]> {
     let pixels = pixels();
-    let picture = Picture::rgb(&pixels, PICTURE.0, PICTURE.1)?;
-    let input = detector.preprocess(picture)?;
+    let image = Image::rgb(&pixels, IMAGE.0, IMAGE.1)?;
+    let input = detector.preprocess(image)?;
     let raw = detector.forward(&input)?;
-    let preprocess = measure(runs, || Ok(detector.preprocess(picture)?))?;
+    let preprocess = measure(runs, || Ok(detector.preprocess(image)?))?;
     let network = measure(runs, || Ok(detector.forward(&input)?))?;
     let postprocess = measure(runs, || Ok(nms(&detector.candidates(&input, &raw, 0.0)?, 0.45)))?;
     Ok([preprocess, network, postprocess])
 }
 
-/// Times of the network, one picture at a time, by another engine.
+/// Times of the network, one image at a time, by another engine.
 fn engine_runs(choice: EngineChoice, detector: &Detector, weights: &Weights, runs: u32) -> Result<Spread> {
     let mut engine = choice.engine(&weights.graph()?)?;
     engine.freeze(weights)?;
     let (pixels, side) = (pixels(), detector.input_size());
-    let input = detector.preprocess(Picture::rgb(&pixels, PICTURE.0, PICTURE.1)?)?;
+    let input = detector.preprocess(Image::rgb(&pixels, IMAGE.0, IMAGE.1)?)?;
     let pixels = input.tensor().flatten_all()?.to_vec1::<f32>()?.into_iter().map(|level| level as u8).collect();
-    let batch = Batch { pixels, pictures: 1, height: side, width: side };
+    let batch = Batch { pixels, images: 1, height: side, width: side };
     measure(runs, || engine.infer(&batch))
 }
 
@@ -255,7 +259,7 @@ pub(super) fn spread(mut times: Vec<f64>) -> Spread {
     Spread { min: at(0.0), median: at(0.5), max: at(1.0), interquartile: at(0.75) - at(0.25) }
 }
 
-fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
+fn print(report: &BenchReport, out: &mut dyn Write) -> Result<()> {
     if !report.layers.is_empty() {
         print_layers(report, out)?;
     }
@@ -265,7 +269,7 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
         steps.add_row(s.row(name));
     }
     writeln!(out, "{steps}")?;
-    let Report { model, variant, computed_by, input_size, threads, runs, .. } = report;
+    let BenchReport { model, variant, computed_by, input_size, threads, runs, .. } = report;
     writeln!(
         out,
         "{model}, {variant}, {computed_by}, {input_size} x {input_size}, threads: {threads}, warm runs: {runs}"
@@ -273,7 +277,7 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-fn print_layers(report: &Report, out: &mut dyn Write) -> Result<()> {
+fn print_layers(report: &BenchReport, out: &mut dyn Write) -> Result<()> {
     let mut layers = table(&["layer", "operation", "ms", "multiply-adds", "GFLOP/s", "GB/s"], 2);
     for row in &report.layers {
         layers.add_row([

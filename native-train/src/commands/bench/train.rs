@@ -10,21 +10,23 @@ use serde::Serialize;
 use shared_model::{ParameterLayout, VARIANTS, Variant, Weights};
 
 use super::{Args, CLASSES, SEED, Spread, spread};
+use crate::data::Object;
+use crate::engine::{Batch, Engine, EngineChoice};
 use crate::table::table;
-use crate::train::{Batch, Engine, EngineChoice, LossSettings, Object, Optimizer, loss};
+use crate::train::{LossSettings, Optimizer, loss};
 
-/// Pictures in a step, where nobody says otherwise.
+/// Images in a step, where nobody says otherwise.
 pub(super) const BATCH: usize = 8;
 /// Steps before the measured ones: a GPU records its launches in the second one.
 const WARM_UP: u32 = 3;
-/// Objects in each picture.
+/// Objects in each image.
 const OBJECTS: usize = 6;
-/// So small that random pictures do not lead anywhere.
+/// So small that random images do not lead anywhere.
 pub(super) const LEARNING_RATE: f64 = 1e-4;
 pub(super) const WEIGHT_DECAY: f64 = 5e-4;
 
 #[derive(Serialize)]
-struct Report {
+struct TrainReport {
     variant: &'static str,
     /// Device, engine and precision.
     computed_by: String,
@@ -37,12 +39,12 @@ struct Report {
     step_ms: f64,
     /// Greatest memory of the process so far, where the system tells.
     peak_memory_mb: Option<f64>,
-    parts: Parts,
+    parts: StepTimes,
 }
 
 /// What a step consists of.
 #[derive(Clone, Debug, Serialize)]
-pub(in crate::commands) struct Parts {
+pub(in crate::commands) struct StepTimes {
     pub(in crate::commands) step: Spread,
     /// Taking over the parameters, and the forward pass.
     pub(in crate::commands) forward: Spread,
@@ -52,24 +54,24 @@ pub(in crate::commands) struct Parts {
     pub(in crate::commands) optimizer: Spread,
 }
 
-/// Measures steps on random pictures with random objects.
+/// Measures steps on random images with random objects.
 ///
 /// # Errors
 /// Fails where the network cannot be trained, or the output cannot be written.
 pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()> {
     let variant = args.variant.unwrap_or(&VARIANTS[0]);
-    let (pictures, size) = (args.batch.unwrap_or(BATCH), args.size);
+    let (images, size) = (args.batch.unwrap_or(BATCH), args.size);
     let choice = EngineChoice { device: args.device, engine: args.engine, precision: args.precision };
     let mut engine = choice.engine(&variant.graph(CLASSES))?;
-    let parts = measure_steps(engine.as_mut(), variant, pictures, size, args.runs)?;
-    let report = Report {
+    let parts = measure_steps(engine.as_mut(), variant, images, size, args.runs)?;
+    let report = TrainReport {
         variant: variant.name,
         computed_by: choice.to_string(),
         input_size: size,
-        batch: pictures,
+        batch: images,
         threads,
         runs: args.runs,
-        images_per_second: 1e3 * pictures as f64 / parts.step.median,
+        images_per_second: 1e3 * images as f64 / parts.step.median,
         step_ms: parts.step.median,
         peak_memory_mb: peak_memory_mb(),
         parts,
@@ -77,7 +79,7 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
     if args.json { super::super::print_json(out, &report) } else { print(&report, out) }
 }
 
-/// Times of whole steps of `engine`, which computes `variant` with [`CLASSES`] classes, from random weights on random pictures
+/// Times of whole steps of `engine`, which computes `variant` with [`CLASSES`] classes, from random weights on random images
 /// with random objects.
 ///
 /// # Errors
@@ -85,17 +87,17 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
 pub(in crate::commands) fn measure_steps(
     engine: &mut dyn Engine,
     variant: &Variant,
-    pictures: usize,
+    images: usize,
     size: usize,
     runs: u32,
-) -> Result<Parts> {
+) -> Result<StepTimes> {
     let layout = ParameterLayout::new(&variant.graph(CLASSES));
     let mut parameters = layout.flatten(&Weights::random(variant, CLASSES, SEED));
     let mut sgd = Optimizer::sgd(&layout, WEIGHT_DECAY);
     let mut rng = Pcg64Mcg::seed_from_u64(SEED);
-    let pixels = (0..pictures * 3 * size * size).map(|_| rng.random()).collect();
-    let batch = Batch { pixels, pictures, height: size, width: size };
-    let objects = random_objects(&mut rng, pictures, size);
+    let pixels = (0..images * 3 * size * size).map(|_| rng.random()).collect();
+    let batch = Batch { pixels, images, height: size, width: size };
+    let objects = random_objects(&mut rng, images, size);
 
     let mut times: [Vec<f64>; 5] = Default::default();
     let mut update = vec![0.0; layout.len];
@@ -123,11 +125,11 @@ pub(in crate::commands) fn measure_steps(
         }
     }
     let [step, forward, loss, backward, optimizer] = times.map(spread);
-    Ok(Parts { step, forward, loss, backward, optimizer })
+    Ok(StepTimes { step, forward, loss, backward, optimizer })
 }
 
-/// So many objects in each picture as mosaics of Pascal VOC have.
-pub(in crate::commands) fn random_objects(rng: &mut impl Rng, pictures: usize, size: usize) -> Vec<Vec<Object>> {
+/// So many objects in each image as mosaics of Pascal VOC have.
+pub(in crate::commands) fn random_objects(rng: &mut impl Rng, images: usize, size: usize) -> Vec<Vec<Object>> {
     let side = size as f32;
     let mut object = || Object {
         class: rng.random_range(0..CLASSES),
@@ -137,7 +139,7 @@ pub(in crate::commands) fn random_objects(rng: &mut impl Rng, pictures: usize, s
         h: side * rng.random_range(0.1..0.4),
         ignored: false,
     };
-    (0..pictures).map(|_| (0..OBJECTS).map(|_| object()).collect()).collect()
+    (0..images).map(|_| (0..OBJECTS).map(|_| object()).collect()).collect()
 }
 
 /// Greatest memory that this process has had, in millions of bytes.
@@ -148,15 +150,15 @@ fn peak_memory_mb() -> Option<f64> {
     Some(kib * 1024.0 / 1e6)
 }
 
-fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
+fn print(report: &TrainReport, out: &mut dyn Write) -> Result<()> {
     let mut rows = table(&["part", "median ms", "min", "max", "interquartile"], 1);
-    let Parts { step, forward, loss, backward, optimizer } = &report.parts;
+    let StepTimes { step, forward, loss, backward, optimizer } = &report.parts;
     let parts = [("forward", forward), ("loss", loss), ("backward", backward), ("optimizer", optimizer)];
     for (name, spread) in parts.into_iter().chain([("whole step", step)]) {
         rows.add_row(spread.row(name));
     }
     writeln!(out, "{rows}")?;
-    let Report { variant, computed_by, input_size, batch, threads, images_per_second, .. } = report;
+    let TrainReport { variant, computed_by, input_size, batch, threads, images_per_second, .. } = report;
     let memory = report.peak_memory_mb.map_or(String::new(), |mb| format!(", at most {mb:.0} MB of memory"));
     writeln!(
         out,

@@ -5,26 +5,26 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde::Serialize;
-use shared_model::{Detector, Input, Picture, VARIANTS, Weights, cost};
+use shared_model::{Detector, Image, Input, VARIANTS, Weights, cost};
 
 use super::layers::rate;
-use super::{Args, CLASSES, PICTURE, SEED, WARM_UP, pixels, spread};
+use super::{Args, CLASSES, IMAGE, SEED, WARM_UP, pixels, spread};
 use crate::table::{grouped, table};
 
 /// Measured runs of one variant before the next one's turn.
 const TURN: u32 = 10;
 
 #[derive(Serialize)]
-struct Report {
+struct VariantsReport {
     input_size: usize,
     classes: usize,
     threads: usize,
     runs: u32,
-    variants: Vec<Row>,
+    variants: Vec<VariantTimes>,
 }
 
 #[derive(Serialize)]
-struct Row {
+struct VariantTimes {
     variant: &'static str,
     parameters: usize,
     macs: u64,
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
         detector.set_input_size(args.size)?;
         detectors.push(detector);
     }
-    let input = detectors[0].preprocess(Picture::rgb(&pixels, PICTURE.0, PICTURE.1)?)?;
+    let input = detectors[0].preprocess(Image::rgb(&pixels, IMAGE.0, IMAGE.1)?)?;
 
     let mut cold = Vec::new();
     for detector in &detectors {
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
     let variants = measured.map(|((variant, cold_ms), times)| {
         let cost = cost(&variant.graph(CLASSES), args.size, args.size);
         let spread = spread(times);
-        Row {
+        VariantTimes {
             variant: variant.name,
             parameters: cost.parameters,
             macs: cost.macs,
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args, threads: usize, out: &mut dyn Write) -> Result<()
         }
     });
     let variants = variants.collect();
-    let report = Report { input_size: args.size, classes: CLASSES, threads, runs: args.runs, variants };
+    let report = VariantsReport { input_size: args.size, classes: CLASSES, threads, runs: args.runs, variants };
     if args.json { crate::commands::print_json(out, &report) } else { print(&report, out) }
 }
 
@@ -99,7 +99,7 @@ fn time(detector: &Detector, input: &Input) -> Result<f64> {
     Ok(1e3 * start.elapsed().as_secs_f64())
 }
 
-fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
+fn print(report: &VariantsReport, out: &mut dyn Write) -> Result<()> {
     let header = ["variant", "parameters", "GFLOPs", "cold ms", "median ms", "min", "interquartile", "GFLOP/s"];
     let mut table = table(&header, 1);
     for row in &report.variants {
@@ -115,7 +115,7 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<()> {
         ]);
     }
     writeln!(out, "{table}")?;
-    let Report { input_size, classes, threads, runs, .. } = report;
+    let VariantsReport { input_size, classes, threads, runs, .. } = report;
     writeln!(
         out,
         "the network alone, random weights, {classes} classes, {input_size} x {input_size}, threads: {threads}, \

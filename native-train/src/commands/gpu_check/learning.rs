@@ -14,23 +14,26 @@ use super::CLASSES;
 use crate::augment::Augmentation;
 use crate::commands::bench::SEED;
 use crate::commands::bench::train::random_objects;
-use crate::data::pictures::Pictures;
+use crate::data::Object;
+use crate::data::images::Images;
 use crate::data::{Difficult, Source, TrainingSet};
+use crate::engine::{Batch, EngineChoice};
+use crate::train::loader::LabelledBatch;
 use crate::train::loader::{Loader, LoaderSettings};
-use crate::train::plan::Plan;
-use crate::train::timeline::{StageLengths, Timeline};
-use crate::train::{Batch, EngineChoice, LabelledBatch, LossSettings, Object, Optimizer, loss};
+use crate::train::plan::EpochPlan;
+use crate::train::schedule::{Schedule, StageLengths};
+use crate::train::{LossSettings, Optimizer, loss};
 
 const WEIGHT_DECAY: f64 = 5e-4;
-/// For each 64 pictures of a step, as in the reference recipe.
+/// For each 64 images of a step, as in the reference recipe.
 const LEARNING_RATE: f64 = 0.01;
 /// Steps in which the learning rate rises.
 const WARM_UP: usize = 20;
 /// The loss has fallen if it ends below this part of its beginning.
 const FALLEN: f64 = 0.9;
-/// Memory for decoded pictures.
+/// Memory for decoded images.
 const CACHE: usize = 4 << 30;
-/// The training that the goal is about: epochs and pictures.
+/// The training that the goal is about: epochs and images.
 const WHOLE_TRAINING: (usize, usize) = (300, 5000);
 
 /// How a short training went.
@@ -45,7 +48,7 @@ pub(super) struct Learned {
     last_loss: f64,
     /// Of the second half, loading included.
     images_per_second: f64,
-    /// The part of that time in which the step waited for pictures.
+    /// The part of that time in which the step waited for images.
     waiting: f64,
 }
 
@@ -57,12 +60,12 @@ impl Learned {
 
 impl fmt::Display for Learned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (epochs, pictures) = WHOLE_TRAINING;
-        let minutes = (epochs * pictures) as f64 / self.images_per_second / 60.0;
+        let (epochs, images) = WHOLE_TRAINING;
+        let minutes = (epochs * images) as f64 / self.images_per_second / 60.0;
         write!(
             f,
-            "{} steps of {} pictures ({}), {}: loss {:.2} to {:.2}; {:.0} images/s, {:.0} % of the time waiting for pictures; \
-             {epochs} epochs of {pictures} pictures would take {minutes:.0} minutes",
+            "{} steps of {} images ({}), {}: loss {:.2} to {:.2}; {:.0} images/s, {:.0} % of the time waiting for images; \
+             {epochs} epochs of {images} images would take {minutes:.0} minutes",
             self.steps,
             self.batch,
             self.data,
@@ -135,15 +138,15 @@ pub(super) fn learn(
 fn photographs(source: &Source, batch: usize, size: usize) -> Result<Loader> {
     let set = Arc::new(TrainingSet::open(std::slice::from_ref(source), None, Difficult::Learn)?);
     ensure!(set.class_names.len() <= CLASSES, "{source} has more than {CLASSES} classes");
-    let pictures = set.items.len();
-    ensure!(batch <= pictures, "{source} has {pictures} pictures, fewer than a batch of {batch}");
-    let plan = Plan { seed: SEED, pictures, batch, accumulate: 1, size, multi_scale: None, mosaic: true };
+    let images = set.items.len();
+    ensure!(batch <= images, "{source} has {images} images, fewer than a batch of {batch}");
+    let plan = EpochPlan { seed: SEED, images, batch, accumulate: 1, size, multi_scale: None, mosaic: true };
     let per_epoch = plan.iterations_per_epoch();
-    let timeline = Timeline::new(per_epoch, WHOLE_TRAINING.0 * per_epoch, StageLengths::default());
+    let schedule = Schedule::new(per_epoch, WHOLE_TRAINING.0 * per_epoch, StageLengths::default());
     let threads = rayon::current_num_threads();
     let settings = LoaderSettings { seed: SEED, threads, prefetch: threads + 4 };
-    let pictures = Arc::new(Pictures::new(set, CACHE));
-    Ok(Loader::start(pictures, Augmentation::default(), settings, 0, move |i| Some(plan.batch(i, &timeline))))
+    let images = Arc::new(Images::new(set, CACHE));
+    Ok(Loader::start(images, Augmentation::default(), settings, 0, move |i| Some(plan.batch(i, &schedule))))
 }
 
 /// Rectangles on noise, in a colour for each class.
@@ -152,20 +155,20 @@ fn rectangles(batch: usize, size: usize) -> impl Iterator<Item = Result<Labelled
     std::iter::from_fn(move || {
         let objects = random_objects(&mut rng, batch, size);
         let mut pixels: Vec<u8> = (0..3 * batch * size * size).map(|_| rng.random_range(100..150)).collect();
-        for (picture, objects) in pixels.chunks_exact_mut(3 * size * size).zip(&objects) {
-            objects.iter().for_each(|object| paint(picture, size, object));
+        for (image, objects) in pixels.chunks_exact_mut(3 * size * size).zip(&objects) {
+            objects.iter().for_each(|object| paint(image, size, object));
         }
-        let batch = Batch { pixels, pictures: batch, height: size, width: size };
+        let batch = Batch { pixels, images: batch, height: size, width: size };
         Some(Ok(LabelledBatch { batch, objects }))
     })
 }
 
-fn paint(picture: &mut [u8], size: usize, object: &Object) {
+fn paint(image: &mut [u8], size: usize, object: &Object) {
     let within = |centre: f32, length: f32| {
         let [low, high] = [-0.5, 0.5].map(|side| (centre + side * length).clamp(0.0, size as f32) as usize);
         low..high
     };
-    for (colour, plane) in picture.chunks_exact_mut(size * size).enumerate() {
+    for (colour, plane) in image.chunks_exact_mut(size * size).enumerate() {
         // Three levels of three colours: 27 of them.
         let level = object.class / 3_usize.pow(colour as u32) % 3;
         for y in within(object.cy, object.h) {

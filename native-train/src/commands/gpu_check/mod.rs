@@ -1,8 +1,6 @@
 //! `yolox-nano gpu-check`: whether a GPU computes what it should, and how fast.
 
 mod learning;
-mod peer;
-mod throughput;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,16 +11,16 @@ use serde::Serialize;
 use shared_model::{VARIANTS, Variant};
 
 use self::learning::Learned;
-use self::peer::Peer;
-use self::throughput::Measured;
 use super::bench::CLASSES;
+use super::bench::peer::{self, Peer};
+use super::bench::throughput::{self, Measured};
 use crate::Outcome;
 use crate::data::Source;
-use crate::files::write_whole;
-use crate::gpu::check::{Checked, check_operations, check_taps, check_variant};
-use crate::gpu::{Cuda, GpuEngine, Properties};
+use crate::engine::cuda::check::{Checked, check_operations, check_taps, check_variant};
+use crate::engine::cuda::{Cuda, CudaEngine, Properties};
+use crate::engine::{DeviceName, Engine, EngineChoice, EngineName, Precision};
+use crate::files::write_atomic;
 use crate::table::table;
-use crate::train::{DeviceName, Engine, EngineChoice, EngineName, Precision};
 
 /// Check that an NVIDIA GPU computes what it should, and measure how fast it trains.
 ///
@@ -41,7 +39,7 @@ pub struct Args {
     /// Write a report in JSON, too.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// A data set to train some steps on; without it, pictures of rectangles are drawn.
+    /// A data set to train some steps on; without it, images of rectangles are drawn.
     #[arg(long, value_name = "FOLDER:SPLIT")]
     data: Option<Source>,
     /// The networks that are compared and measured [default: all are compared; baseline, dw7, mdconv and final measured].
@@ -66,11 +64,11 @@ pub struct Args {
 
 /// Sizes at which operations are tried.
 const ROUNDS: u64 = 8;
-/// Pictures, height and width that networks are compared with: odd planes at stride 32.
+/// Images, height and width that networks are compared with: odd planes at stride 32.
 const COMPARED: (usize, usize, usize) = (2, 96, 160);
 /// How much further off results may be in TF32, whose numbers have 10 bits behind the point instead of 23.
 const TF32_LOOSENESS: f64 = 1000.0;
-/// How often faster than PyTorch a step with 64 pictures is to be.
+/// How often faster than PyTorch a step with 64 images is to be.
 const GOAL: f64 = 3.0;
 
 /// The networks that are measured, where nobody says otherwise.
@@ -78,7 +76,7 @@ const MEASURED: [&str; 4] = ["baseline", "dw7", "mdconv", "final"];
 
 /// What was found; what failed is missing.
 #[derive(Default, Serialize)]
-struct Report {
+struct GpuReport {
     program: String,
     gpu: Option<Properties>,
     /// Every operation, in single precision.
@@ -98,7 +96,7 @@ struct Report {
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let DeviceName::Cuda(index) = args.device else { bail!("--device {}: this is about GPUs", args.device) };
     super::use_threads(None)?;
-    let mut check = Check { args, index, out, report: Report::default() };
+    let mut check = Check { args, index, out, report: GpuReport::default() };
     check.report.program = concat!("yolox-nano ", env!("CARGO_PKG_VERSION")).into();
     check.all()?;
     let Check { report, out, .. } = check;
@@ -116,7 +114,7 @@ struct Check<'a> {
     args: &'a Args,
     index: usize,
     out: &'a mut dyn Write,
-    report: Report,
+    report: GpuReport,
 }
 
 impl Check<'_> {
@@ -166,7 +164,7 @@ impl Check<'_> {
 
     fn save(&self) -> Result<()> {
         let Some(path) = &self.args.out else { return Ok(()) };
-        write_whole(path, &serde_json::to_vec_pretty(&self.report)?)
+        write_atomic(path, &serde_json::to_vec_pretty(&self.report)?)
     }
 
     /// Prints the largest errors, and takes down what failed.
@@ -199,7 +197,7 @@ impl Check<'_> {
         let variants = if self.args.variants.is_empty() { &all_variants } else { &self.args.variants };
         for variant in variants {
             let mut make = |graph: &shared_model::Graph| -> Result<Box<dyn Engine>> {
-                Ok(Box::new(GpuEngine::new(graph, Cuda::open(self.index, precision)?)?))
+                Ok(Box::new(CudaEngine::new(graph, Cuda::open(self.index, precision)?)?))
             };
             all.extend(check_variant(variant, COMPARED, looseness, &mut make)?);
             all.extend(check_taps(variant, COMPARED, looseness, &mut make)?);

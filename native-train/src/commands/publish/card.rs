@@ -8,7 +8,7 @@ use shared_model::{ManifestEntry, Metadata, Protocol, Variant};
 use super::trainings;
 use crate::train::settings::Settings;
 
-/// Pictures of VOC2007 test.
+/// Images of VOC2007 test.
 const VOC_IMAGES: usize = 4952;
 /// Settings that a card names even where they are the defaults, in this order.
 const NAMED: [&str; 5] = ["variant", "epochs", "batch", "size", "seed"];
@@ -33,14 +33,14 @@ pub(super) fn card(entry: &ManifestEntry, metadata: &Metadata) -> String {
     let (side, classes) = (entry.input_size, metadata.class_names.join(", "));
     let training = training(entry, metadata);
     let scores = scores(entry, metadata);
-    let pictures = metadata.training.as_ref().and_then(|training| training["facts"]["train_pictures"].as_u64());
-    let data = pictures.map_or_else(|| trained_on.clone(), |count| format!("{count} pictures"));
+    let images = metadata.training.as_ref().and_then(|training| training["facts"]["train_images"].as_u64());
+    let data = images.map_or_else(|| trained_on.clone(), |count| format!("{count} images"));
     format!(
         "\
 # {name}
 
 Weights of YOLOX-nano's variant `{variant}` ({summary}): a detector of {count} classes with {parameters} parameters and {gflops:.4}
-GFLOPs for a picture of {side} x {side} pixels.
+GFLOPs for an image of {side} x {side} pixels.
 
 | | |
 | --- | --- |
@@ -57,20 +57,20 @@ GFLOPs for a picture of {side} x {side} pixels.
 
 Per cent, by the official rules of Pascal VOC2007 (11-point); AP is the mean over IoU .50:.05:.95.
 
-| pictures | AP50 | AP |
+| images | AP50 | AP |
 | --- | ---: | ---: |
 {scores}
 ## Limits
 
 - It knows {count} classes and nothing else: {classes}.
-- It has learned from {data}. In pictures unlike those of Pascal VOC (everyday photographs at eye level) it finds less.
+- It has learned from {data}. In images unlike those of Pascal VOC (everyday photographs at eye level) it finds less.
 - It overlooks objects and reports some that are not there: the scores say how often. It is not for uses in which that can
   harm somebody, such as driving, surveillance or medicine.
 
 ## Use
 
 ```
-yolox-nano detect PICTURE --weights {name}
+yolox-nano detect IMAGE --weights {name}
 ```
 
 On the page, choose `{name}` in a list of models.
@@ -109,7 +109,7 @@ fn training(entry: &ManifestEntry, metadata: &Metadata) -> String {
         // Older runs know fewer settings, all of which were as they are by default now.
         let differs = |own: &&Value| own.as_object().is_some_and(|own| own.iter().any(|(key, own)| usual[key] != *own));
         if let Some(augmentation) = settings.get("augmentation").filter(differs) {
-            let _ = write!(text, "\nPictures were changed by other numbers than the defaults: `{augmentation}`.\n");
+            let _ = write!(text, "\nImages were changed by other numbers than the defaults: `{augmentation}`.\n");
         }
     }
     if text.is_empty() {
@@ -121,14 +121,14 @@ fn training(entry: &ManifestEntry, metadata: &Metadata) -> String {
 fn scores(entry: &ManifestEntry, metadata: &Metadata) -> String {
     let mut text = String::new();
     if let (Some(ap50), Some(ap)) = (entry.voc2007_ap50, entry.voc2007_ap) {
-        let pictures = match entry.voc2007_images {
+        let images = match entry.voc2007_images {
             Some(images) if images < VOC_IMAGES => format!("{images} of the {VOC_IMAGES} of VOC2007 test"),
             _ => format!("VOC2007 test, all {VOC_IMAGES}"),
         };
-        let _ = writeln!(text, "| {pictures} | {ap50:.2} | {ap:.2} |");
+        let _ = writeln!(text, "| {images} | {ap50:.2} | {ap:.2} |");
     }
     if let (Some(ap50), Some(ap)) = (entry.val_ap50, entry.val_ap) {
-        let count = metadata.training.as_ref().and_then(|training| training["facts"]["val_pictures"].as_u64());
+        let count = metadata.training.as_ref().and_then(|training| training["facts"]["val_images"].as_u64());
         let count = count.map(|count| format!("the {count} ")).unwrap_or_default();
         let _ = writeln!(text, "| {count}for validation, by which the weights were chosen | {ap50:.2} | {ap:.2} |");
     }
@@ -193,7 +193,7 @@ mod tests {
         };
         metadata.training = Some(json!({
             "recipe": settings,
-            "facts": { "train_pictures": 4868, "val_pictures": 500 },
+            "facts": { "train_images": 4868, "val_images": 500 },
         }));
         let entry = ManifestEntry {
             name: "dw7-random".into(),
@@ -205,7 +205,7 @@ mod tests {
             parameters: 882_507,
             gflops: 1.0734,
             input_size: 416,
-            trained_on: "VOC2008plus:train (4868 pictures)".into(),
+            trained_on: "VOC2008plus:train (4868 images)".into(),
             recipe: Some("from scratch, 90.0 of 100 epochs, 416 px, batch 64, learning rate 0.01".into()),
             protocol: Some(Protocol::Random),
             val_ap50: Some(33.52),
@@ -230,16 +230,16 @@ mod tests {
             "20 classes with 882507 parameters and 1.0734\nGFLOPs",
             "| SHA-256 | `0123abcd` |",
             "| licence | Apache-2.0 |",
-            "| trained on | VOC2008plus:train (4868 pictures) |",
+            "| trained on | VOC2008plus:train (4868 images) |",
             "Trained from random weights",
             "90.0 of 100 epochs",
             "\nyolox-nano train --variant dw7 --epochs 100 --batch 64 --size 416 --seed 0\n",
             "| 800 of the 4952 of VOC2007 test | 33.80 | 18.50 |",
             "| the 500 for validation, by which the weights were chosen | 33.52 | 19.06 |",
             "aeroplane, bicycle,",
-            "learned from 4868 pictures",
+            "learned from 4868 images",
             "not for uses",
-            "yolox-nano detect PICTURE --weights dw7-random\n",
+            "yolox-nano detect IMAGE --weights dw7-random\n",
         ] {
             assert!(card.contains(part), "{part:?} is missing:\n{card}");
         }
@@ -255,7 +255,7 @@ mod tests {
         let card = card(&entry, &metadata);
         assert!(card.contains("Nothing is known but the origin.") && !card.contains("validation"), "{card}");
         assert!(card.contains("| VOC2007 test, all 4952 | 33.80 | 18.50 |"), "{card}");
-        assert!(card.contains("learned from VOC2008plus:train (4868 pictures)."), "{card}");
+        assert!(card.contains("learned from VOC2008plus:train (4868 images)."), "{card}");
     }
 
     #[test]

@@ -9,12 +9,13 @@ use anyhow::{Context, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::Value;
 use shared_model::graph::SIZE_MULTIPLE;
-use shared_model::{Detector, ManifestEntry, Metadata, Precision, Protocol, Weights, cost};
+use shared_model::{Detector, ManifestEntry, Metadata, Protocol, WeightPrecision, Weights, cost};
 
 use crate::Outcome;
-use crate::data::voc::VocFolder;
-use crate::eval::{MAX_IOU, MIN_SCORE, Report, detect_all};
-use crate::files::write_whole;
+use crate::data::labels::{self, Classes, LabelledImage};
+use crate::data::{Reading, Source};
+use crate::eval::{EvalReport, MAX_IOU, MIN_SCORE, detect_all};
+use crate::files::write_atomic;
 use crate::models::{self, Models};
 use crate::progress::Progress;
 use crate::train::report;
@@ -39,7 +40,7 @@ pub struct Args {
     /// VOC2007, as a folder in the layout of Pascal VOC.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// The list of pictures: ImageSets/Main/SPLIT.txt.
+    /// The list of images: ImageSets/Main/SPLIT.txt.
     #[arg(long, default_value = "test")]
     split: String,
     /// Side in pixels of the input that they are scored at and published for, a multiple of 32 [default: that of the
@@ -80,8 +81,7 @@ fn name(text: &str) -> Result<String, String> {
 /// Fails where weights or data set cannot be read, half precision does not hold the weights, or a file cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let path = args.weights.display();
-    let folder = VocFolder::open(&args.data)?;
-    let names = folder.split(&args.split)?;
+    let source = Source { folder: args.data.clone(), split: args.split.clone() };
     let mut published = Models::find()?;
     let mut weights = models::load(args.weights.to_str())?.weights;
     let before = training_before(&weights.metadata, published.folder(), MOST_TRAININGS);
@@ -102,15 +102,16 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
             known.with_context(|| format!("{path} does not say what it was trained on: say it with --trained-on"))?
         }
     };
-    let bytes = weights.to_bytes(Precision::Half).with_context(|| path.to_string())?;
+    let bytes = weights.to_bytes(WeightPrecision::Half).with_context(|| path.to_string())?;
     let weights = Weights::from_bytes(&bytes).with_context(|| format!("{path} in half precision"))?;
 
-    let truth = names.iter().map(|name| folder.objects(name)).collect::<Result<Vec<_>>>()?;
-    let pictures: Vec<_> = names.iter().map(|name| folder.picture(name)).collect();
-    let progress = Progress::new(names.len(), "images");
-    let found = detect_all(&Detector::new(&weights)?, &pictures, MIN_SCORE, MAX_IOU, &|| progress.step());
+    let labels = labels::read(std::slice::from_ref(&source), Classes::Any, &Reading::default())?;
+    let of_image = |image: LabelledImage| (image.image.clone(), image.voc_objects());
+    let (images, truth): (Vec<_>, Vec<_>) = labels.images.into_iter().map(of_image).unzip();
+    let progress = Progress::new(images.len(), "images");
+    let found = detect_all(&Detector::new(&weights)?, &images, MIN_SCORE, MAX_IOU, &|_| progress.step());
     progress.finish();
-    let report = Report::new(&truth, &found?, &weights.metadata.class_names)?;
+    let report = EvalReport::new(&truth, &found?, &weights.metadata.class_names)?;
 
     let metadata = &weights.metadata;
     let size = metadata.input_size;
@@ -120,7 +121,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let curves_file = format!("{}.curves.svg", args.name);
     let entry = ManifestEntry {
         name: args.name.clone(),
-        file: format!("{}.safetensors", args.name),
+        file: published.free_file(&args.name, &models::sha256(&bytes)),
         variant: metadata.variant.clone(),
         classes: metadata.class_names.len(),
         sha256: models::sha256(&bytes),
@@ -147,14 +148,15 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
         curves: curves.as_ref().map(|_| curves_file.clone()),
     };
     writeln!(out, "{}", report.table())?;
-    // The files first: a manifest never names one that is not there.
-    write_whole(&published.folder().join(&entry.file), &bytes)?;
+    // The files first, weights beside those that are published: a manifest never names one that is not there, or another one.
+    write_atomic(&published.folder().join(&entry.file), &bytes)?;
     let curves_path = published.folder().join(&curves_file);
     if let Some(svg) = &curves {
-        write_whole(&curves_path, svg)?;
+        write_atomic(&curves_path, svg)?;
     }
-    write_whole(&published.folder().join(format!("{}.md", args.name)), card::card(&entry, metadata).as_bytes())?;
+    write_atomic(&published.folder().join(format!("{}.md", args.name)), card::card(&entry, metadata).as_bytes())?;
     published.put(entry)?;
+    published.remove_unnamed(&args.name)?;
     // Those of an earlier training under this name.
     if curves.is_none() && curves_path.is_file() {
         std::fs::remove_file(&curves_path).with_context(|| curves_path.display().to_string())?;
@@ -174,7 +176,9 @@ fn training_before(metadata: &Metadata, published: &Path, most: usize) -> Option
         return None;
     }
     let earlier = models::load(init.to_str()).ok()?.weights.metadata;
-    let is_same = earlier.variant == metadata.variant && earlier.class_names == metadata.class_names;
+    let is_same = earlier.variant == metadata.variant
+        && earlier.channels == metadata.channels
+        && earlier.class_names == metadata.class_names;
     let mut training = earlier.training.clone().filter(|training| is_same && training.is_object())?;
     if let Some(before) = training_before(&earlier, published, most - 1) {
         training["before"] = before;
@@ -221,11 +225,11 @@ fn shorten(value: &mut Value, last: &dyn Fn(&str) -> String) {
     }
 }
 
-/// The training sets, and how many pictures they have.
+/// The training sets, and how many images they have.
 fn trained_on(metadata: &Metadata) -> Option<String> {
     let training = metadata.training.as_ref()?;
     let sets: Vec<&str> = training["recipe"]["train"].as_array()?.iter().filter_map(Value::as_str).collect();
-    Some(format!("{} ({} pictures)", sets.join(", "), training["facts"]["train_pictures"].as_u64()?))
+    Some(format!("{} ({} images)", sets.join(", "), training["facts"]["train_images"].as_u64()?))
 }
 
 /// The comparison that weights belong to by what they say about their training. Those that started from others and had no
@@ -240,7 +244,7 @@ fn protocol(metadata: &Metadata) -> Option<Protocol> {
     }
 }
 
-/// A score of exactly these weights, at the size that they are published for, on the pictures that the best ones are chosen
+/// A score of exactly these weights, at the size that they are published for, on the images that the best ones are chosen
 /// by. Other weights of a training, such as the last, name the best ones' score too.
 fn on_val(metadata: &Metadata, figure: &str) -> Option<f64> {
     let training = metadata.training.as_ref()?;
@@ -297,17 +301,16 @@ mod tests {
     #[test]
     fn descriptions_name_no_folders() {
         let mut metadata = Weights::random(&VARIANTS[0], 20, 0).metadata;
-        metadata.source =
-            "trained by yolox-nano 0.1.0 on ../voc/VOC2012:train (5 pictures), from random, seed 0".into();
+        metadata.source = "trained by yolox-nano 0.1.0 on ../voc/VOC2012:train (5 images), from random, seed 0".into();
         metadata.training = Some(json!({
             "recipe": { "train": ["/data/voc/VOC2012:train"], "init": "/w/coco.safetensors", "size": 416 },
-            "facts": { "train_pictures": 5, "effective_batch": 16, "learning_rate": 0.001 },
+            "facts": { "train_images": 5, "effective_batch": 16, "learning_rate": 0.001 },
             "epochs": 4.0,
         }));
         without_folders(&mut metadata);
-        assert_eq!(metadata.source, "trained by yolox-nano 0.1.0 on VOC2012:train (5 pictures), from random, seed 0");
+        assert_eq!(metadata.source, "trained by yolox-nano 0.1.0 on VOC2012:train (5 images), from random, seed 0");
         assert!(!metadata.training.as_ref().unwrap().to_string().contains('/'));
-        assert_eq!(trained_on(&metadata).unwrap(), "VOC2012:train (5 pictures)");
+        assert_eq!(trained_on(&metadata).unwrap(), "VOC2012:train (5 images)");
         assert_eq!(
             recipe(&metadata).unwrap(),
             "from coco.safetensors, 4.0 epochs, 416 px, batch 16, learning rate 0.001"
@@ -362,7 +365,7 @@ mod tests {
         let write = |name: &str, training: Value| {
             let mut weights = Weights::random(&VARIANTS[0], 3, 0);
             weights.metadata.training = Some(training);
-            std::fs::write(file(name), weights.to_bytes(Precision::Half).unwrap()).unwrap();
+            std::fs::write(file(name), weights.to_bytes(WeightPrecision::Half).unwrap()).unwrap();
             weights.metadata
         };
         let models = Path::new("models");

@@ -1,9 +1,9 @@
 //! Each layer of a network as ONNX operations.
 
-use rten_onnx::onnx::AttributeProto;
 use shared_model::graph::{Activation, Graph, Kernel, Layer, NormState, Op};
 use shared_model::{WeightTensor, Weights};
 
+use super::super::proto::AttributeProto;
 use super::super::{HARD_SIGMOID, focus};
 use super::writer::{Writer, float, int, ints, text};
 
@@ -48,7 +48,7 @@ fn convolution(
     weights: &Weights,
 ) -> String {
     let Op::Conv(conv) = &layer.op else { unreachable!("{name} is no convolution") };
-    let mut kernels = graph.layer_parameters(layer, NormState::Folded);
+    let mut kernels = graph.layer_parameters(layer, NormState::Fused);
     let bias = kernels.pop().expect("every convolution has a bias once normalisation is folded").name;
     let biases = &weights.tensors[&bias].values;
     // A convolution without an activation is the layer itself.

@@ -1,21 +1,25 @@
 //! ONNX files for onnxruntime, ncnn, OpenVINO and whatever else reads them, written from a network's definition.
 
-mod file;
 mod layers;
 mod predictions;
 mod writer;
 
-use rten_onnx::onnx::{
-    DataType, Dimension, GraphProto, StringStringEntryProto, TensorShapeProto, TypeProto, TypeProtoTensor,
-    ValueInfoProto,
-};
+use prost::Message;
 use shared_model::{ColourOrder, PAD, Weights, WeightsError};
 
 use super::METADATA_KEY;
-use file::{File, NamedGraph};
+use super::proto::{
+    Dimension, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto, TensorTypeProto,
+    TypeProto, ValueInfoProto, data_type,
+};
 use writer::Writer;
 
-pub(crate) use file::OPSET;
+/// Version of the file format that belongs to opset 11.
+const IR_VERSION: i64 = 6;
+
+/// The operations' version, which Megvii's files have too: the oldest with the resizing that is needed, so that the
+/// largest number of programs read it.
+pub(crate) const OPSET: i64 = 11;
 
 /// Name of the network's input.
 pub const INPUT: &str = "images";
@@ -24,7 +28,7 @@ pub const OUTPUT: &str = "output";
 
 /// What an ONNX file's output is: (batch, anchors, 5 + classes), a row `x, y, w, h, objectness, classes` an anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
+pub enum OutputForm {
     /// Boxes in strides relative to their anchors, logits of objectness and classes: the head's output as it is.
     Raw,
     /// Boxes likewise, probabilities of objectness and classes: what Megvii's files have, and programs for them expect.
@@ -33,7 +37,7 @@ pub enum Output {
     Decoded,
 }
 
-impl Output {
+impl OutputForm {
     /// A row of the output, in words.
     pub fn row(self) -> &'static str {
         match self {
@@ -49,14 +53,13 @@ impl Output {
 /// What an ONNX file is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// Pictures at once.
+    /// Images at once.
     pub batch: usize,
-    /// Rows of a picture in pixels, a multiple of 32.
+    /// Rows of an image in pixels, a multiple of 32.
     pub height: usize,
-    /// Columns of a picture in pixels, a multiple of 32.
+    /// Columns of an image in pixels, a multiple of 32.
     pub width: usize,
-    /// What its output is.
-    pub output: Output,
+    pub output: OutputForm,
 }
 
 /// Why a network cannot be exported.
@@ -68,21 +71,18 @@ pub enum ExportError {
     /// The metadata cannot be written.
     #[error("the metadata cannot be written: {0}")]
     Metadata(#[from] serde_json::Error),
-    /// The network is too large for the format.
-    #[error("the network does not fit into an ONNX file: {0}")]
-    Encoding(String),
 }
 
 /// The bytes of an ONNX file of the network with `weights`: batch normalisation folded, single precision.
 ///
-/// Input `images`: (batch, 3, height, width), in the weights' colour order, 0-255. Output `output`: (batch, anchors,
-/// 5 + classes), see [`Output`].
+/// Input `images`: (batch, 3, height, width), in the weights' colour order, 0-255. OutputForm `output`: (batch, anchors,
+/// 5 + classes), see [`OutputForm`].
 ///
 /// # Errors
 /// [`ExportError`] says what does not fit.
 pub fn export(weights: &Weights, export: &Export) -> Result<Vec<u8>, ExportError> {
-    let weights = weights.folded()?;
-    let graph = weights.graph().map_err(WeightsError::from)?;
+    let weights = weights.fused()?;
+    let graph = weights.graph()?;
     let mut writer = Writer::default();
     let mut values: Vec<String> = Vec::new();
     for layer in &graph.layers {
@@ -96,14 +96,20 @@ pub fn export(weights: &Weights, export: &Export) -> Result<Vec<u8>, ExportError
     let rows = graph.anchors(height, width);
     let graph = GraphProto {
         node: writer.nodes,
+        name: Some(format!("yolox-nano {}", weights.metadata.variant)),
         initializer: writer.constants,
         input: vec![value_info(&values[0], &[batch, 3, height, width])],
         output: vec![value_info(OUTPUT, &[batch, rows, 5 + graph.classes])],
-        value_info: Vec::new(),
     };
-    let name = format!("yolox-nano {}", weights.metadata.variant);
-    let file = File { graph: NamedGraph { name, graph }, properties: properties(&weights, export)? };
-    file.bytes().map_err(|error| ExportError::Encoding(error.to_string()))
+    let model = ModelProto {
+        ir_version: Some(IR_VERSION),
+        producer_name: Some("yolox-nano".into()),
+        producer_version: Some(env!("CARGO_PKG_VERSION").into()),
+        graph: Some(graph),
+        opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],
+        metadata_props: properties(&weights, export)?,
+    };
+    Ok(model.encode_to_vec())
 }
 
 /// What the file says about itself: for people and other programs, and, as JSON, for `yolox-nano import`.
@@ -114,7 +120,7 @@ fn properties(weights: &Weights, export: &Export) -> Result<Vec<StringStringEntr
         ColourOrder::Rgb => "RGB",
     };
     let input = format!(
-        "batch, channels, height, width; {colours}, 0-255; pictures scaled into the top-left corner, sides in \
+        "batch, channels, height, width; {colours}, 0-255; images scaled into the top-left corner, sides in \
          proportion, the rest {PAD}"
     );
     let entries = [
@@ -132,9 +138,6 @@ fn properties(weights: &Weights, export: &Export) -> Result<Vec<StringStringEntr
 
 fn value_info(name: &str, shape: &[usize]) -> ValueInfoProto {
     let dim = shape.iter().map(|&size| Dimension { dim_value: Some(size as i64), dim_param: None }).collect();
-    let tensor = TypeProtoTensor { elem_type: Some(DataType::FLOAT), shape: Some(TensorShapeProto { dim }) };
-    ValueInfoProto {
-        name: Some(name.into()),
-        r#type: Some(TypeProto { tensor_type: Some(tensor), ..Default::default() }),
-    }
+    let tensor = TensorTypeProto { elem_type: Some(data_type::FLOAT), shape: Some(TensorShapeProto { dim }) };
+    ValueInfoProto { name: Some(name.into()), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
 }

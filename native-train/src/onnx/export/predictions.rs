@@ -4,7 +4,7 @@ use shared_model::Graph;
 
 use super::super::anchors;
 use super::writer::{Writer, int, ints};
-use super::{Export, OUTPUT, Output};
+use super::{Export, OUTPUT, OutputForm};
 
 /// Joins the predictions, the values called `values` of the graph's layers, to the network's output: first over their
 /// kinds, then over the pyramid's levels, as Megvii's files do.
@@ -14,7 +14,7 @@ pub(super) fn predictions(writer: &mut Writer, graph: &Graph, values: &[String],
     for level in &graph.head {
         let name = |what: &str| format!("{OUTPUT}/{what}{}", level.stride);
         let [reg, mut obj, mut cls] = [level.reg, level.obj, level.cls].map(|node| values[node.0].clone());
-        if export.output != Output::Raw {
+        if export.output != OutputForm::Raw {
             obj = writer.node(&name("obj"), "Sigmoid", &[&obj], vec![]);
             cls = writer.node(&name("cls"), "Sigmoid", &[&cls], vec![]);
         }
@@ -25,7 +25,7 @@ pub(super) fn predictions(writer: &mut Writer, graph: &Graph, values: &[String],
     }
     let levels: Vec<&str> = levels.iter().map(String::as_str).collect();
     let mut rows = writer.node(&format!("{OUTPUT}/levels"), "Concat", &levels, vec![int("axis", 2)]);
-    if export.output == Output::Decoded {
+    if export.output == OutputForm::Decoded {
         rows = decoded(writer, graph, &rows, export);
     }
     writer.node(OUTPUT, "Transpose", &[&rows], vec![ints("perm", &[0, 2, 1])]);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, NodeProto, TensorProto};
+use super::super::proto::{AttributeProto, NodeProto, TensorProto, attribute_type, data_type};
 
 /// Operations and constants so far.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Writer {
     /// Appends a constant of single-precision numbers.
     pub(super) fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
         let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.constant(name, shape, DataType::FLOAT, raw);
+        self.constant(name, shape, data_type::FLOAT, raw);
         name.into()
     }
 
@@ -59,17 +59,17 @@ impl Writer {
         let name = format!("integers.{}", texts.join("."));
         if self.taken.insert(name.clone()) {
             let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            self.constant(&name, &[values.len()], DataType::INT64, raw);
+            self.constant(&name, &[values.len()], data_type::INT64, raw);
         }
         name
     }
 
-    fn constant(&mut self, name: &str, shape: &[usize], format: DataType, raw: Vec<u8>) {
+    fn constant(&mut self, name: &str, shape: &[usize], format: i32, raw: Vec<u8>) {
         self.constants.push(TensorProto {
             name: Some(name.into()),
             dims: shape.iter().map(|&size| size as i64).collect(),
             data_type: Some(format),
-            raw_data: Some(raw.into()),
+            raw_data: Some(raw),
             ..Default::default()
         });
     }
@@ -77,24 +77,24 @@ impl Writer {
 
 /// An integer attribute.
 pub(super) fn int(name: &str, value: usize) -> AttributeProto {
-    let kind = Some(AttributeType::INT);
+    let kind = Some(attribute_type::INT);
     AttributeProto { name: Some(name.into()), i: Some(value as i64), r#type: kind, ..Default::default() }
 }
 
 /// An attribute that is a list of integers.
 pub(super) fn ints(name: &str, values: &[usize]) -> AttributeProto {
     let ints = values.iter().map(|&value| value as i64).collect();
-    AttributeProto { name: Some(name.into()), ints, r#type: Some(AttributeType::INTS), ..Default::default() }
+    AttributeProto { name: Some(name.into()), ints, r#type: Some(attribute_type::INTS), ..Default::default() }
 }
 
 /// An attribute that is a number.
 pub(super) fn float(name: &str, value: f32) -> AttributeProto {
-    let kind = Some(AttributeType::FLOAT);
+    let kind = Some(attribute_type::FLOAT);
     AttributeProto { name: Some(name.into()), f: Some(value), r#type: kind, ..Default::default() }
 }
 
 /// A text attribute.
 pub(super) fn text(name: &str, value: &str) -> AttributeProto {
-    let kind = Some(AttributeType::STRING);
+    let kind = Some(attribute_type::STRING);
     AttributeProto { name: Some(name.into()), s: Some(value.into()), r#type: kind, ..Default::default() }
 }

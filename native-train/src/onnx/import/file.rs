@@ -1,157 +1,162 @@
-//! An ONNX file as nodes that consume values and constants with names.
+//! An ONNX file: what it says about itself, its input and output, its constants and operations as they stand there.
 
 use std::collections::HashMap;
+use std::path::{Component, Path};
 
-use rten_onnx::onnx::{
-    AttributeProto, DataType, Dimension, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
-    ValueInfoProto,
-};
+use prost::Message;
+use shared_model::Metadata;
 use shared_model::graph::SIZE_MULTIPLE;
-use shared_model::{Metadata, WeightTensor};
 
+use super::super::proto::{
+    Dimension, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto, data_type,
+};
 use super::super::{METADATA_KEY, property};
 use super::ImportError;
+use super::value::Value;
+use crate::foreign::Source;
 
-/// Greatest side of the picture in pixels: a damaged number must not exhaust the memory.
+/// Greatest side of the image in pixels.
 const MAX_SIDE: usize = 4096;
+/// Most images at once.
+const MAX_BATCH: usize = 1024;
+/// Most operations; the largest variant has 300, and programs that fold nothing write four times as many.
+const MAX_OPERATIONS: usize = 20_000;
+
+/// Number of images, and their height and width; `None` what is chosen when the network runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InputShape {
+    pub(super) batch: Option<usize>,
+    pub(super) sides: [Option<usize>; 2],
+}
 
 /// A parsed file.
 pub(super) struct OnnxFile {
-    graph: GraphProto,
-    /// Positions of the constants in the graph, by name.
-    constants: HashMap<String, usize>,
+    pub(super) nodes: Vec<NodeProto>,
+    pub(super) constants: HashMap<String, Value>,
+    pub(super) input: String,
+    pub(super) input_shape: InputShape,
+    pub(super) output: String,
     properties: Vec<StringStringEntryProto>,
 }
 
 impl OnnxFile {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, ImportError> {
-        let model = ModelProto::parse_buf(bytes).map_err(|error| ImportError::NotOnnx(error.to_string()))?;
+    /// Reads a file; constants that lie in other files are looked for where `source` says.
+    pub(super) fn parse(bytes: &[u8], source: &Source) -> Result<Self, ImportError> {
+        let model = ModelProto::decode(bytes).map_err(|error| ImportError::NotOnnx(error.to_string()))?;
         let graph = model.graph.filter(|graph| !graph.node.is_empty());
         let graph = graph.ok_or_else(|| ImportError::NotOnnx("it holds no network".into()))?;
-        let constants = graph.initializer.iter().enumerate();
-        let constants = constants.filter_map(|(i, tensor)| Some((tensor.name.clone()?, i))).collect();
-        Ok(Self { graph, constants, properties: model.metadata_props })
+        if graph.node.len() > MAX_OPERATIONS {
+            return Err(ImportError::Operations(graph.node.len()));
+        }
+        let domain = |node: &&NodeProto| !matches!(node.domain.as_deref(), None | Some("" | "ai.onnx"));
+        if let Some(node) = graph.node.iter().find(domain) {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            return Err(ImportError::Domain { operation: text(&node.op_type), domain: text(&node.domain) });
+        }
+        let constants = constants(&graph, source)?;
+        let info = input(&graph, &constants)?;
+        let output = match graph.output.as_slice() {
+            [output] => output.name.clone().unwrap_or_default(),
+            outputs => return Err(ImportError::Output(format!("it has {} outputs, not one", outputs.len()))),
+        };
+        Ok(Self {
+            input: info.name.clone().unwrap_or_default(),
+            input_shape: input_shape(info)?,
+            output,
+            constants,
+            nodes: graph.node,
+            properties: model.metadata_props,
+        })
     }
 
     /// What the file says about its weights, if this program wrote it.
     pub(super) fn metadata(&self) -> Result<Option<Metadata>, ImportError> {
         Ok(property(&self.properties, METADATA_KEY).map(serde_json::from_str).transpose()?)
     }
+}
 
-    /// The operations, in order of execution.
-    pub(super) fn nodes(&self) -> &[NodeProto] {
-        &self.graph.node
-    }
-
-    /// The value that holds the picture.
-    pub(super) fn input(&self) -> Result<&str, ImportError> {
-        Ok(self.input_info()?.name.as_deref().unwrap_or_default())
-    }
-
-    /// The value that is the network's only output.
-    pub(super) fn output(&self) -> Option<&str> {
-        match self.graph.output.as_slice() {
-            [output] => output.name.as_deref(),
+fn constants(graph: &GraphProto, source: &Source) -> Result<HashMap<String, Value>, ImportError> {
+    let mut files = HashMap::new();
+    let mut constants = HashMap::new();
+    for tensor in &graph.initializer {
+        let Some(name) = tensor.name.clone().filter(|name| !name.is_empty()) else { continue };
+        let external = match tensor.data_location {
+            Some(1) => Some(external(tensor, source, &mut files)?),
             _ => None,
-        }
-    }
-
-    /// Number of pictures, and their height and width.
-    pub(super) fn input_shape(&self) -> Result<[usize; 3], ImportError> {
-        let tensor = self.input_info()?.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
-        let Some((tensor, shape)) = tensor.and_then(|tensor| Some((tensor, tensor.shape.as_ref()?))) else {
-            return Err(ImportError::Input("without a shape".into()));
         };
-        // Sizes without a number are shown as 0.
-        let size = |dim: &Dimension| dim.dim_value.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
-        let dims: Vec<usize> = shape.dim.iter().map(size).collect();
-        match dims[..] {
-            [batch, 3, height, width]
-                if batch > 0
-                    && [height, width].iter().all(|side| (1..=MAX_SIDE).contains(side))
-                    && [height, width].iter().all(|side| side.is_multiple_of(SIZE_MULTIPLE))
-                    && tensor.elem_type == Some(DataType::FLOAT) =>
-            {
-                Ok([batch, height, width])
-            }
-            _ => {
-                let format = tensor.elem_type.map_or("?".into(), |format| format.to_string());
-                Err(ImportError::Input(format!("{dims:?} in {format}")))
-            }
+        // What cannot be read is missed where it is needed, if it is.
+        if let Some(value) = Value::parse(tensor, external) {
+            constants.insert(name, value);
         }
     }
+    Ok(constants)
+}
 
-    /// Old files list the constants among the inputs.
-    fn input_info(&self) -> Result<&ValueInfoProto, ImportError> {
-        let mut inputs = self
-            .graph
-            .input
-            .iter()
-            .filter(|input| !self.constants.contains_key(input.name.as_deref().unwrap_or_default()));
-        match (inputs.next(), inputs.next()) {
-            (Some(input), None) => Ok(input),
-            (None, _) => Err(ImportError::Input("missing".into())),
-            _ => Err(ImportError::Input("more than one value".into())),
-        }
+/// The bytes of a constant that lie in a file beside this one.
+fn external<'a>(
+    tensor: &TensorProto,
+    source: &Source,
+    files: &'a mut HashMap<String, Vec<u8>>,
+) -> Result<&'a [u8], ImportError> {
+    let entry = |key: &str| property(&tensor.external_data, key);
+    let file = entry("location").unwrap_or_default();
+    let error = |cause: String| ImportError::External { file: file.into(), cause };
+    // A file must not name what is no part of it.
+    let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let path = source.folder.filter(|_| inside && !file.is_empty()).map(|folder| folder.join(file));
+    let path = path.ok_or_else(|| error("it is looked for only in the folder of the ONNX file".into()))?;
+    if !files.contains_key(file) {
+        let bytes = std::fs::read(&path).map_err(|cause| error(cause.to_string()))?;
+        files.insert(file.into(), bytes);
     }
+    let bytes = &files[file];
+    let number = |key: &str| entry(key).map(|text| text.parse::<usize>().ok());
+    let part = || {
+        let begin = number("offset").unwrap_or(Some(0))?;
+        let length = number("length").unwrap_or(bytes.len().checked_sub(begin))?;
+        bytes.get(begin..begin.checked_add(length)?)
+    };
+    part().ok_or_else(|| {
+        error(format!("its {} bytes are fewer than the ONNX file expects: was it cut short?", bytes.len()))
+    })
+}
 
-    fn constant(&self, name: &str) -> Option<&TensorProto> {
-        Some(&self.graph.initializer[*self.constants.get(name)?])
+/// Old files list the constants among the inputs.
+fn input<'a>(graph: &'a GraphProto, constants: &HashMap<String, Value>) -> Result<&'a ValueInfoProto, ImportError> {
+    let mut inputs =
+        graph.input.iter().filter(|input| !constants.contains_key(input.name.as_deref().unwrap_or_default()));
+    match (inputs.next(), inputs.next()) {
+        (Some(input), None) => Ok(input),
+        (None, _) => Err(ImportError::Input("missing".into())),
+        _ => Err(ImportError::Input("more than one value".into())),
     }
+}
 
-    /// Shape of a constant.
-    pub(super) fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.constant(name)?.dims.iter().map(|&size| usize::try_from(size).ok()).collect()
-    }
-
-    /// A constant of single-precision numbers.
-    pub(super) fn floats(&self, name: &str) -> Option<WeightTensor> {
-        let tensor = self.constant(name).filter(|tensor| tensor.data_type == Some(DataType::FLOAT))?;
-        let shape = self.shape(name)?;
-        let values = if tensor.float_data.is_empty() {
-            raw(tensor)?.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
-        } else {
-            tensor.float_data.clone()
+fn input_shape(info: &ValueInfoProto) -> Result<InputShape, ImportError> {
+    let tensor = info.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+    let Some((tensor, shape)) = tensor.and_then(|tensor| Some((tensor, tensor.shape.as_ref()?))) else {
+        return Err(ImportError::Input("without a shape".into()));
+    };
+    let dims: Vec<Option<i64>> = shape.dim.iter().map(|dim| dim.dim_value.filter(|&size| size > 0)).collect();
+    let format = tensor.elem_type.unwrap_or_default();
+    let is_real = [data_type::FLOAT, data_type::FLOAT16].contains(&format);
+    let size = |dim: Option<i64>, limit: usize| match dim {
+        None => Some(None),
+        Some(size) => usize::try_from(size).ok().filter(|size| (1..=limit).contains(size)).map(Some),
+    };
+    let side = |dim| size(dim, MAX_SIDE).filter(|side| side.is_none_or(|side| side.is_multiple_of(SIZE_MULTIPLE)));
+    let found = || {
+        let [batch, Some(3) | None, height, width] = dims[..] else { return None };
+        Some(InputShape { batch: size(batch, MAX_BATCH)?, sides: [side(height)?, side(width)?] })
+    };
+    found().filter(|_| is_real).ok_or_else(|| {
+        let shown = |dim: &Dimension| match (dim.dim_value, &dim.dim_param) {
+            (Some(size), _) => size.to_string(),
+            (None, Some(name)) => name.clone(),
+            (None, None) => "?".into(),
         };
-        let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))?;
-        (values.len() == count).then_some(WeightTensor { shape, values })
-    }
-
-    /// A constant of 64-bit integers.
-    pub(super) fn integers(&self, name: &str) -> Option<Vec<i64>> {
-        let tensor = self.constant(name).filter(|tensor| tensor.data_type == Some(DataType::INT64))?;
-        if !tensor.int64_data.is_empty() {
-            return Some(tensor.int64_data.clone());
-        }
-        Some(raw(tensor)?.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect())
-    }
-}
-
-/// The bytes of a constant that lie in the file itself.
-fn raw(tensor: &TensorProto) -> Option<Vec<u8>> {
-    Some(tensor.raw_data.as_ref()?.borrow().clone())
-}
-
-fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
-    node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some(name))
-}
-
-/// An integer attribute of an operation, or its default.
-pub(super) fn integer(node: &NodeProto, name: &str, default: i64) -> i64 {
-    attribute(node, name).and_then(|attribute| attribute.i).unwrap_or(default)
-}
-
-/// An attribute that is a number, or its default.
-pub(super) fn float(node: &NodeProto, name: &str, default: f32) -> f32 {
-    attribute(node, name).and_then(|attribute| attribute.f).unwrap_or(default)
-}
-
-/// An attribute that is a list of integers, or its default.
-pub(super) fn integers<'a>(node: &'a NodeProto, name: &str, default: &'a [i64]) -> &'a [i64] {
-    attribute(node, name).map_or(default, |attribute| &attribute.ints)
-}
-
-/// A text attribute of an operation, or its default.
-pub(super) fn text<'a>(node: &'a NodeProto, name: &str, default: &'a str) -> &'a str {
-    attribute(node, name).and_then(|attribute| attribute.s.as_deref()).unwrap_or(default)
+        let dims: Vec<String> = shape.dim.iter().map(shown).collect();
+        let format = if is_real { "real numbers".into() } else { format!("number format {format}") };
+        ImportError::Input(format!("({}) in {format}", dims.join(", ")))
+    })
 }

@@ -1,25 +1,34 @@
-//! Weights from ONNX files of YOLOX-nano and its variants, Megvii's and our own, recognised by what the network
+//! Weights from ONNX files of YOLOX-nano and its variants, whichever program wrote them, recognised by what the network
 //! computes, not by its names.
+//!
+//! `file.rs` reads, `normalise.rs` brings every spelling into one, `recognise.rs` compares that with the variants. The first
+//! operation and the last ones have too many spellings for that: they are computed (`compute/`) and their results
+//! compared. Nothing that a file says is believed before it is checked; what is computed has a budget.
 
+mod compute;
 mod convolution;
 mod file;
+mod head;
+mod normalise;
+mod operation;
 mod output;
 mod recognise;
 mod stem;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::collections::BTreeMap;
 
-use shared_model::{
-    COCO_CLASSES, ColourOrder, FORMAT_VERSION, Metadata, NormState, VARIANTS, WeightTensor, Weights, WeightsError,
-};
+use shared_model::{Metadata, NormState, VARIANTS, Variant, WeightTensor, Weights, WeightsError};
 
+use crate::foreign::{DEFAULT_SIDE, Source, UnnamedClasses};
 use file::OnnxFile;
+use normalise::normalise;
 use recognise::Recogniser;
 
 /// What was found instead of what was wanted, as the end of a sentence.
-type Found<T> = Result<T, String>;
+type Recognised<T> = Result<T, String>;
 
 /// Why an ONNX file cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +36,10 @@ pub enum ImportError {
     /// No ONNX file, or one cut short.
     #[error("not a complete ONNX file ({0}): was the download or the copy cut short?")]
     NotOnnx(String),
-    /// The picture goes in otherwise than in YOLOX-nano.
-    #[error("the network's input is {0}, but YOLOX-nano takes (1, 3, side, side) in single precision")]
+    /// The image goes in otherwise than in YOLOX-nano.
+    #[error(
+        "the network's input is {0}, but YOLOX-nano takes (1, 3, side, side) in real numbers, sides multiples of 32"
+    )]
     Input(String),
     /// A layer is not what a variant has in its place.
     #[error(
@@ -48,19 +59,39 @@ pub enum ImportError {
     /// The predictions do not become the output as in YOLOX.
     #[error("no variant of YOLOX-nano: {0}")]
     Output(String),
-    /// It has all of a variant's layers and more.
-    #[error("not the variant {variant} alone: {count} of its operations are left over, the first a {operation}")]
-    LeftOver {
-        /// The variant.
-        variant: &'static str,
-        /// How many.
-        count: usize,
+    /// Operations that are not ONNX's own.
+    #[error(
+        "its operation {operation} of \"{domain}\" is none of ONNX's own: such files are made for one program alone; \
+         export the network anew, without optimisation for that program, or simplify the file with onnxslim"
+    )]
+    Domain {
         /// Name of the first operation.
         operation: String,
+        /// Whose it is.
+        domain: String,
+    },
+    /// Far more operations than any variant has.
+    #[error("no variant of YOLOX-nano: it has {0} operations")]
+    Operations(usize),
+    /// Images are so many or so large that not everything can be checked.
+    #[error(
+        "its images are too many or too large to check what it computes: export it for one image of 416 x 416 pixels"
+    )]
+    TooLarge,
+    /// Weights that lie in another file, which cannot be used.
+    #[error(
+        "its weights are in the file \"{file}\" beside it, which cannot be used ({cause}): keep both files together, or \
+         export with external_data=False"
+    )]
+    External {
+        /// What the other file is called.
+        file: String,
+        /// What is wrong with it.
+        cause: String,
     },
     /// The class names are not known.
-    #[error("the network has {0} classes, not COCO's 80: name them with --classes FILE, one a line")]
-    UnnamedClasses(usize),
+    #[error(transparent)]
+    UnnamedClasses(#[from] UnnamedClasses),
     /// Not one name a class.
     #[error("the network has {classes} classes, but {names} names were given")]
     ClassNames {
@@ -78,61 +109,73 @@ pub enum ImportError {
 }
 
 /// Weights from the bytes of an ONNX file. Files of this program's say themselves what they are; of others, the classes
-/// get COCO's names where there are 80, and `name`, what the file is called, tells where the weights come from.
-/// `class_names` come before both.
+/// get the names that `source` has for so many. Its names come before both.
 ///
 /// # Errors
 /// [`ImportError`] says what does not fit.
-pub fn import(bytes: &[u8], class_names: Option<Vec<String>>, name: &str) -> Result<Weights, ImportError> {
-    let file = OnnxFile::parse(bytes)?;
-    let classes = output::class_count(&file)?;
-    let mut metadata = match file.metadata()? {
-        Some(metadata) => metadata,
-        None => foreign_metadata(&file, classes, class_names.is_some(), name)?,
-    };
-    if let Some(names) = class_names {
-        metadata.class_names = names;
+pub fn import(bytes: &[u8], source: &Source) -> Result<Weights, ImportError> {
+    let file = OnnxFile::parse(bytes, source)?;
+    let said = file.metadata()?;
+    let batch = file.input_shape.batch.unwrap_or(1);
+    let mut first_error = None;
+    for [height, width] in sides(&file, said.as_ref().map(|metadata| metadata.input_size)) {
+        match recognise(&file, [batch, height, width], said.as_ref()) {
+            Ok((variant, classes, tensors)) => {
+                let mut metadata = match said {
+                    Some(metadata) => metadata,
+                    None if height != width => return Err(ImportError::Input(format!("{height} x {width} pixels"))),
+                    None => source.metadata("", classes, height, NormState::Fused)?,
+                };
+                if let Some(names) = &source.class_names {
+                    metadata.class_names.clone_from(names);
+                }
+                let names = metadata.class_names.len();
+                if names != classes {
+                    return Err(ImportError::ClassNames { classes, names });
+                }
+                metadata.variant = variant.into();
+                let weights = Weights { metadata, tensors };
+                weights.check(&weights.graph()?)?;
+                return Ok(weights);
+            }
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
     }
-    let names = metadata.class_names.len();
-    if names != classes {
-        return Err(ImportError::ClassNames { classes, names });
-    }
-    let tensors;
-    (metadata.variant, tensors) = recognise(&file, classes)?;
-    let weights = Weights { metadata, tensors };
-    weights.check(&weights.graph().map_err(WeightsError::from)?)?;
-    Ok(weights)
+    Err(first_error.unwrap_or(ImportError::TooLarge))
 }
 
-/// What is known about a file that says nothing about itself.
-fn foreign_metadata(file: &OnnxFile, classes: usize, named: bool, name: &str) -> Result<Metadata, ImportError> {
-    let [_, height, width] = file.input_shape()?;
-    if height != width {
-        return Err(ImportError::Input(format!("{height} x {width} pixels")));
+/// Heights and widths of the image that the file may be made for; `said` is what it says it is best with.
+fn sides(file: &OnnxFile, said: Option<usize>) -> Vec<[usize; 2]> {
+    match file.input_shape.sides {
+        [Some(height), Some(width)] => vec![[height, width]],
+        [Some(side), None] | [None, Some(side)] => vec![[side; 2]],
+        // Any size will do, unless boxes are decoded by constants of one size.
+        [None, None] => said.into_iter().chain([DEFAULT_SIDE, 640, 320, 512, 256]).map(|side| [side; 2]).collect(),
     }
-    if !named && classes != COCO_CLASSES.len() {
-        return Err(ImportError::UnnamedClasses(classes));
-    }
-    Ok(Metadata {
-        format_version: FORMAT_VERSION,
-        variant: String::new(),
-        class_names: COCO_CLASSES.map(String::from).to_vec(),
-        colour_order: ColourOrder::Bgr,
-        input_size: height,
-        norm: NormState::Folded,
-        source: format!("imported from {name}"),
-        training: None,
-    })
 }
 
-/// The variant that the file holds, and its kernels and biases by name.
-fn recognise(file: &OnnxFile, classes: usize) -> Result<(String, BTreeMap<String, WeightTensor>), ImportError> {
+/// The variant that the file holds, the number of its classes, and its kernels and biases by name. A file that says of itself (`said`)
+/// that its network is pruned is compared with that one alone.
+fn recognise(
+    file: &OnnxFile,
+    input_shape: [usize; 3],
+    said: Option<&Metadata>,
+) -> Result<(&'static str, usize, BTreeMap<String, WeightTensor>), ImportError> {
+    let mut network = normalise(file, input_shape)?;
+    let classes = network.sort()?;
+    let space_to_depth = network.space_to_depth()?;
+    if let Some(said) = said.filter(|said| !said.channels.is_empty()) {
+        let variant = Variant::named(&said.variant).map_err(WeightsError::from)?;
+        let graph = variant.graph(classes).with_channels(&said.channels).map_err(WeightsError::from)?;
+        let tensors = Recogniser::new(&network, &graph).tensors(variant.name, space_to_depth.as_deref())?;
+        return Ok((variant.name, classes, tensors));
+    }
     let mut nearest = None;
     for variant in &VARIANTS {
         let graph = variant.graph(classes);
-        let mut recogniser = Recogniser::new(file, &graph)?;
-        match recogniser.tensors(variant.name) {
-            Ok(tensors) => return Ok((variant.name.into(), tensors)),
+        let mut recogniser = Recogniser::new(&network, &graph);
+        match recogniser.tensors(variant.name, space_to_depth.as_deref()) {
+            Ok(tensors) => return Ok((variant.name, classes, tensors)),
             Err(error) => {
                 let reached = recogniser.recognised();
                 if nearest.as_ref().is_none_or(|(most, _)| reached > *most) {

@@ -1,84 +1,126 @@
-//! The network's last operations: predictions joined over their kinds and over the pyramid's levels.
+//! The network's last operations: predictions joined over their kinds and over the pyramid's levels, with probabilities
+//! or logits, decoded or not. There are many spellings, so they are recognised by what they make of random predictions.
 
-use rten_onnx::onnx::NodeProto;
+use std::collections::HashMap;
 
-use super::super::{anchors, op};
-use super::file::{OnnxFile, integers};
-use super::recognise::{Recogniser, same};
-use super::{Found, ImportError};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use shared_model::Graph;
 
-/// The number of classes: channels of the last of the three predictions that are joined for the first level.
-pub(super) fn class_count(file: &OnnxFile) -> Result<usize, ImportError> {
-    let producer = |value: &str| file.nodes().iter().find(|node| node.output.iter().any(|output| output == value));
-    let above = |node: &NodeProto, input: usize, name: &str| {
-        let above = producer(node.input.get(input)?)?;
-        (op(above) == name).then_some(above)
+use super::super::anchors;
+use super::Recognised;
+use super::compute::{Budget, compute};
+use super::normalise::{BUDGET, Network};
+use super::value::Value;
+
+/// Checks that `network`'s output is `graph`'s predictions, whose values in the order of the head's levels (boxes,
+/// objectness, classes) are called `predictions`.
+pub(super) fn check(network: &Network, graph: &Graph, predictions: &[[String; 3]]) -> Recognised<()> {
+    let [images, height, width] = network.input_shape;
+    let mut numbers = Pcg64Mcg::seed_from_u64(0);
+    let mut known: HashMap<&str, Value> = HashMap::new();
+    for (level, names) in graph.head.iter().zip(predictions) {
+        for (name, channels) in names.iter().zip([4, 1, graph.classes]) {
+            let shape = [images, channels, height / level.stride, width / level.stride];
+            let count = super::value::elements(&shape).ok_or("its predictions are too many")?;
+            let random = (0..count).map(|_| numbers.random_range(-2.0..2.0)).collect();
+            known.insert(name, Value::floats(&shape, random).ok_or("its predictions are too many")?);
+        }
+    }
+    let rows = raw(graph, predictions, &known, network.input_shape);
+    let found = joined(network, known)?;
+    let shape = [images, graph.anchors(height, width), 5 + graph.classes];
+    if found.shape != shape {
+        return Err(format!("an output of shape {:?} was found, not {shape:?}", found.shape));
+    }
+    let found = found.reals().ok_or("an output of other numbers was found")?;
+    let is = |expected: &[f32]| {
+        expected.iter().zip(&found).all(|(expected, found)| (expected - found).abs() <= 1e-4 * (1.0 + expected.abs()))
     };
-    let count = || {
-        let output = producer(file.output()?)?;
-        let joined = above(output, 0, "Concat")?;
-        // Where boxes are decoded, the levels are taken apart and joined again.
-        let levels = above(joined, 2, "Split").map_or(Some(joined), |split| above(split, 0, "Concat"))?;
-        let level = above(above(levels, 0, "Reshape")?, 0, "Concat")?;
-        let conv =
-            above(level, 2, "Sigmoid").map_or_else(|| above(level, 2, "Conv"), |sigmoid| above(sigmoid, 0, "Conv"))?;
-        file.shape(conv.input.get(1)?)?.first().copied().filter(|&classes| classes > 0)
-    };
-    count().ok_or_else(|| {
-        ImportError::Output("the predictions are not joined in front of its output as YOLOX joins them".into())
+    if is(&rows) {
+        return Ok(());
+    }
+    let probabilities = probable(rows, 5 + graph.classes);
+    if is(&probabilities) || is(&decoded(probabilities, graph, height, width)) {
+        return Ok(());
+    }
+    Err("something else is made of the predictions than YOLOX makes".into())
+}
+
+/// The network's output where the values in `known` are these.
+fn joined<'a>(network: &'a Network, mut known: HashMap<&'a str, Value>) -> Recognised<Value> {
+    let mut budget = Budget(BUDGET);
+    let mut unknown = None;
+    for operation in &network.operations {
+        if !operation.inputs.iter().any(|input| known.contains_key(input.as_str())) {
+            continue;
+        }
+        let inputs: Vec<Option<&Value>> =
+            operation.inputs.iter().map(|input| known.get(input.as_str()).or(network.value(input))).collect();
+        let outputs = compute(operation, &inputs, &mut budget).unwrap_or_default();
+        if outputs.iter().filter(|value| value.numbers.is_some()).count() < operation.outputs.len() {
+            unknown = unknown.or(Some(&operation.name));
+        }
+        for (name, value) in operation.outputs.iter().zip(outputs) {
+            if value.numbers.is_some() {
+                known.insert(name, value);
+            }
+        }
+    }
+    known.remove(network.output.as_str()).ok_or_else(|| match unknown {
+        _ if budget.0 == 0 => "images too many or too large to compute it were found".into(),
+        Some(name) => format!("{name} was found, which is not understood there"),
+        None => "the output does not depend on the predictions alone".into(),
     })
 }
 
-impl Recogniser<'_> {
-    /// Finds what follows the head's convolutions, up to the network's output.
-    pub(super) fn output(&mut self) -> Found<()> {
-        let (file, graph, [batch, height, width]) = (self.file, self.graph, self.input_shape);
-        let values = 5 + graph.classes;
-        // Of all logits or of none.
-        let probabilities =
-            graph.head.first().is_some_and(|level| self.has_consumer(&self.value(level.obj), "Sigmoid"));
-        let mut levels = Vec::new();
-        for level in &graph.head {
-            let [mut obj, mut cls] = [level.obj, level.cls].map(|node| self.value(node));
-            if probabilities {
-                obj = self.claim("Sigmoid", &[obj], |_| Ok(()))?;
-                cls = self.claim("Sigmoid", &[cls], |_| Ok(()))?;
+/// A row an anchor: boxes, objectness, classes.
+fn raw(
+    graph: &Graph,
+    predictions: &[[String; 3]],
+    known: &HashMap<&str, Value>,
+    [images, height, width]: [usize; 3],
+) -> Vec<f32> {
+    let columns = 5 + graph.classes;
+    let anchors = graph.anchors(height, width);
+    let mut rows = vec![0.0; images * anchors * columns];
+    let mut first_anchor = 0;
+    for (level, names) in graph.head.iter().zip(predictions) {
+        let pixels = (height / level.stride) * (width / level.stride);
+        for (name, first) in names.iter().zip([0, 4, 5]) {
+            let planes = known[name.as_str()].reals().unwrap_or_default();
+            let channels = known[name.as_str()].shape[1];
+            for (i, plane) in planes.chunks_exact(pixels.max(1)).enumerate() {
+                let (image, column) = (i / channels, first + i % channels);
+                for (pixel, value) in plane.iter().enumerate() {
+                    rows[(image * anchors + first_anchor + pixel) * columns + column] = *value;
+                }
             }
-            let joined = self.concat(&[self.value(level.reg), obj, cls], 1)?;
-            let anchors = (height / level.stride) * (width / level.stride);
-            levels.push(self.claim("Reshape", &[joined], |node| {
-                let shape = node.input.get(1).and_then(|name| file.integers(name)).unwrap_or_default();
-                let rest = if shape.last() == Some(&-1) { -1 } else { anchors as i64 };
-                same("shape", &shape, &[batch as i64, values as i64, rest])
-            })?);
         }
-        let mut joined = self.concat(&levels, 2)?;
-        if self.has_consumer(&joined, "Split") {
-            joined = self.decoded(joined)?;
+        first_anchor += pixels;
+    }
+    rows
+}
+
+/// The same rows with probabilities.
+fn probable(mut rows: Vec<f32>, columns: usize) -> Vec<f32> {
+    for logit in rows.chunks_exact_mut(columns).flat_map(|row| &mut row[4..]) {
+        *logit = 1.0 / (1.0 + (-*logit).exp());
+    }
+    rows
+}
+
+/// The same rows with boxes in pixels.
+fn decoded(mut rows: Vec<f32>, graph: &Graph, height: usize, width: usize) -> Vec<f32> {
+    let [positions, strides] = anchors(graph, height, width);
+    let (columns, places) = positions.split_at(strides.len());
+    for rows in rows.chunks_exact_mut((5 + graph.classes) * strides.len().max(1)) {
+        for (i, row) in rows.chunks_exact_mut(5 + graph.classes).enumerate() {
+            row[0] = (row[0] + columns[i]) * strides[i];
+            row[1] = (row[1] + places[i]) * strides[i];
+            row[2] = row[2].exp() * strides[i];
+            row[3] = row[3].exp() * strides[i];
         }
-        let output =
-            self.claim("Transpose", &[joined], |node| same("order", integers(node, "perm", &[]), &[0, 2, 1]))?;
-        if file.output() == Some(&output) { Ok(()) } else { Err("the result is not the file's only output".into()) }
     }
-
-    /// Finds the decoding of boxes.
-    fn decoded(&mut self, rows: String) -> Found<String> {
-        let [_, height, width] = self.input_shape;
-        let [positions, strides] = anchors(self.graph, height, width);
-        let parts = self.split(&rows, &[2, 2, 1 + self.graph.classes])?;
-        let centre = self.with_constant("Add", parts[0].clone(), &positions)?;
-        let centre = self.with_constant("Mul", centre, &strides)?;
-        let size = self.claim("Exp", &[parts[1].clone()], |_| Ok(()))?;
-        let size = self.with_constant("Mul", size, &strides)?;
-        self.concat(&[centre, size, parts[2].clone()], 1)
-    }
-
-    /// Finds the sum or product of a value and the anchors' `numbers`.
-    fn with_constant(&mut self, name: &str, value: String, numbers: &[f32]) -> Found<String> {
-        let file = self.file;
-        self.claim(name, &[value], |node| {
-            let found = node.input.get(1).and_then(|name| file.floats(name)).map(|tensor| tensor.values);
-            if found.as_deref() == Some(numbers) { Ok(()) } else { Err("other anchors were found".into()) }
-        })
-    }
+    rows
 }

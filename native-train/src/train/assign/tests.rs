@@ -1,14 +1,14 @@
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use super::super::anchor::anchors;
 use super::*;
+use shared_model::anchors;
 
 const CLASSES: usize = 4;
 const ROW: usize = 5 + CLASSES;
 
 /// Raw rows that say about what the objects are near their centres, so that IoUs are of every size, and objects.
-fn random_picture(rng: &mut Pcg64Mcg, size: (usize, usize), count: usize) -> (Vec<f32>, Vec<Anchor>, Vec<Object>) {
+fn random_image(rng: &mut Pcg64Mcg, size: (usize, usize), count: usize) -> (Vec<f32>, Vec<Anchor>, Vec<Object>) {
     let (height, width) = size;
     let grid = anchors(height, width);
     let object = |rng: &mut Pcg64Mcg| Object {
@@ -23,7 +23,7 @@ fn random_picture(rng: &mut Pcg64Mcg, size: (usize, usize), count: usize) -> (Ve
     let mut rows = Vec::new();
     for anchor in &grid {
         let ideal = match objects.get(rng.random_range(0..count.max(1))) {
-            Some(object) => anchor.encode(object),
+            Some(object) => object.encoded(anchor),
             None => [0.0; 4],
         };
         rows.extend(ideal.map(|value| value + rng.random_range(-0.6..0.6)));
@@ -97,12 +97,12 @@ fn equals_the_paper_s_matrices() {
     let (mut matches, mut shared_out) = (0, 0);
     for round in 0..60 {
         let size = [(64, 96), (160, 128), (256, 256)][round % 3];
-        let (rows, grid, objects) = random_picture(&mut rng, size, round % 12);
+        let (rows, grid, objects) = random_image(&mut rng, size, round % 12);
         for rule in [CenterRadius::R1_5, CenterRadius::R2_5] {
             let mut found = vec![None; grid.len()];
             let assigned = assign(&rows, &grid, &objects, rule);
             assert!(assigned.is_sorted_by_key(|found| found.anchor));
-            for Match { anchor, object, iou } in assigned {
+            for Assignment { anchor, object, iou } in assigned {
                 assert_eq!(iou, grid[anchor].decode(&rows[anchor * ROW..]).iou(&objects[object].bbox()));
                 found[anchor] = Some(object);
             }
@@ -111,7 +111,7 @@ fn equals_the_paper_s_matrices() {
             shared_out += usize::from(objects.len() > 1);
         }
     }
-    assert!(matches > 1000 && shared_out > 50, "{matches} matches: the pictures prove little");
+    assert!(matches > 1000 && shared_out > 50, "{matches} matches: the images prove little");
 }
 
 fn object(cx: f32, cy: f32, w: f32, h: f32) -> Object {
@@ -149,7 +149,7 @@ fn two_objects_in_one_place_share_out_its_anchors() {
     let rows: Vec<f32> = grid
         .iter()
         .flat_map(|anchor| {
-            anchor.encode(&object(32.0, 32.0, 30.0, 30.0)).into_iter().chain([0.0, -1.0, 2.0, -1.0, -1.0])
+            object(32.0, 32.0, 30.0, 30.0).encoded(anchor).into_iter().chain([0.0, -1.0, 2.0, -1.0, -1.0])
         })
         .collect();
     let objects = [Object { class: 0, ..object(32.0, 32.0, 30.0, 30.0) }, object(32.0, 32.0, 30.0, 30.0)];

@@ -22,11 +22,11 @@ pub struct FeatureLoss {
 ///
 /// # Panics
 /// Panics where the arrays differ in size.
-pub fn feature_loss(student: &Features, teacher: &Features, channels: &[usize], pictures: usize) -> FeatureLoss {
+pub fn feature_loss(student: &Features, teacher: &Features, channels: &[usize], images: usize) -> FeatureLoss {
     let mut loss = FeatureLoss::default();
     for ((student, teacher), &channels) in student.iter().zip(teacher).zip(channels) {
         assert_eq!(student.len(), teacher.len(), "features of the same part");
-        let plane = teacher.len() / (channels * pictures);
+        let plane = teacher.len() / (channels * images);
         let weights = weights(teacher, channels, plane);
         let scale = 1.0 / teacher.len() as f32;
         let mut gradient = vec![0.0; student.len()];

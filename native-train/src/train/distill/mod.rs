@@ -1,4 +1,4 @@
-//! Learning from another network (a teacher) beside, or in place of, labels: from what it says about each picture
+//! Learning from another network (a teacher) beside, or in place of, labels: from what it says about each image
 //! (`output`) and from what its parts compute on the way (`features`).
 
 mod features;
@@ -8,8 +8,9 @@ use anyhow::{Context, Result, ensure};
 use shared_model::graph::{Graph, Node, Stage};
 use shared_model::{ColourOrder, Weights};
 
+use super::settings::Settings;
 use super::start::MakeEngine;
-use super::{Batch, Engine, Outputs, settings::Settings};
+use crate::engine::{Batch, Engine, Outputs};
 use crate::eval::ClassMap;
 
 pub use features::{FeatureLoss, feature_loss};
@@ -22,6 +23,8 @@ pub struct Teacher {
     classes: Vec<Option<usize>>,
     /// Layers of the student, in order of execution, and what the part of the network that ends there is called.
     taps: Vec<Stage>,
+    /// Parts of the student that have other channels than the teacher's.
+    differing: Vec<&'static str>,
 }
 
 impl Teacher {
@@ -39,7 +42,7 @@ impl Teacher {
     ) -> Result<Self> {
         ensure!(
             weights.metadata.colour_order == ColourOrder::Bgr,
-            "it takes pictures in the order red, green, blue, which is not trained here"
+            "it takes images in the order red, green, blue, which is not trained here"
         );
         let graph = weights.graph()?;
         let map = ClassMap::new(&weights.metadata.class_names, class_names);
@@ -58,7 +61,8 @@ impl Teacher {
         let (taps, theirs): (Vec<Stage>, Vec<Node>) = pairs.into_iter().unzip();
         ensure!(theirs.is_sorted(), "its parts come in another order than the student's");
         engine.tap(&theirs)?;
-        Ok(Self { engine, classes, taps })
+        let differing = student.stages.iter().filter(|stage| !taps.contains(stage)).map(|stage| stage.name).collect();
+        Ok(Self { engine, classes, taps, differing })
     }
 
     /// Loads what `--distill` or `--init` names.
@@ -82,7 +86,12 @@ impl Teacher {
         &self.taps
     }
 
-    /// What the teacher says and computes on these pictures; its classes are brought into the student's order, those that
+    /// Names of the student's parts that cannot be compared, as pruning has left one of the networks fewer channels there.
+    pub fn differing(&self) -> &[&'static str] {
+        &self.differing
+    }
+
+    /// What the teacher says and computes on these images; its classes are brought into the student's order, those that
     /// it does not know are NaN.
     ///
     /// # Errors

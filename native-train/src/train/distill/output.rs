@@ -7,8 +7,9 @@
 
 use rayon::prelude::*;
 
+use crate::engine::HeadOutput;
 use crate::train::loss::{IOU_WEIGHT, cross_entropy, iou_loss};
-use crate::train::{Anchor, HeadOutput, anchors};
+use shared_model::{Anchor, anchors};
 
 /// Anchors with less objectness than this say nothing about box and class.
 const LEAST_OBJECTNESS: f32 = 0.01;
@@ -27,16 +28,16 @@ pub struct OutputLoss {
 /// # Panics
 /// Panics where the two differ in size.
 pub fn output_loss(student: &HeadOutput, teacher: &HeadOutput) -> OutputLoss {
-    assert_eq!(student.values.len(), teacher.values.len(), "rows of the same pictures and classes");
+    assert_eq!(student.values.len(), teacher.values.len(), "rows of the same images and classes");
     let row = student.row();
     let grid = anchors(student.height, student.width);
     let objectness: f64 = teacher.values[4..].iter().step_by(row).map(|&logit| f64::from(sigmoid(logit))).sum();
     let scale = 1.0 / objectness.max(1.0) as f32;
     let mut gradient = vec![0.0; student.values.len()];
     let size = (grid.len() * row).max(1);
-    let pictures =
+    let images =
         gradient.par_chunks_mut(size).zip(student.values.par_chunks(size)).zip(teacher.values.par_chunks(size));
-    let sums: Vec<f64> = pictures
+    let sums: Vec<f64> = images
         .map(|((gradient, student), teacher)| {
             let rows = gradient.chunks_exact_mut(row).zip(student.chunks_exact(row)).zip(teacher.chunks_exact(row));
             let of_row = |(((gradient, student), teacher), anchor)| row_loss(student, teacher, anchor, scale, gradient);

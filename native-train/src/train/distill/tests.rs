@@ -3,7 +3,8 @@ use rand_pcg::Pcg64Mcg;
 use shared_model::{Variant, Weights};
 
 use super::*;
-use crate::train::{HeadOutput, NativeEngine, anchors};
+use crate::engine::{CpuEngine, HeadOutput};
+use shared_model::anchors;
 
 fn uniform(rng: &mut Pcg64Mcg, count: usize, low: f32, high: f32) -> Vec<f32> {
     (0..count).map(|_| rng.random_range(low..high)).collect()
@@ -24,15 +25,15 @@ fn assert_slope(values: &[f32], gradient: &[f32], loss: impl Fn(&[f32]) -> f64) 
 #[test]
 fn gradients_of_features_are_those_of_the_loss() {
     let mut rng = Pcg64Mcg::seed_from_u64(1);
-    let (pictures, channels) = (2, [3, 5]);
+    let (images, channels) = (2, [3, 5]);
     let sizes = [2 * 3 * 8, 2 * 5 * 6];
     let of =
         |rng: &mut Pcg64Mcg| -> Vec<Vec<f32>> { sizes.iter().map(|&size| uniform(rng, size, -1.0, 2.0)).collect() };
     let (student, teacher) = (of(&mut rng), of(&mut rng));
     let total = |student: &Vec<Vec<f32>>| -> f64 {
-        feature_loss(student, &teacher, &channels, pictures).parts.iter().map(|&part| f64::from(part)).sum()
+        feature_loss(student, &teacher, &channels, images).parts.iter().map(|&part| f64::from(part)).sum()
     };
-    let loss = feature_loss(&student, &teacher, &channels, pictures);
+    let loss = feature_loss(&student, &teacher, &channels, images);
     for part in 0..2 {
         assert_slope(&student[part], &loss.gradient[part], |moved| {
             let mut student = student.clone();
@@ -40,28 +41,28 @@ fn gradients_of_features_are_those_of_the_loss() {
             total(&student)
         });
     }
-    assert_eq!(feature_loss(&teacher, &teacher, &channels, pictures).parts, [0.0, 0.0]);
+    assert_eq!(feature_loss(&teacher, &teacher, &channels, images).parts, [0.0, 0.0]);
     // A channel's mean everywhere explains nothing of it.
     let mut mean = teacher.clone();
     for channel in 0..3 {
-        let places = |i: usize| [channel * 8 + i % 8, 24 + channel * 8 + i % 8][i / 8];
-        let value = (0..16).map(|i| teacher[0][places(i)]).sum::<f32>() / 16.0;
-        (0..16).for_each(|i| mean[0][places(i)] = value);
+        let ranges = |i: usize| [channel * 8 + i % 8, 24 + channel * 8 + i % 8][i / 8];
+        let value = (0..16).map(|i| teacher[0][ranges(i)]).sum::<f32>() / 16.0;
+        (0..16).for_each(|i| mean[0][ranges(i)] = value);
     }
-    assert!((feature_loss(&mean, &teacher, &channels, pictures).parts[0] - 1.0).abs() < 1e-4);
+    assert!((feature_loss(&mean, &teacher, &channels, images).parts[0] - 1.0).abs() < 1e-4);
 }
 
 #[test]
 fn gradients_of_outputs_are_those_of_the_loss() {
     let mut rng = Pcg64Mcg::seed_from_u64(2);
-    let (height, width, classes, pictures) = (64, 32, 3, 2);
-    let count = pictures * anchors(height, width).len() * (5 + classes);
+    let (height, width, classes, images) = (64, 32, 3, 2);
+    let count = images * anchors(height, width).len() * (5 + classes);
     let mut of = |classes_known: bool| {
         let mut values = uniform(&mut rng, count, -1.0, 1.0);
         if !classes_known {
             values.iter_mut().skip(6).step_by(5 + classes).for_each(|value| *value = f32::NAN);
         }
-        HeadOutput { values, pictures, classes, height, width }
+        HeadOutput { values, images, classes, height, width }
     };
     let (student, teacher) = (of(true), of(false));
     let loss = output_loss(&student, &teacher);
@@ -80,14 +81,14 @@ fn a_teacher_of_the_same_weights_agrees_with_its_student() {
     let weights = Weights::random(variant, 3, 0);
     let graph = variant.graph(3);
     let names: Vec<String> = weights.metadata.class_names.iter().rev().cloned().collect();
-    let make = |graph: &Graph, _: &Settings| -> Result<Box<dyn Engine>> { Ok(Box::new(NativeEngine::new(graph)?)) };
+    let make = |graph: &Graph, _: &Settings| -> Result<Box<dyn Engine>> { Ok(Box::new(CpuEngine::new(graph)?)) };
     let mut teacher = Teacher::new(&weights, &graph, &names, &Settings::default(), &make).unwrap();
     assert_eq!(teacher.taps().len(), 8);
     let pixels = (0..3 * 64 * 64).map(|i| (i * 37 % 251) as u8).collect();
-    let batch = Batch { pixels, pictures: 1, height: 64, width: 64 };
+    let batch = Batch { pixels, images: 1, height: 64, width: 64 };
     let said = teacher.look(&batch).unwrap();
 
-    let mut student = NativeEngine::new(&graph).unwrap();
+    let mut student = CpuEngine::new(&graph).unwrap();
     // That the frozen network computes what the trained one does is a test of shared-model's.
     student.freeze(&weights).unwrap();
     student.tap(&teacher.taps().iter().map(|stage| stage.node).collect::<Vec<_>>()).unwrap();

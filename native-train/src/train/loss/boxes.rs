@@ -33,11 +33,11 @@ impl BoxLoss {
         let formula = match self {
             // Single precision, as the reference step that it is tested by.
             Self::Iou => return iou_loss(bbox, object, stride),
-            Self::Giou => Pair::giou_loss,
-            Self::Ciou => Pair::ciou_loss,
-            Self::Siou => Pair::siou_loss,
+            Self::Giou => BoxPair::giou_loss,
+            Self::Ciou => BoxPair::ciou_loss,
+            Self::Siou => BoxPair::siou_loss,
         };
-        let loss = formula(&Pair::new(
+        let loss = formula(&BoxPair::new(
             [bbox.x1, bbox.y1, bbox.x2, bbox.y2].map(f64::from),
             [object.x1, object.y1, object.x2, object.y2].map(f64::from),
             f64::from(stride),
@@ -54,7 +54,7 @@ const TORCHVISION_TINY: f64 = 1e-7;
 const THETA: i32 = 4;
 
 /// A box and an object. Slopes are along the raw numbers that the box was decoded from.
-struct Pair {
+struct BoxPair {
     x: Sides,
     y: Sides,
 }
@@ -92,7 +92,7 @@ impl Sides {
     }
 }
 
-impl Pair {
+impl BoxPair {
     /// Of corners `[x1, y1, x2, y2]`.
     fn new([x1, y1, x2, y2]: [f64; 4], object: [f64; 4], stride: f64) -> Self {
         let sides = |low: f64, high: f64, object_low: f64, object_high: f64, axis: usize| {
@@ -206,7 +206,8 @@ mod tests {
     use rand_pcg::Pcg64Mcg;
 
     use super::*;
-    use crate::train::{Anchor, Object};
+    use crate::data::Object;
+    use shared_model::Anchor;
 
     const ALL: [BoxLoss; 4] = [BoxLoss::Iou, BoxLoss::Giou, BoxLoss::Ciou, BoxLoss::Siou];
 
@@ -286,7 +287,7 @@ mod tests {
                 let [x, y, stride] = [anchor.x, anchor.y, anchor.stride].map(f64::from);
                 let [cx, cy] = [(raw[0] + x) * stride, (raw[1] + y) * stride];
                 let [w, h] = [raw[2].exp() * stride, raw[3].exp() * stride];
-                Pair::new([cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0], corners, stride)
+                BoxPair::new([cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0], corners, stride)
             };
             let raw = raw.map(f64::from);
             // The weight of CIoU's shape is a constant.
@@ -330,7 +331,7 @@ mod tests {
     }
 
     /// CIoU's difference of shapes.
-    fn shape(pair: &Pair) -> f64 {
+    fn shape(pair: &BoxPair) -> f64 {
         let angle = |x: Dual, y: Dual| (x.value / y.value).atan();
         let turn = angle(pair.x.object_size(), pair.y.object_size()) - angle(pair.x.size(), pair.y.size());
         4.0 / (PI * PI) * turn * turn

@@ -25,7 +25,7 @@ fn random_batch(
         let objects: Vec<_> = (0..count).map(|_| object(rng)).collect();
         for anchor in anchors(height, width) {
             let ideal = match objects.get(rng.random_range(0..count.max(1))) {
-                Some(object) => anchor.encode(object),
+                Some(object) => object.encoded(&anchor),
                 None => [0.0; 4],
             };
             values.extend(ideal.map(|value| value + rng.random_range(-0.6..0.6)));
@@ -33,7 +33,7 @@ fn random_batch(
         }
         all.push(objects);
     }
-    (HeadOutput { values, pictures: counts.len(), classes, height, width }, all)
+    (HeadOutput { values, images: counts.len(), classes, height, width }, all)
 }
 
 /// Value and assignment from the code under test, then the formulas of the module's head as they are written there, in
@@ -42,23 +42,23 @@ struct Reference<'a> {
     output: &'a HeadOutput,
     objects: &'a [Vec<Object>],
     settings: LossSettings,
-    /// Of each picture and anchor: its match.
-    matches: Vec<Option<Match>>,
+    /// Of each image and anchor: its match.
+    matches: Vec<Option<Assignment>>,
 }
 
 impl<'a> Reference<'a> {
     fn new(output: &'a HeadOutput, objects: &'a [Vec<Object>], settings: &LossSettings) -> Self {
         let grid = anchors(output.height, output.width);
-        let mut matches = vec![None; output.pictures * grid.len()];
+        let mut matches = vec![None; output.images * grid.len()];
         for (i, objects) in objects.iter().enumerate() {
-            for found in assign(output.picture(i), &grid, objects, settings.center_radius) {
+            for found in assign(output.image(i), &grid, objects, settings.center_radius) {
                 matches[i * grid.len() + found.anchor] = Some(found);
             }
         }
         Self { output, objects, settings: *settings, matches }
     }
 
-    /// The loss of one anchor (of all pictures'), before the division by the foreground.
+    /// The loss of one anchor (of all images'), before the division by the foreground.
     fn anchor(&self, index: usize, row: &[f64]) -> [f64; 5] {
         let grid = anchors(self.output.height, self.output.width);
         let Anchor { x, y, stride } = grid[index % grid.len()];
@@ -156,7 +156,7 @@ fn without_objects_only_the_objectness_counts() {
 }
 
 #[test]
-fn objects_outside_the_picture_and_of_no_size_give_finite_losses() {
+fn objects_outside_the_image_and_of_no_size_give_finite_losses() {
     let mut rng = Pcg64Mcg::seed_from_u64(4);
     let (output, _) = random_batch(&mut rng, (64, 64), &[1], 3);
     let place = |cx, cy, w, h| Object { class: 2, cx, cy, w, h, ignored: false };
@@ -228,10 +228,10 @@ fn each_setting_changes_its_own_part_and_its_gradient() {
         assert_eq!(losses.total, losses.iou + losses.obj + losses.cls);
 
         for (i, objects) in objects.iter().enumerate() {
-            let matches = assign(output.picture(i), &grid, objects, settings.center_radius);
+            let matches = assign(output.image(i), &grid, objects, settings.center_radius);
             for (index, anchor) in grid.iter().enumerate() {
                 let place = index * output.row()..(index + 1) * output.row();
-                let row = &output.picture(i)[place.clone()];
+                let row = &output.image(i)[place.clone()];
                 let slopes = slopes(&settings, anchor, row, objects, matches.iter().find(|m| m.anchor == index));
                 let scaled: Vec<f32> = slopes.iter().map(|slope| slope / losses.foreground as f32).collect();
                 for (found, expected) in gradient[i * grid.len() * output.row()..][place].iter().zip(scaled) {
@@ -248,7 +248,7 @@ fn slopes(
     anchor: &Anchor,
     row: &[f32],
     objects: &[Object],
-    found: Option<&Match>,
+    found: Option<&Assignment>,
 ) -> Vec<f32> {
     let mut slopes = vec![0.0; row.len()];
     let Some(found) = found else {
@@ -281,7 +281,7 @@ fn ignored_objects_are_neither_found_nor_background() {
     let finder = grid.iter().position(|anchor| anchor.centre() == (20.0, 20.0)).unwrap();
     let row = output.row();
     let row = &mut output.values[finder * row..][..row];
-    row[..4].copy_from_slice(&grid[finder].encode(&found));
+    row[..4].copy_from_slice(&found.encoded(&grid[finder]));
     (row[4], row[5 + found.class]) = (5.0, 5.0);
     objects[0] = vec![found];
     let (without, all) = loss(&output, &objects, &LossSettings::default());
@@ -290,7 +290,7 @@ fn ignored_objects_are_neither_found_nor_background() {
     assert_eq!((losses.iou, losses.cls, losses.foreground), (without.iou, without.cls, without.foreground));
     assert_eq!((losses.objects, losses.obj < without.obj), (1, true));
 
-    let matches = assign(output.picture(0), &grid, &[found], CenterRadius::R1_5);
+    let matches = assign(output.image(0), &grid, &[found], CenterRadius::R1_5);
     let (mut left_out, mut kept_inside) = (0, 0);
     for (index, anchor) in grid.iter().enumerate() {
         let matched = matches.iter().any(|found| found.anchor == index);

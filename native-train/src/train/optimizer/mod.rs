@@ -136,18 +136,18 @@ impl Optimizer {
         &self.state
     }
 
-    /// One step. All arrays are laid out as `layout`; `update` is what [`super::Engine::step`] fills: gradients, and the
-    /// batch's statistics in the places of running ones.
+    /// One step. All arrays are laid out as `layout`; `update` is what [`Engine::step`](crate::engine::Engine::step)
+    /// fills: gradients, and the batch's statistics in the places of running ones.
     pub fn step(&mut self, layout: &ParameterLayout, parameters: &mut [f32], update: &[f32], lr: f64) {
         self.state.steps += 1;
         let mut tensors = Vec::with_capacity(layout.entries.len());
         let mut parameters = Rest(parameters);
         let (mut velocity, mut squares) = (Rest(&mut self.state.velocity), Rest(&mut self.state.squares));
-        for ((parameter, place), frozen) in layout.entries.iter().zip(&self.frozen) {
-            let (values, velocity) = (parameters.take(place.len()), velocity.take(place.len()));
-            let squares = squares.take(place.len());
+        for ((parameter, range), frozen) in layout.entries.iter().zip(&self.frozen) {
+            let (values, velocity) = (parameters.take(range.len()), velocity.take(range.len()));
+            let squares = squares.take(range.len());
             if !frozen {
-                tensors.push(Tensor { parameter, values, update: &update[place.clone()], velocity, squares });
+                tensors.push(Tensor { parameter, values, update: &update[range.clone()], velocity, squares });
             }
         }
         let (settings, steps) = (self.settings, self.state.steps);

@@ -23,14 +23,14 @@ struct Frame<'a> {
 }
 
 /// A curve.
-struct Line<'a> {
+struct ChartLine<'a> {
     name: &'a str,
     points: Vec<(f64, f64)>,
 }
 
 /// Losses, learning rate and AP over epochs.
 pub(super) fn training(records: &[Record]) -> Result<String, DrawError> {
-    let of_steps = |value: fn(&crate::train::metrics::Step) -> f64| -> Vec<(f64, f64)> {
+    let of_steps = |value: fn(&crate::train::metrics::StepMetrics) -> f64| -> Vec<(f64, f64)> {
         let steps = records.iter().filter_map(|record| match record {
             Record::Step(step) => Some((step.epoch, value(step))),
             Record::Evaluation(_) => None,
@@ -45,16 +45,16 @@ pub(super) fn training(records: &[Record]) -> Result<String, DrawError> {
         evaluations.collect()
     };
     let losses = [
-        Line { name: "total", points: of_steps(|step| step.loss) },
-        Line { name: "boxes (IoU)", points: of_steps(|step| step.iou) },
-        Line { name: "objectness", points: of_steps(|step| step.obj) },
-        Line { name: "classes", points: of_steps(|step| step.cls) },
-        Line { name: "L1", points: of_steps(|step| step.l1) },
+        ChartLine { name: "total", points: of_steps(|step| step.loss) },
+        ChartLine { name: "boxes (IoU)", points: of_steps(|step| step.iou) },
+        ChartLine { name: "objectness", points: of_steps(|step| step.obj) },
+        ChartLine { name: "classes", points: of_steps(|step| step.cls) },
+        ChartLine { name: "L1", points: of_steps(|step| step.l1) },
     ];
-    let lr = [Line { name: "learning rate", points: of_steps(|step| step.lr) }];
+    let lr = [ChartLine { name: "learning rate", points: of_steps(|step| step.lr) }];
     let ap = [
-        Line { name: "AP50", points: of_evaluations(|evaluation| evaluation.ap50) },
-        Line { name: "AP", points: of_evaluations(|evaluation| evaluation.ap) },
+        ChartLine { name: "AP50", points: of_evaluations(|evaluation| evaluation.ap50) },
+        ChartLine { name: "AP", points: of_evaluations(|evaluation| evaluation.ap) },
     ];
     svg((900, 1000), |root| {
         let (top, rest) = root.split_vertically(440);
@@ -66,14 +66,22 @@ pub(super) fn training(records: &[Record]) -> Result<String, DrawError> {
     })
 }
 
+/// Curves over each other, with their names.
+pub(super) fn overlaid(title: &str, x_label: &str, curves: &[(&str, Vec<(f64, f64)>)]) -> Result<String, DrawError> {
+    let lines: Vec<ChartLine> =
+        curves.iter().map(|(name, points)| ChartLine { name, points: thinned(points) }).collect();
+    let frame = Frame { title, x_label, legend: SeriesLabelPosition::UpperLeft };
+    svg((900, 700), |root| chart(root, &frame, &lines))
+}
+
 /// Precision over recall at IoU .50, of each class.
 pub(super) fn precision_recall<'a>(classes: &[(&'a str, Curve)]) -> Result<String, DrawError> {
     let line = |(name, curve): &(&'a str, Curve)| {
         // Before the first object is found, there is nothing to be precise about.
         let points: Vec<_> = curve.points().filter(|&(recall, _)| recall > 0.0).collect();
-        Line { name, points: thinned(&points) }
+        ChartLine { name, points: thinned(&points) }
     };
-    let lines: Vec<Line<'a>> = classes.iter().map(line).collect();
+    let lines: Vec<ChartLine<'a>> = classes.iter().map(line).collect();
     let legend = SeriesLabelPosition::LowerLeft;
     let frame = Frame { title: "precision over recall, IoU .50", x_label: "recall", legend };
     svg((900, 700), |root| chart(root, &frame, &lines))
@@ -121,7 +129,7 @@ fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<(), DrawError>) 
     Ok(text)
 }
 
-fn chart(area: &Area<'_>, frame: &Frame<'_>, lines: &[Line<'_>]) -> Result<(), DrawError> {
+fn chart(area: &Area<'_>, frame: &Frame<'_>, lines: &[ChartLine<'_>]) -> Result<(), DrawError> {
     let points = || lines.iter().flat_map(|line| &line.points);
     // An axis needs some length, even before there is anything to show.
     let end = |value: fn(&(f64, f64)) -> f64| points().map(value).fold(0.0, f64::max).max(1e-6);
@@ -157,12 +165,12 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::metrics::{Evaluation, Step};
+    use crate::train::metrics::{Evaluation, StepMetrics};
 
     #[test]
     fn curves_of_any_length_can_be_drawn() {
         for steps in [0, 1, 5000] {
-            let step = |i: usize| Record::Step(Step { epoch: i as f64, loss: 9.0, ..Step::default() });
+            let step = |i: usize| Record::Step(StepMetrics { epoch: i as f64, loss: 9.0, ..StepMetrics::default() });
             let mut records: Vec<Record> = (0..steps).map(step).collect();
             let (iteration, epoch) = (1, 1.0);
             let evaluation = Evaluation { iteration, epoch, ap: 1.0, ap50: 2.0, best: true, seconds: 1.0 };

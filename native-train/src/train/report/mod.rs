@@ -1,4 +1,4 @@
-//! What a run leaves for people to look at: curves, and how the best weights do on the validation pictures.
+//! What a run leaves for people to look at: curves, and how the best weights do on the validation images.
 
 mod charts;
 mod sheet;
@@ -7,9 +7,9 @@ use anyhow::{Result, anyhow};
 
 use super::metrics;
 use super::run_folder::RunFolder;
-use super::validation::{Scored, Validation};
+use super::validation::{Evaluated, Validation};
 use crate::eval::{Confusion, collect};
-use crate::files::write_whole;
+use crate::files::write_atomic;
 
 /// Least score of detections that people are shown.
 const MIN_SCORE: f32 = 0.25;
@@ -19,7 +19,7 @@ const MIN_SCORE: f32 = 0.25;
 /// # Errors
 /// Fails where the metrics cannot be read or the file cannot be written.
 pub fn curves(folder: &RunFolder) -> Result<()> {
-    write_whole(&folder.curves(), drawn_curves(folder)?.as_bytes())
+    write_atomic(&folder.curves(), drawn_curves(folder)?.as_bytes())
 }
 
 /// What [`curves`] writes: an SVG drawing.
@@ -31,14 +31,27 @@ pub fn drawn_curves(folder: &RunFolder) -> Result<String> {
     charts::training(&records).map_err(|error| anyhow!("curves.svg cannot be drawn: {error}"))
 }
 
-/// Writes the folder `report`: AP of every class as text and JSON, precision over recall, which class is taken for which,
-/// and a sheet of pictures with what is there beside what was found.
+/// Curves of several runs over each other, with their names: an SVG drawing.
 ///
 /// # Errors
-/// Fails where a picture cannot be read or a file cannot be written.
-pub fn evaluation(folder: &RunFolder, validation: &Validation, scored: &Scored, class_names: &[String]) -> Result<()> {
-    let write = |name: &str, bytes: &[u8]| write_whole(&folder.file("report").join(name), bytes);
-    let Scored { report, found, .. } = scored;
+/// Fails where they cannot be drawn.
+pub fn overlaid(title: &str, x_label: &str, curves: &[(&str, Vec<(f64, f64)>)]) -> Result<String> {
+    charts::overlaid(title, x_label, curves).map_err(|error| anyhow!("{title} cannot be drawn: {error}"))
+}
+
+/// Writes the folder `report`: AP of every class as text and JSON, precision over recall, which class is taken for which,
+/// and a sheet of images with what is there beside what was found.
+///
+/// # Errors
+/// Fails where an image cannot be read or a file cannot be written.
+pub fn evaluation(
+    folder: &RunFolder,
+    validation: &Validation,
+    scored: &Evaluated,
+    class_names: &[String],
+) -> Result<()> {
+    let write = |name: &str, bytes: &[u8]| write_atomic(&folder.file("report").join(name), bytes);
+    let Evaluated { report, found, .. } = scored;
     write("per-class.txt", format!("{}\n", report.table()).as_bytes())?;
     write("per-class.json", &serde_json::to_vec_pretty(report)?)?;
 

@@ -1,4 +1,4 @@
-//! Validation pictures: what is there, and what was found.
+//! Validation images: what is there, and what was found.
 
 use std::io::Cursor;
 
@@ -12,14 +12,14 @@ use crate::draw::{Mark, draw, draw_marks};
 use crate::train::dry_run::tiles;
 use crate::train::validation::Validation;
 
-/// Pictures on the sheet, each twice.
-const PICTURES: usize = 12;
+/// Images on the sheet, each twice.
+const IMAGES: usize = 12;
 /// Side of a tile in pixels.
 const SIDE: u32 = 320;
 /// Of the JPEG file, to 100.
 const QUALITY: u8 = 88;
 
-/// A sheet of the first pictures with objects, as a JPEG file: the annotated objects on the left, the detections with at
+/// A sheet of the first images with objects, as a JPEG file: the annotated objects on the left, the detections with at
 /// least `min_score` on the right.
 pub(super) fn sheet(
     validation: &Validation,
@@ -27,11 +27,11 @@ pub(super) fn sheet(
     class_names: &[String],
     min_score: f32,
 ) -> Result<Vec<u8>> {
-    let with_objects = (0..validation.pictures.len()).filter(|&i| !validation.truth[i].is_empty());
-    let mut pictures = Vec::new();
-    for i in with_objects.take(PICTURES) {
-        let file = &validation.pictures[i];
-        let photo = file.photo().with_context(|| format!("the picture {}", file.path().display()))?;
+    let with_objects = (0..validation.images.len()).filter(|&i| !validation.truth[i].is_empty());
+    let mut images = Vec::new();
+    for i in with_objects.take(IMAGES) {
+        let file = &validation.images[i];
+        let photo = file.photo().with_context(|| format!("the image {}", file.path().display()))?;
         let (width, height) = photo.pixels().dimensions();
         let fit = Letterbox::fit(width as usize, height as usize, SIDE as usize);
         let scaled = imageops::resize(photo.pixels(), fit.width as u32, fit.height as u32, FilterType::Triangle);
@@ -53,9 +53,9 @@ pub(super) fn sheet(
         let shown = found[i].iter().filter(|detection| detection.score >= min_score);
         let shown: Vec<Detection> = shown.map(|d| Detection { bbox: scale(d.bbox), ..*d }).collect();
         draw(&mut tile, &shown, class_names);
-        pictures.extend([there, tile]);
+        images.extend([there, tile]);
     }
     let mut bytes = Cursor::new(Vec::new());
-    tiles(&pictures).write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;
+    tiles(&images).write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;
     Ok(bytes.into_inner())
 }

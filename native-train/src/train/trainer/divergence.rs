@@ -14,8 +14,8 @@ pub(super) struct Diverged(pub(super) String);
 impl Trainer {
     /// Fails where a value is not finite, naming its layer and the remedy.
     pub(super) fn check_finite(&self, what: &str, values: &[f32], lr: f64) -> Result<()> {
-        let broken = |place: &Range<usize>| values[place.clone()].iter().any(|value| !value.is_finite());
-        match self.parts.layout.entries.iter().find(|(_, place)| broken(place)) {
+        let broken = |range: &Range<usize>| values[range.clone()].iter().any(|value| !value.is_finite());
+        match self.parts.learner.layout.entries.iter().find(|(_, range)| broken(range)) {
             Some((parameter, _)) => Err(self.explain(Diverged(format!("the {what} of {}", parameter.name)).into(), lr)),
             None => Ok(()),
         }
@@ -24,10 +24,11 @@ impl Trainer {
     /// Says what else is known, and what to do, where training has diverged.
     pub(super) fn explain(&self, error: anyhow::Error, lr: f64) -> anyhow::Error {
         let Some(Diverged(what)) = error.downcast_ref() else { return error };
-        let magnitude = |place: &Range<usize>| {
-            self.parameters[place.clone()].iter().fold(0.0, |greatest: f32, value| greatest.max(value.abs()))
+        let magnitude = |range: &Range<usize>| {
+            self.parameters[range.clone()].iter().fold(0.0, |greatest: f32, value| greatest.max(value.abs()))
         };
-        let entries = self.parts.layout.entries.iter().map(|(parameter, place)| (&parameter.name, magnitude(place)));
+        let entries =
+            self.parts.learner.layout.entries.iter().map(|(parameter, range)| (&parameter.name, magnitude(range)));
         let greatest = entries.max_by(|a, b| a.1.total_cmp(&b.1));
         let greatest = greatest.map_or_else(String::new, |(name, value)| format!("{name} ({value:.1e})"));
         let settings = &self.progress.settings;

@@ -2,19 +2,19 @@
 
 use anyhow::Result;
 use serde_json::json;
-use shared_model::{ColourOrder, FORMAT_VERSION, Metadata, NormState, Weights};
+use shared_model::{ColourOrder, Metadata, NormState, Weights};
 
 use super::Trainer;
-use crate::train::checkpoint::{Best, Checkpoint, Progress};
+use crate::train::checkpoint::{Best, Checkpoint, TrainingProgress};
 use crate::train::console::duration;
-use crate::train::metrics::{Evaluation, Record, Step};
+use crate::train::metrics::{Evaluation, Record, StepMetrics};
 use crate::train::report;
-use crate::train::run_folder::Kept;
-use crate::train::timeline::Stage;
+use crate::train::run_folder::KeptWeights;
+use crate::train::schedule::TrainingStage;
 
 impl Trainer {
     /// Scores the mean of the weights, keeps them where they are the best so far; AP50 in per cent, `None` without
-    /// pictures to score on.
+    /// images to score on.
     pub(super) fn evaluate(&mut self) -> Result<Option<f64>> {
         self.progress.evaluated = self.progress.iteration;
         let Some(validation) = &self.parts.validation else { return Ok(None) };
@@ -26,13 +26,13 @@ impl Trainer {
         if best {
             self.progress.best = Some(Best { iteration, ap: mean.ap_11, ap50: mean.ap50_11 });
             report::evaluation(&self.parts.folder, validation, &scored, &weights.metadata.class_names)?;
-            self.write_weights(Kept::Best)?;
+            self.write_weights(KeptWeights::Best)?;
         }
-        let epoch = self.progress.timeline.epochs(iteration);
+        let epoch = self.progress.schedule.epochs(iteration);
         let (ap, ap50, seconds) = (mean.ap_11, mean.ap50_11, scored.seconds);
-        self.pace.evaluation(seconds);
+        self.throughput.evaluation(seconds);
         self.console.say(&format!(
-            "epoch {epoch:.2}: AP50 {ap50:.2}, AP {ap:.2} on {} pictures (mean of the weights, {}{})",
+            "epoch {epoch:.2}: AP50 {ap50:.2}, AP {ap:.2} on {} images (mean of the weights, {}{})",
             scored.report.images,
             duration(seconds),
             if best { ", the best so far" } else { "" }
@@ -45,10 +45,10 @@ impl Trainer {
         Ok(Some(ap50))
     }
 
-    pub(super) fn report(&mut self, step: Step) -> Result<()> {
-        let timeline = self.progress.timeline;
-        let left = self.pace.seconds(timeline.iterations - self.progress.iteration, self.work());
-        self.console.step(&step, &timeline, left);
+    pub(super) fn report(&mut self, step: StepMetrics) -> Result<()> {
+        let schedule = self.progress.schedule;
+        let left = self.throughput.seconds(schedule.iterations - self.progress.iteration, self.work());
+        self.console.step(&step, &schedule, left);
         let scalars = [
             ("loss/total", step.loss),
             ("loss/iou", step.iou),
@@ -64,39 +64,44 @@ impl Trainer {
         self.metrics.add(&Record::Step(step))
     }
 
-    pub(super) fn announce(&self, stage: Stage) {
-        let timeline = &self.progress.timeline;
-        let epoch = timeline.epochs(self.progress.iteration);
+    pub(super) fn announce(&self, stage: TrainingStage) {
+        let schedule = &self.progress.schedule;
+        let epoch = schedule.epochs(self.progress.iteration);
         let text = match stage {
-            Stage::Fit => format!(
+            TrainingStage::Fit => format!(
                 "until step {}, {} layers are fitted to the features of {}, part by part",
-                timeline.fit,
+                schedule.fit,
                 self.progress.fitted.len(),
                 self.parts.origin
             ),
-            Stage::Warmup => format!("warm-up until epoch {:.2}", timeline.epochs(timeline.warmup)),
-            Stage::Cosine if timeline.warmup > timeline.fit => {
+            TrainingStage::Warmup => format!("warm-up until epoch {:.2}", schedule.epochs(schedule.warmup)),
+            TrainingStage::Cosine if schedule.warmup > schedule.fit => {
                 "warm-up is over: the learning rate falls along a cosine".into()
             }
-            Stage::Cosine => "the learning rate falls along a cosine".into(),
-            Stage::Plain => "the last stage: no mosaic, L1 loss, a flat learning rate".into(),
+            TrainingStage::Cosine => "the learning rate falls along a cosine".into(),
+            TrainingStage::NoAug => "the last stage: no mosaic, L1 loss, a flat learning rate".into(),
         };
         self.console.say(&format!("epoch {epoch:.2}: {text}"));
     }
 
-    /// Writes the checkpoint and the newest weights.
+    /// Writes the newest weights and the checkpoint, which comes last: one of the last iteration says that everything is there.
     pub(super) fn save(&self) -> Result<()> {
+        self.write_weights(KeptWeights::Last)?;
+        self.write_checkpoint()
+    }
+
+    /// Writes what the training needs to go on.
+    pub(super) fn write_checkpoint(&self) -> Result<()> {
         let checkpoint = Checkpoint {
             progress: self.progress.clone(),
             parameters: self.parameters.clone(),
             ema: self.ema.values.clone(),
             optimizer: self.optimizer.state().clone(),
         };
-        checkpoint.write(&self.parts.folder.checkpoint())?;
-        self.write_weights(Kept::Last)
+        checkpoint.write(&self.parts.folder.checkpoint())
     }
 
-    /// Saves what was reached before a step whose pictures cannot be read, and says how to go on.
+    /// Saves what was reached before a step whose images cannot be read, and says how to go on.
     pub(super) fn stop_before_step(&self, error: anyhow::Error) -> anyhow::Error {
         let command = self.parts.folder.resume_command();
         let step = self.progress.iteration + 1;
@@ -107,7 +112,7 @@ impl Trainer {
         }
     }
 
-    pub(super) fn write_weights(&self, kept: Kept) -> Result<()> {
+    pub(super) fn write_weights(&self, kept: KeptWeights) -> Result<()> {
         for (values, raw) in [(&self.ema.values, false), (&self.parameters, true)] {
             self.parts.folder.write_weights(kept, raw, &self.weights(values))?;
         }
@@ -116,31 +121,32 @@ impl Trainer {
 
     /// Weights that say where they come from.
     pub(super) fn weights(&self, values: &[f32]) -> Weights {
-        let Progress { settings, class_names, iteration, timeline, best, .. } = &self.progress;
+        let TrainingProgress { settings, class_names, channels, iteration, schedule, best, .. } = &self.progress;
         let sources: Vec<String> = settings.train.iter().map(ToString::to_string).collect();
         let facts = &self.parts.facts;
         let metadata = Metadata {
-            format_version: FORMAT_VERSION,
+            format_version: channels.format_version(),
             variant: settings.variant.clone(),
+            channels: channels.clone(),
             class_names: class_names.clone(),
             colour_order: ColourOrder::Bgr,
             input_size: settings.size,
             norm: NormState::Separate,
             source: format!(
-                "trained by {} on {} ({} pictures), from {}",
+                "trained by {} on {} ({} images), from {}",
                 facts.program,
                 sources.join(", "),
-                facts.train_pictures,
+                facts.train_images,
                 self.parts.origin
             ),
             training: Some(json!({
                 "recipe": settings,
                 "facts": facts,
                 "iterations": iteration,
-                "epochs": timeline.epochs(*iteration),
+                "epochs": schedule.epochs(*iteration),
                 "best_on_val": best,
             })),
         };
-        self.parts.layout.weights(values, metadata)
+        self.parts.learner.layout.weights(values, metadata)
     }
 }

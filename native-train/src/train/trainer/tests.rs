@@ -2,17 +2,18 @@
 
 use std::path::Path;
 
-use shared_model::{Graph, Variant, Weights};
+use shared_model::{Graph, ParameterLayout, Variant, Weights};
 
 use super::*;
 use crate::data::testing::{VocBuilder, rectangles};
+use crate::engine::{Batch, CpuEngine, Engine, HeadOutput};
 use crate::train::init::calibration;
 use crate::train::metrics::Evaluation;
 use crate::train::settings::Settings;
-use crate::train::start::{Run, new_run, resumed_run};
-use crate::train::{Batch, HeadOutput, NativeEngine, settle_norm};
+use crate::train::settle_norm;
+use crate::train::start::{Resumed, Run, new_run, resumed_run};
 
-/// Every anchor's row is `parameters[..row] * (1 + brightness of the picture)`; the statistics are the brightness.
+/// Every anchor's row is `parameters[..row] * (1 + brightness of the image)`; the statistics are the brightness.
 struct Line {
     layout: ParameterLayout,
     row: usize,
@@ -47,13 +48,13 @@ impl Engine for Line {
         let gradient = loss(&output)?;
         let brightness = Self::brightness(batch);
         update.fill(0.0);
-        for (parameter, place) in &self.layout.entries {
+        for (parameter, range) in &self.layout.entries {
             if !parameter.trainable {
-                update[place.clone()].fill(brightness[0] + 0.5);
+                update[range.clone()].fill(brightness[0] + 0.5);
             }
         }
-        let of_picture = output.anchors() * self.row;
-        for (gradients, brightness) in gradient.chunks(of_picture).zip(brightness) {
+        let of_image = output.anchors() * self.row;
+        for (gradients, brightness) in gradient.chunks(of_image).zip(brightness) {
             for row in gradients.chunks(self.row) {
                 update.iter_mut().zip(row).for_each(|(sum, gradient)| *sum += gradient * (1.0 + brightness));
             }
@@ -62,7 +63,7 @@ impl Engine for Line {
     }
 
     fn infer(&mut self, batch: &Batch) -> Result<HeadOutput> {
-        let anchors = crate::train::anchors(batch.height, batch.width).len();
+        let anchors = shared_model::anchors(batch.height, batch.width).len();
         let row = &self.parameters[..self.row];
         let values = Self::brightness(batch).into_iter().flat_map(|brightness| {
             let of_anchor = row.iter().map(move |parameter| parameter * (1.0 + brightness));
@@ -70,7 +71,7 @@ impl Engine for Line {
         });
         Ok(HeadOutput {
             values: values.collect(),
-            pictures: batch.pictures,
+            images: batch.images,
             classes: self.row - 5,
             height: batch.height,
             width: batch.width,
@@ -82,7 +83,7 @@ impl Engine for Line {
     }
 }
 
-/// Six pictures, two a step, 64 pixels wide: three steps an epoch.
+/// Six images, two a step, 64 pixels wide: three steps an epoch.
 fn settings(voc: &VocBuilder, more: &str) -> Settings {
     let text = format!(
         "train = ['{train}']\nval = ['{train}']\nsize = 64\nbatch = 2\nepochs = 2\neval-every = 1\nlr = 0.01",
@@ -92,7 +93,14 @@ fn settings(voc: &VocBuilder, more: &str) -> Settings {
 }
 
 fn trainer(run: Run) -> Trainer {
-    Trainer::new(run.parts, run.checkpoint, Interrupt::default()).unwrap()
+    Trainer::new(run.parts, run.checkpoint, Ranks::alone(), Interrupt::default()).unwrap()
+}
+
+fn ready(resumed: Resumed) -> Run {
+    match resumed {
+        Resumed::Ready(run) => run,
+        Resumed::Complete(what) => panic!("{what}"),
+    }
 }
 
 fn start(voc: &VocBuilder, more: &str, out: &Path) -> Trainer {
@@ -100,16 +108,12 @@ fn start(voc: &VocBuilder, more: &str, out: &Path) -> Trainer {
 }
 
 fn resume(out: &Path, given: &str) -> Result<Trainer> {
-    Ok(trainer(resumed_run(out, given.parse().unwrap(), &Line::make, |_| Ok(()))?))
+    Ok(trainer(ready(resumed_run(out, given.parse().unwrap(), &Line::make, |_| Ok(()))?)))
 }
 
 fn checkpoint(out: &Path) -> Checkpoint {
     let path = RunFolder::existing(out).checkpoint();
-    let mut checkpoint = Checkpoint::read(&path, |progress| {
-        let variant = Variant::named(&progress.settings.variant)?;
-        Ok(ParameterLayout::new(&variant.graph(progress.class_names.len())).len)
-    })
-    .unwrap();
+    let mut checkpoint = Checkpoint::read(&path, |progress| Ok(ParameterLayout::new(&progress.graph()?).len)).unwrap();
     // The clock alone may differ.
     checkpoint.progress.seconds = 0.0;
     checkpoint
@@ -128,7 +132,7 @@ fn records(out: &Path) -> Vec<Record> {
 }
 
 fn native(graph: &Graph, _: &Settings) -> Result<Box<dyn Engine>> {
-    Ok(Box::new(NativeEngine::new(graph)?))
+    Ok(Box::new(CpuEngine::new(graph)?))
 }
 
 /// Another variant than its teacher, stopped while its parts are fitted and again later.
@@ -139,14 +143,14 @@ fn a_student_that_is_stopped_goes_on_as_if_it_never_had() {
     let teacher = folder.path().join("teacher.safetensors");
     let mut weights = Weights::random(Variant::named("baseline").unwrap(), set.class_names.len(), 5);
     weights.metadata.class_names = set.class_names;
-    std::fs::write(&teacher, weights.to_bytes(shared_model::Precision::Single).unwrap()).unwrap();
+    std::fs::write(&teacher, weights.to_bytes(shared_model::WeightPrecision::Single).unwrap()).unwrap();
     let more = format!(
         "variant = 'dw3'\ninit = '{0}'\ndistill = '{0}'\nfit-steps = 3\noptimizer = 'muon'\nclip = 1.0\nlr-hold = 0.5",
         teacher.display()
     );
     let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
     let new = |out: &Path| trainer(new_run(settings(&voc, &more), Some(out), &native).unwrap());
-    let resumed = || trainer(resumed_run(&stopped, toml::Table::new(), &native, |_| Ok(())).unwrap());
+    let resumed = || trainer(ready(resumed_run(&stopped, toml::Table::new(), &native, |_| Ok(())).unwrap()));
     assert_eq!(new(&whole).train().unwrap(), Ending::Finished);
     for iteration in [1, 2, 3, 4] {
         let mut part = if iteration == 1 { new(&stopped) } else { resumed() };
@@ -158,7 +162,7 @@ fn a_student_that_is_stopped_goes_on_as_if_it_never_had() {
     assert_eq!(records(&whole), records(&stopped));
     assert_eq!(checkpoint(&whole), checkpoint(&stopped));
 
-    let steps: Vec<Step> = records(&whole)
+    let steps: Vec<StepMetrics> = records(&whole)
         .into_iter()
         .filter_map(|record| match record {
             Record::Step(step) => Some(step),
@@ -183,9 +187,11 @@ fn stopping_and_going_on_changes_nothing() {
     first.interrupt.ask();
     assert_eq!(first.train().unwrap(), Ending::Interrupted);
     assert_eq!(first.progress().iteration, 1);
+    drop(first);
     let mut second = resume(&stopped, "").unwrap();
     second.interrupt.ask();
     second.train().unwrap();
+    drop(second);
     assert_eq!(resume(&stopped, "").unwrap().train().unwrap(), Ending::Finished);
 
     assert_eq!(checkpoint(&stopped), checkpoint(&whole));
@@ -206,6 +212,7 @@ fn a_process_that_was_killed_after_its_checkpoint_goes_on_from_there() {
     let mut first = start(&voc, "", &killed);
     first.interrupt.ask();
     first.train().unwrap();
+    drop(first);
     let saved = std::fs::read(killed.join("checkpoint.safetensors")).unwrap();
     resume(&killed, "").unwrap().train().unwrap();
     std::fs::write(killed.join("checkpoint.safetensors"), saved).unwrap();
@@ -215,7 +222,7 @@ fn a_process_that_was_killed_after_its_checkpoint_goes_on_from_there() {
 }
 
 #[test]
-fn a_picture_that_breaks_in_the_middle_costs_nothing_but_a_resume() {
+fn a_image_that_breaks_in_the_middle_costs_nothing_but_a_resume() {
     let (voc, _) = rectangles();
     let folder = tempfile::tempdir().unwrap();
     let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
@@ -223,17 +230,19 @@ fn a_picture_that_breaks_in_the_middle_costs_nothing_but_a_resume() {
     start(&voc, more, &whole).train().unwrap();
 
     let mut trainer = start(&voc, more, &broken);
-    let picture = trainer.parts.set.items[trainer.parts.plan.batch(4, &trainer.progress.timeline).pictures[0].1]
-        .picture
+    let image = trainer.parts.learner.set.items
+        [trainer.parts.learner.plan.batch(4, &trainer.progress.schedule).images[0].1]
+        .image
         .path()
         .to_path_buf();
-    let bytes = std::fs::read(&picture).unwrap();
-    std::fs::write(&picture, &bytes[..bytes.len() / 2]).unwrap();
+    let bytes = std::fs::read(&image).unwrap();
+    std::fs::write(&image, &bytes[..bytes.len() / 2]).unwrap();
     let error = format!("{:#}", trainer.train().unwrap_err());
-    for part in [picture.to_str().unwrap(), "cut short", "train --resume"] {
+    for part in [image.to_str().unwrap(), "cut short", "train --resume"] {
         assert!(error.contains(part), "{error} lacks {part}");
     }
-    std::fs::write(&picture, &bytes).unwrap();
+    std::fs::write(&image, &bytes).unwrap();
+    drop(trainer);
     resume(&broken, "").unwrap().train().unwrap();
     assert_eq!(checkpoint(&broken), checkpoint(&whole));
     assert_eq!(records(&broken), records(&whole));
@@ -252,7 +261,7 @@ fn the_mean_reaches_the_weight_file_and_differs_from_the_raw_weights() {
         Weights::from_bytes(&bytes).unwrap()
     };
     let (mean, raw) = (read("last.safetensors"), read("last-raw.safetensors"));
-    let layout = &trainer.parts.layout;
+    let layout = &trainer.parts.learner.layout;
     assert_eq!(layout.flatten(&mean), trainer.ema.values);
     assert_eq!(layout.flatten(&raw), trainer.parameters);
     assert!(mean.tensors != raw.tensors && layout.flatten(&mean) != initial);
@@ -270,8 +279,10 @@ fn a_finished_run_can_be_made_longer() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     start(&voc, "", &out).train().unwrap();
-    let error = resume(&out, "").err().unwrap().to_string();
-    assert!(error.contains("2.00 epochs") && error.contains("--epochs"), "{error}");
+    match resumed_run(&out, toml::Table::new(), &Line::make, |_| Ok(())).unwrap() {
+        Resumed::Complete(what) => assert!(what.contains("2.00 epochs") && what.contains("--epochs"), "{what}"),
+        Resumed::Ready(_) => panic!("there is nothing left to be done"),
+    }
     let mut longer = resume(&out, "epochs = 3").unwrap();
     assert_eq!(longer.train().unwrap(), Ending::Finished);
     assert_eq!(longer.progress().iteration, 9);
@@ -300,6 +311,7 @@ fn changed_labels_stop_a_resume() {
     let mut trainer = start(&voc, "", &out);
     trainer.interrupt.ask();
     trainer.train().unwrap();
+    drop(trainer);
     voc.split("train", &["colour1", "colour0", "colour2", "colour3", "colour4", "colour5"]);
     let error = resume(&out, "").err().unwrap().to_string();
     assert!(error.contains("not the one") && error.contains("--init"), "{error}");
@@ -316,7 +328,7 @@ fn what_training_has_to_beat_is_scored_first() {
     let mut trainer = start(&voc, &format!("init = '{}'", weights.display()), &second);
     assert_eq!(
         trainer.parameters,
-        trainer.parts.layout.flatten(&crate::models::load(weights.to_str()).unwrap().weights)
+        trainer.parts.learner.layout.flatten(&crate::models::load(weights.to_str()).unwrap().weights)
     );
     trainer.train().unwrap();
     let first = records(&second).into_iter().next();
@@ -330,14 +342,14 @@ fn frozen_parameters_stay() {
     let mut trainer = start(&voc, "freeze = ['backbone']", &folder.path().join("run"));
     let before = trainer.parameters.clone();
     trainer.train().unwrap();
-    for (parameter, place) in &trainer.parts.layout.entries {
+    for (parameter, range) in &trainer.parts.learner.layout.entries {
         if parameter.name.starts_with("backbone") {
-            assert_eq!(trainer.parameters[place.clone()], before[place.clone()], "{}", parameter.name);
+            assert_eq!(trainer.parameters[range.clone()], before[range.clone()], "{}", parameter.name);
         }
     }
 }
 
-/// All pictures in one batch: their statistics are those of the layers' inputs.
+/// All images in one batch: their statistics are those of the layers' inputs.
 #[test]
 fn statistics_are_taken_anew_at_the_end() {
     let (voc, set) = rectangles();
@@ -348,25 +360,25 @@ fn statistics_are_taken_anew_at_the_end() {
         let mut trainer = trainer(run);
         assert_eq!(trainer.train().unwrap(), Ending::Finished);
         (
-            trainer.parts.graph.clone(),
-            trainer.parts.layout.clone(),
+            trainer.parts.learner.graph.clone(),
+            trainer.parts.learner.layout.clone(),
             trainer.ema.values.clone(),
             trainer.parameters.clone(),
         )
     };
     let (graph, layout, before, parameters) = train("before", "");
-    let (_, _, after, unchanged) = train("after", "norm-pictures = 6");
-    let (_, _, frozen, _) = train("frozen", "norm-pictures = 6\nfreeze = ['backbone']");
+    let (_, _, after, unchanged) = train("after", "norm-images = 6");
+    let (_, _, frozen, _) = train("frozen", "norm-images = 6\nfreeze = ['backbone']");
     assert_eq!(parameters, unchanged);
     let mut expected = before.clone();
-    let mut engine = NativeEngine::new(&graph).unwrap();
+    let mut engine = CpuEngine::new(&graph).unwrap();
     settle_norm(&mut engine, &graph, &mut expected, &calibration(&set, 64, 6).unwrap()).unwrap();
     assert_eq!(after, expected);
     assert_ne!(after, before);
     let entries = layout.entries.iter().filter(|(parameter, _)| parameter.name.starts_with("backbone"));
     let start = layout.flatten(&Weights::random(Variant::named("baseline").unwrap(), set.class_names.len(), 0));
-    for (parameter, place) in entries {
-        assert_eq!(frozen[place.clone()], start[place.clone()], "{}", parameter.name);
+    for (parameter, range) in entries {
+        assert_eq!(frozen[range.clone()], start[range.clone()], "{}", parameter.name);
     }
     assert_eq!(checkpoint(&folder.path().join("after")).ema, after);
 }
@@ -380,10 +392,10 @@ fn patience_begins_the_last_stage_and_stopping_changes_nothing() {
     // Random networks find nothing: the first evaluation is the best.
     let more = "batch = 3\nepochs = 6\npatience = 1\n[augmentation]\nmosaic = 1.0";
     let mut trainer = start(&voc, more, &whole);
-    assert_eq!((trainer.progress().timeline.plain_from, trainer.progress().timeline.iterations), (10, 12));
+    assert_eq!((trainer.progress().schedule.no_aug_from, trainer.progress().schedule.iterations), (10, 12));
     assert_eq!(trainer.train().unwrap(), Ending::Finished);
-    let Progress { iteration, timeline, best, .. } = trainer.progress();
-    assert_eq!((*iteration, timeline.plain_from, timeline.iterations), (6, 4, 6));
+    let TrainingProgress { iteration, schedule, best, .. } = trainer.progress();
+    assert_eq!((*iteration, schedule.no_aug_from, schedule.iterations), (6, 4, 6));
     assert_eq!(best.map(|best| best.iteration), Some(2));
     for record in records(&whole) {
         if let Record::Step(step) = record {

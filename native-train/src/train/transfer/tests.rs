@@ -135,7 +135,7 @@ fn other_backbones_and_folded_weights() {
     assert!(names(&report, Fate::Silent).is_empty(), "nothing there is added to something taken over");
     assert!(names(&report, Fate::Copied).contains(&"head.stems.0"));
     assert!(names(&report, Fate::Random).iter().all(|name| name.starts_with("backbone.backbone.")), "{report}");
-    let folded = random("baseline", &["a"], 1).folded().unwrap();
+    let folded = random("baseline", &["a"], 1).fused().unwrap();
     let error = transfer(&random("baseline", &["a"], 2), &folded).unwrap_err();
     assert!(format!("{error:#}").contains("folded"), "{error:#}");
 }

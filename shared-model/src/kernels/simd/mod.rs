@@ -17,7 +17,6 @@ mod x86;
 /// The functions may only be called where the target's instructions exist, which [`Instructions`] makes sure of; loads and
 /// stores touch `LANES` numbers from the pointer on, at any alignment.
 pub(crate) trait Simd: Copy {
-    /// The vector.
     type V: Copy;
     /// Numbers in a vector.
     const LANES: usize;

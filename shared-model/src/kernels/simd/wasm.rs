@@ -1,6 +1,7 @@
 //! WebAssembly: simd128, with relaxed multiply-adds in builds that have them.
 
-// SAFETY (all functions): the caller's, see `Simd`.
+#![expect(clippy::undocumented_unsafe_blocks, reason = "every function hands its caller's promise on, see `Simd`")]
+
 use super::intrinsics::intrinsics;
 use super::{EXP2_AROUND_ZERO, PowerConstants, Simd, split_power};
 use std::arch::wasm32::*;

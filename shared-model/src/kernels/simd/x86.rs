@@ -1,6 +1,7 @@
 //! AVX2 with FMA, and AVX-512.
 
-// SAFETY (all functions): the caller's, see `Simd`.
+#![expect(clippy::undocumented_unsafe_blocks, reason = "every function hands its caller's promise on, see `Simd`")]
+
 use super::intrinsics::intrinsics;
 use super::{EXP2_AROUND_ZERO, PowerConstants, Simd, split_power};
 use std::arch::x86_64::*;

@@ -1,38 +1,39 @@
 //! Figures as CSV (RFC 4180): one line a box, one a miss.
 
-use super::Content;
-use crate::page::compare::Standing;
+use super::Snapshot;
+use crate::page::compare::Agreement;
 use crate::page::truth::DetectionOutcome;
 
 /// The text of the file.
-pub fn csv(content: &Content) -> String {
-    let mut text = String::from("picture,model,object,class,standing,score,x1,y1,x2,y2,outcome\r\n");
-    for (object, group) in content.comparison.groups.iter().enumerate() {
+pub fn csv(content: &Snapshot) -> String {
+    let mut text = String::from("picture,model,input_size,object,class,standing,score,x1,y1,x2,y2,outcome\r\n");
+    for (number, object) in content.comparison.objects.iter().enumerate() {
         for (panel, model) in content.models.iter().enumerate() {
-            let standing = match group.standings[panel] {
-                Standing::All => "all",
-                Standing::Some => "some",
-                Standing::Only => "only",
-                Standing::Missed => "missed",
-                Standing::Unknown => "unknown class",
-                Standing::Waiting => continue,
+            let agreement = match object.agreements[panel] {
+                Agreement::All => "all",
+                Agreement::Some => "some",
+                Agreement::Only => "only",
+                Agreement::Missed => "missed",
+                Agreement::Unknown => "unknown class",
+                Agreement::Waiting => continue,
             };
             let mut fields = vec![
                 quoted(&content.picture),
                 quoted(&model.name),
-                (object + 1).to_string(),
-                quoted(&group.class),
-                standing.into(),
+                model.input_size.map_or(String::new(), |side| side.to_string()),
+                (number + 1).to_string(),
+                quoted(&object.class),
+                agreement.into(),
             ];
-            let seen = content.comparison.seen[panel].as_ref();
-            match group.boxes[panel].and_then(|place| Some((place, seen?.detections[place]))) {
+            let seen = content.comparison.predictions[panel].as_ref();
+            match object.boxes[panel].and_then(|place| Some((place, seen?.detections[place]))) {
                 Some((place, found)) => {
                     let b = found.bbox;
                     fields.extend([found.score, b.x1, b.y1, b.x2, b.y2].map(|value| value.to_string()));
-                    let judgement = content.comparison.judgements[panel].as_ref();
-                    fields.push(match judgement.map(|judgement| judgement.detections[place]) {
-                        Some(DetectionOutcome::Hit(_)) => "hit".into(),
-                        Some(DetectionOutcome::FalseAlarm) => "false alarm".into(),
+                    let evaluation = content.comparison.evaluations[panel].as_ref();
+                    fields.push(match evaluation.map(|evaluation| evaluation.detections[place]) {
+                        Some(DetectionOutcome::TruePositive(_)) => "hit".into(),
+                        Some(DetectionOutcome::FalsePositive) => "false alarm".into(),
                         Some(DetectionOutcome::Ignored) => "ignored".into(),
                         None => String::new(),
                     });

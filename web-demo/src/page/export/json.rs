@@ -2,30 +2,31 @@
 
 use serde_json::{Value, json};
 
-use super::Content;
-use crate::page::compare::Standing;
-use crate::page::state::Comparison;
+use super::Snapshot;
+use crate::page::compare::{Agreement, Comparison};
 use crate::page::truth::{DetectionOutcome, ObjectOutcome};
 
 /// The text of the file.
-pub fn json(content: &Content) -> String {
+pub fn json(content: &Snapshot) -> String {
     let comparison = &content.comparison;
     let models = content.models.iter().enumerate().map(|(i, model)| {
         json!({
             "model": model.name,
             "variant": model.variant,
             "sha256": model.sha256,
+            "input_size": model.input_size,
+            "gflops": model.gflops,
             "network_ms": model.network_ms,
             "runs": model.runs,
             "detections": detections(comparison, i),
-            "truth": judgement(comparison, i),
+            "truth": evaluation(comparison, i),
         })
     });
-    let objects = comparison.groups.iter().map(|group| {
-        let found = group.boxes.iter().zip(&content.models).filter(|(found, _)| found.is_some());
-        let missed = group.standings.iter().zip(&content.models).filter(|(s, _)| **s == Standing::Missed);
+    let objects = comparison.objects.iter().map(|object| {
+        let found = object.boxes.iter().zip(&content.models).filter(|(found, _)| found.is_some());
+        let missed = object.agreements.iter().zip(&content.models).filter(|(s, _)| **s == Agreement::Missed);
         json!({
-            "class": group.class,
+            "class": object.class,
             "found_by": found.map(|(_, model)| &model.name).collect::<Vec<_>>(),
             "missed_by": missed.map(|(_, model)| &model.name).collect::<Vec<_>>(),
         })
@@ -36,7 +37,7 @@ pub fn json(content: &Content) -> String {
         "height": content.size.1,
         "score_threshold": rounded(content.score),
         "nms_threshold": rounded(content.max_iou),
-        "agreement": comparison.agreement(),
+        "agreement": comparison.agreement_rate(),
         "models": models.collect::<Vec<_>>(),
         "objects": objects.collect::<Vec<_>>(),
     });
@@ -44,8 +45,8 @@ pub fn json(content: &Content) -> String {
 }
 
 fn detections(comparison: &Comparison, panel: usize) -> Vec<Value> {
-    let Some(seen) = &comparison.seen[panel] else { return Vec::new() };
-    let outcome = |place: usize| Some(comparison.judgements[panel].as_ref()?.detections[place]);
+    let Some(seen) = &comparison.predictions[panel] else { return Vec::new() };
+    let outcome = |place: usize| Some(comparison.evaluations[panel].as_ref()?.detections[place]);
     let detection = |(place, found): (usize, &shared_model::Detection)| {
         let mut value = json!({
             "class": seen.classes.get(found.class),
@@ -57,8 +58,8 @@ fn detections(comparison: &Comparison, panel: usize) -> Vec<Value> {
         });
         if let Some(outcome) = outcome(place) {
             value["outcome"] = match outcome {
-                DetectionOutcome::Hit(_) => "hit",
-                DetectionOutcome::FalseAlarm => "false alarm",
+                DetectionOutcome::TruePositive(_) => "hit",
+                DetectionOutcome::FalsePositive => "false alarm",
                 DetectionOutcome::Ignored => "ignored",
             }
             .into();
@@ -68,14 +69,15 @@ fn detections(comparison: &Comparison, panel: usize) -> Vec<Value> {
     seen.detections.iter().enumerate().map(detection).collect()
 }
 
-fn judgement(comparison: &Comparison, panel: usize) -> Option<Value> {
-    let judgement = comparison.judgements[panel].as_ref()?;
-    let missed = comparison.truth.as_ref()?.objects.iter().zip(&judgement.objects);
-    let missed = missed.filter(|(_, outcome)| **outcome == ObjectOutcome::Missed).map(|(object, _)| &object.class);
+fn evaluation(comparison: &Comparison, panel: usize) -> Option<Value> {
+    let evaluation = comparison.evaluations[panel].as_ref()?;
+    let missed = comparison.truth.as_ref()?.objects.iter().zip(&evaluation.objects);
+    let missed =
+        missed.filter(|(_, outcome)| **outcome == ObjectOutcome::FalseNegative).map(|(object, _)| &object.class);
     Some(json!({
-        "hits": judgement.hits(),
-        "misses": judgement.misses(),
-        "false_alarms": judgement.false_alarms(),
+        "hits": evaluation.true_positives(),
+        "misses": evaluation.false_negatives(),
+        "false_alarms": evaluation.false_positives(),
         "missed_classes": missed.collect::<Vec<_>>(),
     }))
 }

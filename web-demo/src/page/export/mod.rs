@@ -8,15 +8,16 @@ use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
 
-use super::panel::median;
-use super::state::{Comparison, State};
+use super::compare::Comparison;
+use super::panel::{Panel, median};
+use super::state::State;
 
 pub use csv::csv;
 pub use json::json;
 pub use png::png;
 
 /// What all formats are made of.
-pub struct Content {
+pub struct Snapshot {
     /// The picture's file name.
     pub picture: String,
     /// Width and height in pixels.
@@ -26,36 +27,39 @@ pub struct Content {
     /// The greatest overlap of boxes of a class.
     pub max_iou: f32,
     /// The models, in the order of the panels.
-    pub models: Vec<Model>,
-    /// What they found.
+    pub models: Vec<ExportedModel>,
     pub comparison: std::sync::Arc<Comparison>,
 }
 
 /// A model of the comparison.
-pub struct Model {
-    /// Its name.
+pub struct ExportedModel {
     pub name: String,
     /// Its variant, where that is known.
     pub variant: Option<String>,
     /// SHA-256 of its published weights.
     pub sha256: Option<String>,
+    /// Side in pixels of the square that it fits pictures into, where that is known.
+    pub input_size: Option<usize>,
+    /// GFLOPs of a picture at that size.
+    pub gflops: Option<f64>,
     /// Milliseconds of the network: the median of its runs.
     pub network_ms: Option<f64>,
-    /// How many runs.
     pub runs: usize,
 }
 
-impl Content {
+impl Snapshot {
     /// What is on show; nothing without a picture.
     pub fn of(state: State) -> Option<Self> {
         untrack(|| {
-            let opened = state.picture.get()?;
-            let model = |panel: &super::panel::Panel| {
-                let entry = panel.entry(state);
-                let times = panel.network_times(state);
-                Model {
+            let opened = state.input.shown()?;
+            let model = |panel: &Panel| {
+                let entry = state.models.entry(&panel.name());
+                let times = state.network_times(*panel);
+                ExportedModel {
                     name: panel.name(),
                     variant: entry.as_ref().map(|entry| entry.variant.clone()),
+                    input_size: entry.as_ref().map(|entry| entry.input_size),
+                    gflops: entry.as_ref().map(|entry| entry.gflops),
                     sha256: entry.map(|entry| entry.sha256).filter(|sha256| !sha256.is_empty()),
                     runs: times.len(),
                     network_ms: median(times),
@@ -64,10 +68,10 @@ impl Content {
             Some(Self {
                 picture: opened.picture.name.clone(),
                 size: (opened.width, opened.height),
-                score: state.score.get(),
-                max_iou: state.max_iou.get(),
-                models: state.panels.read().iter().map(model).collect(),
-                comparison: state.comparison.get(),
+                score: state.display.score.get(),
+                max_iou: state.display.max_iou.get(),
+                models: state.panels.shown().iter().map(model).collect(),
+                comparison: state.display.comparison.get(),
             })
         })
     }

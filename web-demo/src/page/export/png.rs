@@ -5,12 +5,12 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement};
 
-use super::Content;
+use super::Snapshot;
 use crate::page::draw::{self, Scene};
-use crate::page::encode::encode;
 use crate::page::marks::marks;
+use crate::page::picture::encode;
 use crate::page::state::State;
-use crate::page::views::words;
+use crate::page::words;
 
 /// Width in pixels of one panel.
 const WIDTH: f64 = 900.0;
@@ -23,13 +23,13 @@ const LINE: f64 = 34.0;
 ///
 /// # Errors
 /// Passes on the browser's.
-pub async fn png(state: State, content: &Content) -> Result<Blob, JsValue> {
-    let opened = state.picture.get_untracked().ok_or("there is no picture")?;
+pub async fn png(state: State, content: &Snapshot) -> Result<Blob, JsValue> {
+    let opened = untrack(|| state.input.shown()).ok_or("there is no picture")?;
     let image = HtmlImageElement::new()?;
     image.set_src(&opened.picture.url);
     JsFuture::from(image.decode()).await?;
 
-    let (zoom, differences_only) = (state.zoom.get_untracked(), state.differences_only.get_untracked());
+    let (zoom, differences_only) = (state.display.zoom.get_untracked(), state.display.differences_only.get_untracked());
     let height = WIDTH * f64::from(opened.height) / f64::from(opened.width);
     let count = content.models.len().max(1);
     let columns = if count == 4 { 2 } else { count };
@@ -58,7 +58,7 @@ pub async fn png(state: State, content: &Content) -> Result<Blob, JsValue> {
         let scene = Scene { marks: &marks, highlighted: None, picture: (opened.width, opened.height), zoom };
         draw::paint(&context, (WIDTH, height), &scene)?;
         context.restore();
-        let seen = content.comparison.seen[i].as_ref();
+        let seen = content.comparison.predictions[i].as_ref();
         let found = seen.map(|seen| words::objects(seen.detections.len())).unwrap_or_default();
         context.set_fill_style_str("#1a1f29");
         context.set_font("600 18px system-ui, sans-serif");

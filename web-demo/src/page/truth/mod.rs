@@ -2,16 +2,17 @@
 
 mod coco;
 mod error;
-mod judge;
+mod evaluate;
 mod names;
 mod voc;
 mod yolo;
 
 use error::Flaw;
 use shared_model::BBox;
+use shared_model::annotations::{YoloFile, class_list};
 
 pub use error::{TruthError, TruthErrorKind};
-pub use judge::{DetectionOutcome, Judgement, ObjectOutcome, judge};
+pub use evaluate::{DetectionOutcome, Evaluation, ObjectOutcome, evaluate};
 
 /// An annotated object.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,13 +21,13 @@ pub struct TruthObject {
     pub class: String,
     /// Where it is, in pixels of the picture, the first of which begins at 0.
     pub bbox: BBox,
-    /// Whether it is marked as hard to recognise, or as a crowd: such objects are not judged.
+    /// Whether it is marked as hard to recognise, or as a crowd: such objects are not evaluated.
     pub difficult: bool,
 }
 
 /// What an annotation file says about a picture.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Truth {
+pub struct GroundTruth {
     /// The objects, in the file's order.
     pub objects: Vec<TruthObject>,
     /// The classes that its author looked for, where that is known: boxes of others are neither right nor wrong.
@@ -54,8 +55,8 @@ pub struct TruthFile {
 #[derive(Clone, Debug)]
 enum Content {
     Voc(voc::VocFile),
-    Coco(coco::CocoFile),
-    Yolo(yolo::YoloFile),
+    Coco(coco::Coco),
+    Yolo(YoloFile),
     ClassList(Vec<String>),
 }
 
@@ -70,9 +71,9 @@ impl TruthFile {
         let (extension, first) = (names::extension(name), text.trim_start().chars().next());
         let content = match (extension.as_str(), first) {
             ("xml", _) | (_, Some('<')) => voc::VocFile::read(text).map(Content::Voc),
-            ("json", _) | (_, Some('{' | '[')) => coco::CocoFile::read(text).map(Content::Coco),
-            _ if names::is_class_list(name) => yolo::class_list(text).map(Content::ClassList),
-            ("txt", _) => yolo::YoloFile::read(text).map(Content::Yolo),
+            ("json", _) | (_, Some('{' | '[')) => coco::Coco::read(text).map(Content::Coco),
+            _ if names::is_class_list(name) => class_list(text).map(Content::ClassList).map_err(Flaw::from),
+            ("txt", _) => yolo::read(text).map(Content::Yolo),
             _ => Err(TruthErrorKind::UnknownFormat.into()),
         };
         content.map(|content| Self { name: name.into(), content }).map_err(|flaw| flaw.in_file(name))
@@ -100,7 +101,7 @@ impl TruthFile {
         width: u32,
         height: u32,
         class_list: Option<&[String]>,
-    ) -> Option<Result<Truth, TruthError>> {
+    ) -> Option<Result<GroundTruth, TruthError>> {
         self.objects(Some(picture_name), [width, height], class_list)
     }
 
@@ -114,7 +115,7 @@ impl TruthFile {
         width: u32,
         height: u32,
         class_list: Option<&[String]>,
-    ) -> Option<Result<Truth, TruthError>> {
+    ) -> Option<Result<GroundTruth, TruthError>> {
         self.objects(None, [width, height], class_list)
     }
 
@@ -123,7 +124,7 @@ impl TruthFile {
         picture_name: Option<&str>,
         size: [u32; 2],
         class_list: Option<&[String]>,
-    ) -> Option<Result<Truth, TruthError>> {
+    ) -> Option<Result<GroundTruth, TruthError>> {
         let is_wanted = |name: &str| picture_name.is_none_or(|wanted| names::is_same_stem(name, wanted));
         let truth = match &self.content {
             Content::Voc(file) => {
@@ -131,7 +132,7 @@ impl TruthFile {
                 is_about.then(|| file.truth(size))
             }
             Content::Coco(file) => file.truth(picture_name, size),
-            Content::Yolo(file) => is_wanted(&self.name).then(|| file.truth(size, class_list)),
+            Content::Yolo(file) => is_wanted(&self.name).then(|| yolo::truth(file, size, class_list)),
             Content::ClassList(_) => None,
         };
         truth.map(|truth| truth.map_err(|flaw| flaw.in_file(&self.name)))

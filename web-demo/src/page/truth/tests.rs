@@ -1,3 +1,5 @@
+use shared_model::annotations::FormatErrorKind;
+
 use super::*;
 
 /// As LabelImg and VOC2007 write it.
@@ -164,29 +166,29 @@ fn damaged_coco_files_are_refused_with_their_lines() {
         ("{\"shapes\": []}".into(), 1, "missing field `images`"),
     ] {
         let error = TruthFile::read("a.json", &text).unwrap_err();
-        let fits = matches!(&error.kind, TruthErrorKind::Coco(told) if told.contains(message));
+        let fits = matches!(&error.kind, TruthErrorKind::Format(FormatErrorKind::Coco(told)) if told.contains(message));
         assert!(fits && error.line == Some(line), "{error}");
     }
     let results = r#"[{"image_id": 1, "category_id": 18, "bbox": [1, 2, 3, 4], "score": 0.2}]"#;
-    assert_eq!(TruthFile::read("a.json", results).unwrap_err().kind, TruthErrorKind::CocoResults);
+    assert_eq!(TruthFile::read("a.json", results).unwrap_err().kind, FormatErrorKind::CocoResults.into());
 }
 
 /// One bad annotation of a large file does no harm to the other pictures.
 #[test]
 fn what_is_wrong_about_one_coco_picture_is_told_there() {
     for (from, to, kind) in [
-        ("[0, 0, 2, 3]", "[0, 0, 2, 0]", TruthErrorKind::CocoBox { annotation: 5, width: 2.0, height: 0.0 }),
-        ("[0, 0, 2, 3]", "[9, 9, -4, 3]", TruthErrorKind::CocoBox { annotation: 5, width: -4.0, height: 3.0 }),
+        ("[0, 0, 2, 3]", "[0, 0, 2, 0]", FormatErrorKind::CocoBox { annotation: 5, width: 2.0, height: 0.0 }),
+        ("[0, 0, 2, 3]", "[9, 9, -4, 3]", FormatErrorKind::CocoBox { annotation: 5, width: -4.0, height: 3.0 }),
         (
             "\"image_id\": 3, \"category_id\": 1",
             "\"image_id\": 3, \"category_id\": 7",
-            TruthErrorKind::CocoCategory { annotation: 5, category: 7 },
+            FormatErrorKind::CocoCategory { annotation: 5, category: 7 },
         ),
     ] {
         let file = read("a.json", &COCO.replace(from, to));
         assert!(file.objects_for("000000397133.jpg", 640, 427, None).unwrap().is_ok());
         let error = file.objects_for("test\\a.jpg", 9, 9, None).unwrap().unwrap_err();
-        assert_eq!(error.kind, kind);
+        assert_eq!(error.kind, kind.into());
         assert!(error.to_string().starts_with("a.json: "), "{error}");
     }
 }
@@ -210,7 +212,7 @@ fn yolo_numbers_are_cocos_names_or_those_of_a_list() {
 #[test]
 fn a_yolo_file_may_be_empty() {
     let truth = read("photo.txt", "\n").objects_for("photo.jpg", 9, 9, None).unwrap().unwrap();
-    assert_eq!(truth, Truth { objects: Vec::new(), classes: None, note: None });
+    assert_eq!(truth, GroundTruth { objects: Vec::new(), classes: None, note: None });
 }
 
 #[test]
@@ -221,16 +223,16 @@ fn yolo_numbers_beyond_the_names_are_told_with_their_lines() {
         error.kind
     };
     let cat = strings(&["cat"]);
-    assert_eq!(told(YOLO, Some(&cat)), TruthErrorKind::YoloBeyondList { class: 15, names: 1 });
+    assert_eq!(told(YOLO, Some(&cat)), FormatErrorKind::YoloBeyondList { class: 15, names: 1 }.into());
     assert_eq!(told("79 .5 .5 .1 .1\n80 .5 .5 .1 .1", None), TruthErrorKind::YoloBeyondCoco(80));
 }
 
 #[test]
 fn damaged_yolo_files_are_told_with_their_lines() {
-    use TruthErrorKind::*;
+    use FormatErrorKind::*;
     for (line, kind) in [
         ("0 0.5 0.5 0.1", YoloColumns(4)),
-        ("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", YoloColumns(9)),
+        ("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1", YoloColumns(8)),
         ("0 0.5 0.5 0.1 0.1 0.87", YoloScore),
         ("traffic light", YoloNumber("traffic".into())),
         ("0 0.5 NaN 0.1 0.1", YoloNumber("NaN".into())),
@@ -242,7 +244,7 @@ fn damaged_yolo_files_are_told_with_their_lines() {
         ("0 0.5 0.5 0.1 -0.1", YoloRange(-0.1)),
     ] {
         let error = TruthFile::read("a.txt", &format!("0 0.5 0.5 1.005 1\n\n{line}")).unwrap_err();
-        assert_eq!(error, TruthError { file: "a.txt".into(), line: Some(3), kind }, "{line}");
+        assert_eq!(error, TruthError { file: "a.txt".into(), line: Some(3), kind: kind.into() }, "{line}");
     }
 }
 
@@ -254,8 +256,8 @@ fn lists_of_classes_have_a_name_a_line() {
     assert!(read("a.txt", YOLO).class_list().is_none());
 
     let gap = TruthFile::read("obj.names", "cat\n\ndog\n").unwrap_err();
-    assert_eq!((gap.line, gap.kind), (Some(2), TruthErrorKind::NamelessClass));
-    assert_eq!(TruthFile::read("obj.names", " \n").unwrap_err().kind, TruthErrorKind::NoClasses);
+    assert_eq!((gap.line, gap.kind), (Some(2), FormatErrorKind::NamelessClass.into()));
+    assert_eq!(TruthFile::read("obj.names", " \n").unwrap_err().kind, FormatErrorKind::NoClasses.into());
 }
 
 #[test]

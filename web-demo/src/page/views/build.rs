@@ -3,13 +3,13 @@
 use leptos::prelude::*;
 
 use crate::page::language::text;
-use crate::page::state::{Build, State};
+use crate::page::state::{State, WorkerBuild};
 
 /// Threads and instructions; a click explains them.
 #[component]
 pub fn BuildSign() -> impl IntoView {
     let state = State::get();
-    let of = move |words: fn(&Build) -> String| state.build.read().as_ref().map(words);
+    let of = move |words: fn(&WorkerBuild) -> String| state.worker.build().as_ref().map(words);
     view! {
         <details class="build">
             <summary data-testid="build">{move || of(sign).unwrap_or("\u{a0}".into())}</summary>
@@ -18,7 +18,7 @@ pub fn BuildSign() -> impl IntoView {
     }
 }
 
-fn sign(build: &Build) -> String {
+fn sign(build: &WorkerBuild) -> String {
     let simd = if build.relaxed_simd { text!("relaxed SIMD") } else { "SIMD".into() };
     match build.threads {
         1 => text!("1 thread \u{b7} %{simd}", simd = simd),
@@ -27,7 +27,7 @@ fn sign(build: &Build) -> String {
 }
 
 /// How the networks run, and why not better.
-pub fn explanation(build: &Build) -> String {
+pub fn explanation(build: &WorkerBuild) -> String {
     let simd = if build.relaxed_simd {
         text!(
             "The networks run in WebAssembly on four numbers at a time, multiplying and adding them in one instruction."
@@ -80,12 +80,12 @@ mod tests {
 
     #[test]
     fn one_thread_has_a_reason() {
-        let build = Build { threads: 1, relaxed_simd: false, why: "asked".into() };
+        let build = WorkerBuild { threads: 1, relaxed_simd: false, why: "asked".into() };
         assert_eq!(sign(&build), "1 thread \u{b7} SIMD");
         assert!(explanation(&build).ends_with("There is one thread. The page's address asks for it."));
-        let failed = Build { why: "failed: out of memory".into(), ..build };
+        let failed = WorkerBuild { why: "failed: out of memory".into(), ..build };
         assert!(explanation(&failed).ends_with("The build with threads failed (out of memory)."));
-        let build = Build { threads: 3, relaxed_simd: true, why: String::new() };
+        let build = WorkerBuild { threads: 3, relaxed_simd: true, why: String::new() };
         assert_eq!(sign(&build), "3 threads \u{b7} relaxed SIMD");
         assert!(explanation(&build).ends_with("3 threads share each network's work."));
     }

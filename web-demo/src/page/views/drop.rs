@@ -43,8 +43,9 @@ pub fn DropTarget(children: Children) -> impl IntoView {
         <div
             class="page"
             class:dropping=move || { depth.get() > 0 }
+            class:unfolded=state.display.unfolded
             data-testid="page"
-            data-memory=move || state.memory.get()
+            data-memory=move || state.worker.memory()
             on:dragenter=enter
             on:dragleave=leave
             on:dragover=over

@@ -1,18 +1,18 @@
 //! Several pictures at once: what every model finds in each, and where they disagree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leptos::prelude::*;
 use leptos_use_signal_debounce_throttle::signal_debounced;
 
-use super::words;
-use crate::page::compare::Seen;
+use crate::page::compare::{Comparison, Filter, Predictions};
 use crate::page::intake;
 use crate::page::language::text;
 use crate::page::panel::Panel;
 use crate::page::picture::Picture;
-use crate::page::state::{Comparison, Filter, State};
+use crate::page::state::State;
+use crate::page::words;
 
 /// The thresholds follow the sliders with this delay, in milliseconds: a hundred pictures are not compared anew at every step.
 const PAUSE: f64 = 200.0;
@@ -20,7 +20,7 @@ const PAUSE: f64 = 200.0;
 /// What the models make of one picture, and what that was made of: as long as this stays, so does the comparison.
 #[derive(Clone)]
 struct Compared {
-    filter: (f32, f32, BTreeSet<String>),
+    filter: Filter,
     /// Per panel: its name, and the address of what its run found, which tells runs apart.
     runs: Vec<(String, Option<usize>)>,
     comparison: Arc<Comparison>,
@@ -37,30 +37,23 @@ type All = BTreeMap<u32, Compared>;
 
 /// The comparisons of all pictures. Each is made anew only when it has to be: results come one by one, by the hundred.
 fn comparisons(state: State) -> Memo<All> {
-    let filter = Memo::new(move |_| (state.score.get(), state.max_iou.get(), state.hidden.get()));
-    let filter: Signal<_> = signal_debounced(filter, PAUSE);
+    let filter: Signal<Filter> = signal_debounced(state.display.filter, PAUSE);
     Memo::new(move |old: Option<&All>| {
-        let (panels, filter) = (state.panels.get(), filter.get());
-        let compare = |picture: &Picture| {
+        let (panels, filter) = (state.panels.shown(), filter.get());
+        let compare = |id: u32| {
             let run = |panel: &Panel| {
-                let runs = panel.runs.read();
-                (
-                    panel.name(),
-                    runs.get(&picture.id).and_then(|run| Some(run.candidates.as_ref().ok()?.as_ptr().addr())),
-                )
+                let candidates = panel.run(id).and_then(|run| run.candidates.ok());
+                (panel.name(), candidates.map(|candidates| candidates.as_ptr().addr()))
             };
             let runs: Vec<_> = panels.iter().map(run).collect();
-            let kept =
-                old.and_then(|old| old.get(&picture.id)).filter(|kept| kept.filter == filter && kept.runs == runs);
+            let kept = old.and_then(|old| old.get(&id)).filter(|kept| kept.filter == filter && kept.runs == runs);
             let compared = kept.cloned().unwrap_or_else(|| {
-                let (score, max_iou, hidden) = &filter;
-                let chosen = Filter { score: *score, max_iou: *max_iou, hidden };
-                let comparison = Comparison::new(&panels, Some(picture.id), None, &chosen);
+                let comparison = Comparison::of_panels(&panels, Some(id), None, &filter);
                 Compared { filter: filter.clone(), runs, comparison: Arc::new(comparison) }
             });
-            (picture.id, compared)
+            (id, compared)
         };
-        state.gallery.read().iter().map(compare).collect()
+        state.input.gallery_ids().into_iter().map(compare).collect()
     })
 }
 
@@ -70,30 +63,28 @@ pub fn Gallery() -> impl IntoView {
     let state = State::get();
     let comparisons = comparisons(state);
     let done = move || {
-        let (panels, refused) = (state.panels.get(), state.refused.read());
-        let is_done = |picture: &&Picture| {
-            refused.contains_key(&picture.id) || panels.iter().all(|panel| panel.runs.read().contains_key(&picture.id))
-        };
-        state.gallery.read().iter().filter(is_done).count()
+        let panels = state.panels.shown();
+        let is_done = |id: &u32| state.input.is_refused(*id) || panels.iter().all(|panel| panel.has_run(*id));
+        state.input.gallery_ids().iter().filter(|id| is_done(id)).count()
     };
     view! {
-        <Show when=move || !state.gallery.read().is_empty()>
+        <Show when=move || { state.input.gallery_len() > 0 }>
             <section class="gallery card" aria-labelledby="gallery-title" data-testid="gallery">
                 <header>
-                    <h2 id="gallery-title">{move || text!("%{count} pictures", count = state.gallery.read().len())}</h2>
+                    <h2 id="gallery-title">{move || text!("%{count} pictures", count = state.input.gallery_len())}</h2>
                     <progress
                         aria-label=move || text!("Pictures that all models have looked at")
                         value=move || done().to_string()
-                        max=move || state.gallery.read().len().to_string()
+                        max=move || state.input.gallery_len().to_string()
                     />
-                    <span data-testid="gallery-done">{move || format!("{} / {}", done(), state.gallery.read().len())}</span>
+                    <span data-testid="gallery-done">{move || format!("{} / {}", done(), state.input.gallery_len())}</span>
                     <button type="button" class="plain" data-testid="gallery-close"
-                        on:click=move |_| intake::close_gallery(state)
+                        on:click=move |_| state.input.close_gallery()
                     >{move || text!("Close")}</button>
                 </header>
                 <Totals comparisons/>
                 <ul>
-                    <For each=move || state.gallery.get() key=|picture| picture.id let(picture)>
+                    <For each=move || state.input.gallery() key=|picture| picture.id let(picture)>
                         <Item picture comparisons/>
                     </For>
                 </ul>
@@ -108,26 +99,24 @@ fn Totals(comparisons: Memo<All>) -> impl IntoView {
     let state = State::get();
     let objects = move |panel: usize| {
         comparisons.with(|all| {
-            let seen = all.values().filter_map(|compared| compared.comparison.seen.get(panel)?.as_ref());
+            let seen = all.values().filter_map(|compared| compared.comparison.predictions.get(panel)?.as_ref());
             seen.map(|seen| seen.detections.len()).sum::<usize>()
         })
     };
     let mean = move |panel: Panel| {
-        let runs = panel.runs.read();
-        let gallery = state.gallery.read();
-        let times: Vec<f64> =
-            gallery.iter().filter_map(|picture| Some(runs.get(&picture.id)?.first?.network)).collect();
+        let ids = state.input.gallery_ids().into_iter();
+        let times: Vec<f64> = ids.filter_map(|id| Some(panel.run(id)?.first?.network)).collect();
         (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64)
     };
     let agreement = move || {
         comparisons.with(|all| {
-            let shares: Vec<f64> = all.values().filter_map(|compared| compared.comparison.agreement()).collect();
+            let shares: Vec<f64> = all.values().filter_map(|compared| compared.comparison.agreement_rate()).collect();
             (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
         })
     };
     view! {
         <p class="totals" data-testid="gallery-totals">
-            <ForEnumerate each=move || state.panels.get() key=|panel| panel.name() let(i, panel)>
+            <ForEnumerate each=move || state.panels.shown() key=|panel| panel.name() let(i, panel)>
                 <span><strong>{panel.name()}</strong>": "{move || words::objects(objects(i.get()))}", "
                     {move || text!("%{ms} on average", ms = words::milliseconds(mean(panel)))}</span>
             </ForEnumerate>
@@ -146,12 +135,12 @@ fn Item(picture: Picture, comparisons: Memo<All>) -> impl IntoView {
     let figures = Memo::new(move |_| {
         comparisons.with(|all| {
             let comparison = &all.get(&id)?.comparison;
-            let found = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.detections.len());
-            let differences = comparison.groups.iter().filter(|group| !group.is_agreed()).count();
-            Some((comparison.seen.iter().map(found).collect::<Vec<_>>(), differences))
+            let found = |seen: &Option<Predictions>| seen.as_ref().map(|seen| seen.detections.len());
+            let differences = comparison.objects.iter().filter(|object| !object.is_agreed()).count();
+            Some((comparison.predictions.iter().map(found).collect::<Vec<_>>(), differences))
         })
     });
-    let refused = move || state.refused.read().get(&id).cloned();
+    let refused = move || state.input.refusal(id);
     let name = picture.name.clone();
     let opened = picture.clone();
     view! {
@@ -159,13 +148,13 @@ fn Item(picture: Picture, comparisons: Memo<All>) -> impl IntoView {
             <button
                 type="button"
                 class="plain"
-                aria-current=move || (state.shown() == Some(id)).then_some("true")
+                aria-current=move || (state.input.shown_id() == Some(id)).then_some("true")
                 title=picture.name.clone()
                 data-testid="gallery-item"
                 data-picture=picture.name.clone()
                 disabled=move || refused().is_some()
                 on:click=move |_| {
-                    state.live.set(false);
+                    state.input.set_live(false);
                     intake::show(state, opened.clone());
                 }
             >

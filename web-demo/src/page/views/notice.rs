@@ -1,30 +1,46 @@
 //! What went wrong, in a sentence, with the way on.
 
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 
-use crate::page::address;
+use crate::page::driver::WorkerDriver;
+use crate::page::elsewhere;
 use crate::page::language::text;
 use crate::page::link::Link;
-use crate::page::panel::WeightsState;
-use crate::page::state::{Models, State, WorkerState};
-use crate::page::sync::{self, Sync};
-use shared_model::Manifest;
+use crate::page::model_list;
+use crate::page::state::{ModelList, State};
 
 /// A message that stays until it is dismissed or resolved.
 #[component]
 pub fn NoticeBar() -> impl IntoView {
     let state = State::get();
-    let worker = Sync::get();
+    let driver = WorkerDriver::get();
     view! {
         <div class="notices" role="alert" data-testid="notices">
-            {move || state.notice.get().map(|notice| view! {
+            {move || state.notices.current().map(|notice| view! {
                 <div class="notice" data-testid="notice">
                     <p>{notice.text}</p>
                     {notice.can_retry.then(|| view! {
-                        <button type="button" data-testid="retry" on:click=move |_| worker.retry()>{move || text!("Try again")}</button>
+                        <button type="button" data-testid="retry" on:click=move |_| driver.retry()>{move || text!("Try again")}</button>
                     })}
-                    <button type="button" class="plain" data-testid="dismiss" on:click=move |_| state.notice.set(None)>
+                    <button type="button" class="plain" data-testid="dismiss" on:click=move |_| state.notices.dismiss()>
                         {move || text!("Dismiss")}
+                    </button>
+                </div>
+            })}
+            {move || state.models.offered().map(|url| view! {
+                <div class="notice" data-testid="offer">
+                    <p>{text!(
+                        "This link names weights on %{host} (%{url}). To load them, your browser asks that server, which so learns \
+                         your address on the network, and nothing of your pictures.",
+                        host = elsewhere::host(&url).unwrap_or_default(),
+                        url = url
+                    )}</p>
+                    <button type="button" data-testid="offer-accept" on:click=move |_| model_list::accept(state)>
+                        {text!("Load the weights")}
+                    </button>
+                    <button type="button" class="plain" data-testid="offer-decline" on:click=move |_| state.models.offer(None)>
+                        {text!("Do not load them")}
                     </button>
                 </div>
             })}
@@ -32,10 +48,10 @@ pub fn NoticeBar() -> impl IntoView {
                 <div class="notice" data-testid="failure">
                     <p>{text}</p>
                     <button type="button" data-testid="retry" on:click=move |_| {
-                        worker.retry();
-                        if matches!(&*state.models.read_untracked(), Models::Failed(_)) {
-                            state.models.set(Models::Loading);
-                            retry_list(state);
+                        driver.retry();
+                        if untrack(|| state.models.failure()).is_some() {
+                            state.models.set(ModelList::Loading);
+                            spawn_local(model_list::fetch(state, Link::default()));
                         }
                     }>{move || text!("Try again")}</button>
                 </div>
@@ -44,21 +60,13 @@ pub fn NoticeBar() -> impl IntoView {
     }
 }
 
-fn retry_list(state: State) {
-    let choose = |manifest: &Manifest| address::models(&Link::default(), manifest);
-    leptos::task::spawn_local(sync::list_models(state, choose));
-}
-
 /// Why no network can run, if that is so.
 fn blocking(state: State) -> Option<String> {
-    if let WorkerState::Broken(text) = &*state.worker.read() {
-        return Some(text.clone());
+    if let Some(why) = state.worker.failure() {
+        return Some(why);
     }
-    if let Models::Failed(text) = &*state.models.read() {
-        return Some(text!("The list of models is missing. %{why}", why = text));
+    if let Some(why) = state.models.failure() {
+        return Some(text!("The list of models is missing. %{why}", why = why));
     }
-    state.panels.read().iter().find_map(|panel| match &*panel.weights.read() {
-        WeightsState::Failed(text) => Some(text.clone()),
-        _ => None,
-    })
+    state.panels.shown().into_iter().find_map(|panel| panel.failure())
 }

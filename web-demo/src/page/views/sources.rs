@@ -1,4 +1,4 @@
-//! Where pictures come from: the visitor's own, the camera, or samples.
+//! Where pictures come from: the visitor's own, the camera with its controls, or samples.
 
 use leptos::html;
 use leptos::prelude::*;
@@ -26,24 +26,25 @@ pub fn Sources() -> impl IntoView {
             input.set_value("");
         }
     };
-    let chosen = move || state.picture.read().as_ref().and_then(|opened| opened.picture.sample).map(|sample| sample.id);
+    let chosen = move || state.input.shown().and_then(|opened| opened.picture.sample).map(|sample| sample.id);
     view! {
         <nav class="sources" aria-label=move || text!("Choose a picture")>
             <label class="upload">
                 <input type="file" accept=ACCEPTED multiple node_ref=files on:change=move |_| choose(files) data-testid="upload"/>
                 <span class="upload-button">{move || text!("Choose pictures")}</span>
             </label>
-            <label class="upload folder">
+            <Unfold/>
+            <label class="upload folder folded">
                 <input
                     type="file" multiple prop:webkitdirectory=true
                     node_ref=folder on:change=move |_| choose(folder) data-testid="upload-folder"
                 />
                 <span class="upload-button quiet">{move || text!("A folder")}</span>
             </label>
-            <button type="button" class="plain" data-testid="camera-start" on:click=move |_| camera.start()>
+            <button type="button" class="plain folded" data-testid="camera-start" on:click=move |_| camera.start()>
                 {move || text!("Camera")}
             </button>
-            <ul class="samples" aria-label=move || text!("Samples")>
+            <ul class="samples folded" aria-label=move || text!("Samples")>
                 {SAMPLES.iter().map(|sample| view! {
                     <li>
                         <button
@@ -53,14 +54,56 @@ pub fn Sources() -> impl IntoView {
                             data-testid=format!("sample-{}", sample.id)
                             on:click=move |_| intake::open_sample(state, sample)
                         >
-                            <img src=state.url(&sample.thumbnail()) alt=move || sample.title() width="96" height="72"/>
+                            <img src=state.assets.url(&sample.thumbnail()) alt=move || sample.title() width="96" height="72"/>
                         </button>
                     </li>
                 }).collect_view()}
             </ul>
-            <p class="upload-hint">{move || text!(
+            <p class="upload-hint folded">{move || text!(
                 "Or drop or paste anywhere: pictures, their annotations (VOC, COCO, YOLO) to score the models, or weights of your own (.safetensors)."
             )}</p>
         </nav>
+    }
+}
+
+/// On a phone, the way to the controls that are folded away there: `folded` in the style sheet.
+#[component]
+fn Unfold() -> impl IntoView {
+    let unfolded = State::get().display.unfolded;
+    view! {
+        <button
+            type="button"
+            class="plain unfold"
+            aria-expanded=move || unfolded.get().to_string()
+            data-testid="unfold"
+            on:click=move |_| unfolded.update(|unfolded| *unfolded = !*unfolded)
+        >{move || if unfolded.get() { text!("Fewer controls") } else { text!("More controls") }}</button>
+    }
+}
+
+/// Pause, the other side, off, and how fast frames follow each other.
+#[component]
+pub fn CameraControls() -> impl IntoView {
+    let state = State::get();
+    let camera = expect_context::<Camera>();
+    view! {
+        <Show when=move || state.input.is_live()>
+            <div class="camera" role="group" aria-label=move || text!("Camera") data-testid="camera">
+                <span class="rate" data-testid="fps">{move || match camera.rate.get() {
+                    Some(rate) => text!("%{rate} frames a second", rate = format!("{rate:.1}")),
+                    None => text!("Starting"),
+                }}</span>
+                <button type="button" class="plain" data-testid="camera-pause"
+                    aria-pressed=move || camera.is_paused.get().to_string()
+                    on:click=move |_| camera.is_paused.update(|is_paused| *is_paused = !*is_paused)
+                >{move || if camera.is_paused.get() { text!("Go on") } else { text!("Pause") }}</button>
+                <button type="button" class="plain" data-testid="camera-turn" on:click=move |_| camera.turn()>
+                    {move || if camera.is_back.get() { text!("Front camera") } else { text!("Back camera") }}
+                </button>
+                <button type="button" class="plain" data-testid="camera-stop" on:click=move |_| camera.stop()>
+                    {move || text!("Camera off")}
+                </button>
+            </div>
+        </Show>
     }
 }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use plotters::prelude::*;
 
-use super::Line;
+use super::BenchmarkRow;
 use crate::page::language::text;
 
 /// Width and height in units of the drawing; on the page it is as wide as there is room.
@@ -15,9 +15,9 @@ const FONT: (&str, u32) = ("system-ui, sans-serif", 15);
 
 /// A point for every model that has been measured and has a score.
 #[component]
-pub fn Chart(lines: Memo<Vec<Line>>) -> impl IntoView {
+pub fn Chart(lines: Memo<Vec<BenchmarkRow>>) -> impl IntoView {
     let svg = Memo::new(move |_| {
-        let point = |line: &Line| Some((line.name.clone(), line.milliseconds()?, line.accuracy?));
+        let point = |line: &BenchmarkRow| Some((line.name.clone(), line.milliseconds()?, line.accuracy?));
         let points: Vec<_> = lines.read().iter().filter_map(point).collect();
         (!points.is_empty()).then(|| draw(&points).unwrap_or_default())
     });

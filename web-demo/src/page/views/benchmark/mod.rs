@@ -1,4 +1,4 @@
-//! Every model's time on this device, beside its accuracy.
+//! The view of the benchmark: every model's time on this device, beside its accuracy.
 
 mod chart;
 
@@ -6,16 +6,15 @@ use leptos::prelude::*;
 use shared_model::{VARIANTS, cost};
 
 use super::build;
-use super::words;
-use crate::page::jobs::BENCHMARK_RUNS;
 use crate::page::language::text;
 use crate::page::panel::median;
-use crate::page::state::{Benchmark as Times, RANDOM, State};
+use crate::page::state::{BENCHMARK_RUNS, ModelTimes, State, random_weights, split_size};
+use crate::page::words;
 use chart::Chart;
 
 /// A line of the table.
 #[derive(Clone, PartialEq)]
-pub struct Line {
+pub struct BenchmarkRow {
     /// Name of the model, as the worker knows it.
     model: String,
     /// The name to show.
@@ -25,10 +24,10 @@ pub struct Line {
     parameters: usize,
     gflops: f64,
     bytes: Option<u64>,
-    times: Option<Times>,
+    times: Option<ModelTimes>,
 }
 
-impl Line {
+impl BenchmarkRow {
     /// Milliseconds of the network: the median.
     pub fn milliseconds(&self) -> Option<f64> {
         median(self.times.as_ref()?.timings.iter().map(|timing| timing.network).collect())
@@ -43,47 +42,53 @@ impl Line {
     }
 }
 
-/// The models of the list, then the variants of which nobody has published weights: their time is that of random ones.
-fn lines(state: State) -> Vec<Line> {
-    let Some(manifest) = state.manifest() else { return Vec::new() };
-    let times = state.benchmark.read();
-    let published = manifest.models.iter().map(|entry| Line {
+/// The models of the list, then those at other input sizes, then the variants of which nobody has published weights: their time is that of random ones.
+fn lines(state: State) -> Vec<BenchmarkRow> {
+    let Some(manifest) = state.models.manifest() else { return Vec::new() };
+    let published = manifest.models.iter().map(|entry| BenchmarkRow {
         model: entry.name.clone(),
         name: entry.name.clone(),
         accuracy: entry.voc2007_ap50,
         parameters: entry.parameters,
         gflops: entry.gflops,
         bytes: Some(entry.bytes),
-        times: times.get(&entry.name).cloned(),
+        times: state.benchmark.times(&entry.name),
+    });
+    // Models at other sizes than their own, as far as they are on show.
+    let sized = state.panels.names().into_iter().filter(|name| split_size(name).1.is_some());
+    let sized = sized.filter_map(|name| state.models.entry(&name)).map(|entry| BenchmarkRow {
+        times: state.benchmark.times(&entry.name),
+        model: entry.name.clone(),
+        name: entry.name,
+        accuracy: None,
+        parameters: entry.parameters,
+        gflops: entry.gflops,
+        bytes: Some(entry.bytes),
     });
     let is_missing =
         |variant: &&shared_model::Variant| !manifest.models.iter().any(|entry| entry.variant == variant.name);
     let random = VARIANTS.iter().filter(is_missing).map(|variant| {
         let cost = cost(&variant.graph(20), 416, 416);
-        let model = format!("{RANDOM}{}", variant.name);
-        Line {
+        let model = random_weights(variant.name);
+        BenchmarkRow {
             name: text!("%{variant}, random weights", variant = variant.name),
             accuracy: None,
             parameters: cost.parameters,
             gflops: cost.gflops,
             bytes: None,
-            times: times.get(&model).cloned(),
+            times: state.benchmark.times(&model),
             model,
         }
     });
-    published.chain(random).collect()
+    published.chain(sized).chain(random).collect()
 }
-
-/// The view.
 #[component]
-pub fn Benchmark() -> impl IntoView {
+pub fn BenchmarkView() -> impl IntoView {
     let state = State::get();
     let lines = Memo::new(move |_| lines(state));
-    let queued = move || state.benchmark_queue.read().len();
+    let queued = move || state.benchmark.remaining();
     let start = move |_| {
-        let models: Vec<String> = lines.read_untracked().iter().map(|line| line.model.clone()).collect();
-        state.benchmark.update(std::collections::BTreeMap::clear);
-        state.benchmark_queue.set(models);
+        state.benchmark.start(lines.read_untracked().iter().map(|line| line.model.clone()).collect());
     };
     let all = move || lines.read().len().max(1);
     view! {
@@ -94,7 +99,7 @@ pub fn Benchmark() -> impl IntoView {
                  What else the device does at the same time shows in the spread.",
                 runs = BENCHMARK_RUNS
             )}</p>
-            <p class="hint" data-testid="bench-build">{move || state.build.read().as_ref().map(build::explanation)}</p>
+            <p class="hint" data-testid="bench-build">{move || state.worker.build().as_ref().map(build::explanation)}</p>
             <div class="toolbar">
                 <button type="button" data-testid="bench-start" disabled=move || { queued() > 0 } on:click=start>
                     {move || text!("Measure all models")}
@@ -103,7 +108,7 @@ pub fn Benchmark() -> impl IntoView {
                     <progress aria-label=move || text!("Models measured")
                         value=move || (all() - queued()).to_string() max=move || all().to_string()/>
                     <button type="button" class="plain" data-testid="bench-stop"
-                        on:click=move |_| state.benchmark_queue.set(Vec::new())
+                        on:click=move |_| state.benchmark.stop()
                     >{move || text!("Stop")}</button>
                 </Show>
             </div>
@@ -130,7 +135,7 @@ pub fn Benchmark() -> impl IntoView {
     }
 }
 
-fn row(line: Line) -> impl IntoView {
+fn row(line: BenchmarkRow) -> impl IntoView {
     let ms = line.milliseconds();
     let cold = line.times.as_ref().and_then(|times| times.cold).map(|timing| timing.network);
     let spread = line.spread().map_or("\u{2013}".into(), |(least, most)| format!("{least:.1}\u{2013}{most:.1} ms"));

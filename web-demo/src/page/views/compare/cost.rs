@@ -5,15 +5,15 @@ use leptos::prelude::*;
 use crate::page::language::text;
 use crate::page::panel::{Panel, Run, median};
 use crate::page::state::State;
-use crate::page::views::words;
+use crate::page::words;
 use crate::protocol::Timing;
 use shared_model::ManifestEntry;
 
 /// A column a model.
 #[component]
-pub fn Costs() -> impl IntoView {
+pub fn CostTable() -> impl IntoView {
     let state = State::get();
-    let panels = move || state.panels.get();
+    let panels = move || state.panels.shown();
     let times = |label: Signal<String>, testid: &'static str, figure: fn(State, Panel) -> String| {
         view! {
             <tr>
@@ -29,7 +29,7 @@ pub fn Costs() -> impl IntoView {
             <tr>
                 <th scope="row">{label}</th>
                 <For each=panels key=|panel| panel.name() let(panel)>
-                    <td data-testid=testid>{move || panel.entry(state).as_ref().map(fact)}</td>
+                    <td data-testid=testid>{move || state.models.entry(&panel.name()).as_ref().map(fact)}</td>
                 </For>
             </tr>
         }
@@ -42,7 +42,7 @@ pub fn Costs() -> impl IntoView {
                     <thead>
                         <tr>
                             <td></td>
-                            {move || state.shown_models().into_iter().map(|name| view! {
+                            {move || state.panels.names().into_iter().map(|name| view! {
                                 <th scope="col">{name}</th>
                             }).collect_view()}
                         </tr>
@@ -51,7 +51,7 @@ pub fn Costs() -> impl IntoView {
                         {times(Signal::derive(|| text!("Network")), "network-ms", network)}
                         {times(Signal::derive(|| text!("Spread")), "spread", spread)}
                         {times(Signal::derive(|| text!("First run")), "cold-ms", |_, panel| {
-                            words::milliseconds(panel.cold.read().map(|timing| timing.network))
+                            words::milliseconds(panel.cold().map(|timing| timing.network))
                         })}
                         {times(Signal::derive(|| text!("Preprocess")), "preprocess-ms", |state, panel| {
                             middle(state, panel, |timing| timing.preprocess)
@@ -81,7 +81,7 @@ pub fn Costs() -> impl IntoView {
 }
 
 fn measured(state: State, panel: Panel) -> Option<Vec<Timing>> {
-    panel.run(state).filter(Run::is_measured).map(|run| run.warm)
+    state.run(panel).filter(Run::is_measured).map(|run| run.warm)
 }
 
 fn middle(state: State, panel: Panel, part: fn(&Timing) -> f64) -> String {

@@ -58,7 +58,7 @@ impl Gestures {
             return false;
         };
         self.down.update_value(|down| down.extend([(id, now)]));
-        let zoom = self.state.zoom.get_untracked();
+        let zoom = self.state.display.zoom.get_untracked();
         let moved = match other {
             Some(other) => {
                 let factor = distance(now, other) / distance(before, other).max(1e-6);
@@ -69,7 +69,7 @@ impl Gestures {
             None if zoom.is_whole() => return false,
             None => zoom.dragged((now.0 - before.0, now.1 - before.1)),
         };
-        self.state.zoom.set(moved);
+        self.state.display.zoom.set(moved);
         true
     }
 
@@ -78,20 +78,20 @@ impl Gestures {
         if event.ctrl_key() || event.meta_key() {
             event.prevent_default();
             let factor = (-event.delta_y() / 200.0).clamp(-1.0, 1.0).exp();
-            self.state.zoom.update(|zoom| *zoom = zoom.by(factor, position(event)));
+            self.state.display.zoom.update(|zoom| *zoom = zoom.by(factor, position(event)));
         }
     }
 
     /// A double click enlarges, and the next one shows the whole again.
     pub fn double(self, event: &ev::MouseEvent) {
-        self.state.zoom.update(|zoom| {
+        self.state.display.zoom.update(|zoom| {
             *zoom = if zoom.is_whole() { zoom.by(LEAP, position(event)) } else { Zoom::default() };
         });
     }
 
     /// Plus, minus, 0 and the arrows.
     pub fn key(self, event: &ev::KeyboardEvent) {
-        let zoom = self.state.zoom.get_untracked();
+        let zoom = self.state.display.zoom.get_untracked();
         let centre = (0.5, 0.5);
         let changed = match event.key().as_str() {
             "+" | "=" => zoom.by(STEP, centre),
@@ -106,7 +106,7 @@ impl Gestures {
         };
         if !event.ctrl_key() && !event.meta_key() {
             event.prevent_default();
-            self.state.zoom.set(changed);
+            self.state.display.zoom.set(changed);
         }
     }
 }

@@ -7,10 +7,10 @@ use crate::page::state::State;
 
 /// The kinds of lines that the panels may show, each with its meaning.
 #[component]
-pub fn Legend() -> impl IntoView {
+pub fn LineLegend() -> impl IntoView {
     let state = State::get();
     let kinds = move || {
-        let comparison = state.comparison.read();
+        let comparison = state.display.comparison.read();
         if comparison.truth.is_some() {
             return vec![
                 ("hit", text!("really there")),
@@ -19,7 +19,7 @@ pub fn Legend() -> impl IntoView {
                 ("ignored", text!("does not count")),
             ];
         }
-        match comparison.seen.len() {
+        match comparison.predictions.len() {
             0 | 1 => Vec::new(),
             n => {
                 let mut kinds = vec![("all", text!("found by all"))];

@@ -1,11 +1,11 @@
 //! Models side by side on one picture.
 
-mod classes;
 mod cost;
+mod filters;
 mod gestures;
 mod legend;
+mod model_choice;
 mod objects;
-mod options;
 mod panels;
 mod phase;
 mod stage;
@@ -15,39 +15,39 @@ mod toolbar;
 
 use leptos::prelude::*;
 
-use super::camera::Camera;
 use super::gallery::Gallery;
-use super::sources::Sources;
-use super::thresholds::Thresholds;
+use super::kept::KeptWeights;
+use super::sources::{CameraControls, Sources};
 use crate::page::language::text;
 use crate::page::state::State;
-use classes::Classes;
-use cost::Costs;
-use legend::Legend;
-use objects::Objects;
-use panels::Panels;
+use cost::CostTable;
+use filters::{ClassFilter, Thresholds};
+use legend::LineLegend;
+use objects::ObjectTable;
+use panels::PanelGrid;
 use summary::Summary;
 use toolbar::Toolbar;
 
 /// The view that the page opens with.
 #[component]
-pub fn Compare() -> impl IntoView {
+pub fn CompareView() -> impl IntoView {
     view! {
         <Sources/>
-        <Camera/>
+        <CameraControls/>
         <Gallery/>
         <Toolbar/>
         <Summary/>
-        <Panels/>
+        <PanelGrid/>
         <Caption/>
-        <Legend/>
+        <LineLegend/>
         <div class="details">
-            <Objects/>
+            <ObjectTable/>
             <div class="column">
                 <Thresholds/>
-                <Classes/>
+                <ClassFilter/>
+                <KeptWeights/>
             </div>
-            <Costs/>
+            <CostTable/>
         </div>
     }
 }
@@ -57,7 +57,7 @@ pub fn Compare() -> impl IntoView {
 fn Caption() -> impl IntoView {
     let state = State::get();
     view! {
-        <p class="caption">{move || state.picture.get().map(|opened| {
+        <p class="caption">{move || state.input.shown().map(|opened| {
             let credit = opened.picture.sample.map(|sample| view! {
                 <span>
                     {text!("Photograph: %{by},", by = sample.credit)}" "

@@ -8,57 +8,58 @@ use shared_model::Detection;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
-use crate::page::compare::{Group, Standing};
+use crate::page::compare::{Agreement, Comparison, MatchedObject};
 use crate::page::language::text;
-use crate::page::state::{Comparison, State};
+use crate::page::state::State;
 use crate::page::truth::DetectionOutcome;
-use crate::page::views::words;
+use crate::page::words;
 
 /// Rows that are shown unless all are asked for: more are slow to build, and nobody reads them.
 const FEW: usize = 40;
 
 /// A row: an object, and what each panel makes of it.
 #[derive(Clone, Debug, PartialEq)]
-struct Row {
-    group: Group,
-    cells: Vec<Cell>,
+struct ComparisonRow {
+    object: MatchedObject,
+    cells: Vec<ComparisonCell>,
 }
 
 /// What a panel makes of an object.
 #[derive(Clone, Debug, PartialEq)]
-struct Cell {
+struct ComparisonCell {
     found: Option<Detection>,
-    standing: Standing,
+    agreement: Agreement,
     outcome: Option<DetectionOutcome>,
 }
 
-fn rows(comparison: &Comparison, differences_only: bool) -> Vec<(usize, Row)> {
-    let is_alone = comparison.seen.len() < 2;
-    let groups = comparison.groups.iter().enumerate();
-    let shown = groups.filter(|(_, group)| !differences_only || is_alone || !group.is_agreed());
-    let cell = |group: &Group, panel: usize| {
-        let place = group.boxes[panel];
-        let seen = comparison.seen[panel].as_ref();
-        let outcome = |place: usize| Some(comparison.judgements[panel].as_ref()?.detections[place]);
-        Cell {
+fn rows(comparison: &Comparison, differences_only: bool) -> Vec<(usize, ComparisonRow)> {
+    let is_alone = comparison.predictions.len() < 2;
+    let objects = comparison.objects.iter().enumerate();
+    let shown = objects.filter(|(_, object)| !differences_only || is_alone || !object.is_agreed());
+    let cell = |object: &MatchedObject, panel: usize| {
+        let place = object.boxes[panel];
+        let seen = comparison.predictions[panel].as_ref();
+        let outcome = |place: usize| Some(comparison.evaluations[panel].as_ref()?.detections[place]);
+        ComparisonCell {
             found: place.and_then(|place| seen.map(|seen| seen.detections[place])),
-            standing: group.standings[panel],
+            agreement: object.agreements[panel],
             outcome: place.and_then(outcome),
         }
     };
-    let row = |(i, group): (usize, &Group)| {
-        let cells = (0..group.boxes.len()).map(|panel| cell(group, panel)).collect();
-        (i, Row { group: group.clone(), cells })
+    let row = |(i, object): (usize, &MatchedObject)| {
+        let cells = (0..object.boxes.len()).map(|panel| cell(object, panel)).collect();
+        (i, ComparisonRow { object: object.clone(), cells })
     };
     shown.map(row).collect()
 }
 
 /// All objects that some panel found, with every panel's score.
 #[component]
-pub fn Objects() -> impl IntoView {
+pub fn ObjectTable() -> impl IntoView {
     let state = State::get();
     let all = RwSignal::new(false);
-    let rows = Memo::new(move |_| Arc::new(rows(&state.comparison.read(), state.differences_only.get())));
+    let rows =
+        Memo::new(move |_| Arc::new(rows(&state.display.comparison.read(), state.display.differences_only.get())));
     let visible = move || {
         let rows = rows.get();
         let count = if all.get() { rows.len() } else { rows.len().min(FEW) };
@@ -92,15 +93,15 @@ pub fn Objects() -> impl IntoView {
                     <thead>
                         <tr>
                             <th scope="col">{move || text!("Class")}</th>
-                            {move || state.shown_models().into_iter().map(|name| view! {
+                            {move || state.panels.names().into_iter().map(|name| view! {
                                 <th scope="col">{name}</th>
                             }).collect_view()}
                             <th scope="col" class="numbers">{move || text!("Size")}</th>
                         </tr>
                     </thead>
                     <tbody node_ref=body on:keydown=keys>
-                        <ForEnumerate each=visible key=|(_, row)| key(row) let(place, (group, row))>
-                            <ObjectRow place group row current/>
+                        <ForEnumerate each=visible key=|(_, row)| key(row) let(place, (object, row))>
+                            <ObjectRow place object row current/>
                         </ForEnumerate>
                     </tbody>
                 </table>
@@ -115,39 +116,39 @@ pub fn Objects() -> impl IntoView {
 }
 
 /// A row stays as it is for as long as this does.
-fn key(row: &Row) -> String {
-    let place = row.group.bbox;
+fn key(row: &ComparisonRow) -> String {
+    let place = row.object.bbox;
     let cells = row.cells.iter().map(|cell| {
         let score = cell.found.map(|found| found.score.to_bits());
-        format!("{score:?}{:?}{:?}", cell.standing, cell.outcome)
+        format!("{score:?}{:?}{:?}", cell.agreement, cell.outcome)
     });
-    format!("{}{:?}{}", row.group.class, place, cells.collect::<String>())
+    format!("{}{:?}{}", row.object.class, place, cells.collect::<String>())
 }
 
 #[component]
-fn ObjectRow(place: ReadSignal<usize>, group: usize, row: Row, current: RwSignal<usize>) -> impl IntoView {
+fn ObjectRow(place: ReadSignal<usize>, object: usize, row: ComparisonRow, current: RwSignal<usize>) -> impl IntoView {
     let state = State::get();
-    let class = row.group.class.clone();
-    let bbox = row.group.bbox;
+    let class = row.object.class.clone();
+    let bbox = row.object.bbox;
     // A row that stayed may have another place among the objects now.
-    let group = Memo::new(move |_| {
-        let groups = &state.comparison.read().groups;
-        groups.iter().position(|group| group.class == class && group.bbox == bbox).unwrap_or(group)
+    let object = Memo::new(move |_| {
+        let objects = &state.display.comparison.read().objects;
+        objects.iter().position(|object| object.class == class && object.bbox == bbox).unwrap_or(object)
     });
-    let on = move || state.highlighted.set(Some(group.get_untracked()));
-    let off = move || state.highlighted.set(None);
+    let on = move || state.display.highlight(Some(object.get_untracked()));
+    let off = move || state.display.highlight(None);
     view! {
         <tr
             tabindex=move || if current.get() == place.get() { "0" } else { "-1" }
-            class:highlighted=move || state.highlighted.get() == Some(group.get())
+            class:highlighted=move || state.display.highlighted() == Some(object.get())
             on:pointerenter=move |_| on()
             on:pointerleave=move |_| off()
             on:focus=move |_| { current.set(place.get_untracked()); on() }
             on:blur=move |_| off()
             data-testid="object"
-            data-class=row.group.class.clone()
+            data-class=row.object.class.clone()
         >
-            <th scope="row">{row.group.class.clone()}</th>
+            <th scope="row">{row.object.class.clone()}</th>
             {row.cells.into_iter().enumerate().map(|(panel, cell)| view! { <Found panel cell/> }).collect_view()}
             <td class="numbers">{format!("{:.0} \u{d7} {:.0}", bbox.x2 - bbox.x1, bbox.y2 - bbox.y1)}</td>
         </tr>
@@ -155,21 +156,21 @@ fn ObjectRow(place: ReadSignal<usize>, group: usize, row: Row, current: RwSignal
 }
 
 #[component]
-fn Found(panel: usize, cell: Cell) -> impl IntoView {
+fn Found(panel: usize, cell: ComparisonCell) -> impl IntoView {
     let state = State::get();
-    let kind = match (cell.outcome, cell.standing) {
-        (Some(DetectionOutcome::Hit(_)), _) => "hit",
-        (Some(DetectionOutcome::FalseAlarm), _) => "alarm",
+    let kind = match (cell.outcome, cell.agreement) {
+        (Some(DetectionOutcome::TruePositive(_)), _) => "hit",
+        (Some(DetectionOutcome::FalsePositive), _) => "alarm",
         (Some(DetectionOutcome::Ignored), _) => "ignored",
-        (None, Standing::All) => "all",
-        (None, Standing::Some) => "some",
-        (None, Standing::Only) => "only",
-        (None, Standing::Missed) => "missed",
-        (None, Standing::Unknown | Standing::Waiting) => "unknown",
+        (None, Agreement::All) => "all",
+        (None, Agreement::Some) => "some",
+        (None, Agreement::Only) => "only",
+        (None, Agreement::Missed) => "missed",
+        (None, Agreement::Unknown | Agreement::Waiting) => "unknown",
     };
     match cell.found {
         Some(Detection { score, bbox, class }) => {
-            let panels = state.panels.get_untracked();
+            let panels = untrack(|| state.panels.shown());
             let name = panels.get(panel).and_then(|panel| panel.classes().get(class).cloned());
             view! {
                 <td
@@ -188,9 +189,9 @@ fn Found(panel: usize, cell: Cell) -> impl IntoView {
             .into_any()
         }
         None => {
-            let text = match cell.standing {
-                Standing::Missed => text!("missed"),
-                Standing::Unknown => text!("no such class"),
+            let text = match cell.agreement {
+                Agreement::Missed => text!("missed"),
+                Agreement::Unknown => text!("no such class"),
                 _ => "\u{2026}".into(),
             };
             view! { <td class=format!("score {kind}") data-testid="lacking" data-panel=panel data-standing=kind>{text}</td> }

@@ -1,11 +1,9 @@
 //! What stands between the visitor and a panel's boxes.
 
-use leptos::prelude::*;
-
 use crate::page::language::text;
 use crate::page::panel::{Panel, WeightsState};
-use crate::page::state::{Models, State, WorkerState};
-use crate::page::views::words;
+use crate::page::state::{State, WorkerState};
+use crate::page::words;
 
 /// What a panel is waiting for.
 pub enum Phase {
@@ -26,25 +24,25 @@ pub enum Phase {
 impl Phase {
     /// The phase that a panel is in.
     pub fn of(state: State, panel: Panel) -> Self {
-        let weights = panel.weights.get();
-        let is_current = panel.is_current(state);
-        if matches!(&*state.worker.read(), WorkerState::Broken(_))
-            || matches!(&*state.models.read(), Models::Failed(_))
+        let weights = panel.weights();
+        let is_current = state.is_current(panel);
+        if state.worker.failure().is_some()
+            || state.models.failure().is_some()
             || matches!(weights, WeightsState::Failed(_))
-            || (state.suspect.read().is_some() && state.pending.read().is_none())
+            || (state.input.suspect().is_some() && !state.input.is_pending())
         {
             return if is_current { Self::Done } else { Self::Stopped };
         }
         // Frames of a camera follow each other too fast for words.
-        if is_current && (state.pending.read().is_none() || state.live.get()) {
+        if is_current && (!state.input.is_pending() || state.input.is_live()) {
             return Self::Done;
         }
         match weights {
-            _ if *state.worker.read() == WorkerState::Starting => Self::Starting,
+            _ if state.worker.state() == WorkerState::Starting => Self::Starting,
             WeightsState::Loading(received) => {
-                Self::Downloading(received, panel.entry(state).map_or(received, |entry| entry.bytes))
+                Self::Downloading(received, state.models.entry(&panel.name()).map_or(received, |entry| entry.bytes))
             }
-            _ if state.pending.read().is_some() || state.picture.read().is_none() => Self::Opening,
+            _ if state.input.is_pending() || state.input.shown_id().is_none() => Self::Opening,
             _ => Self::Running,
         }
     }

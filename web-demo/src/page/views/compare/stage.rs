@@ -7,20 +7,21 @@ use leptos_use_resize_observer::use_resize_observer;
 use super::gestures::Gestures;
 use crate::page::draw::{self, Scene};
 use crate::page::language::text;
-use crate::page::marks::{self, Mark};
+use crate::page::marks::{Mark, hit, marks};
 use crate::page::panel::Panel;
 use crate::page::state::State;
-use crate::page::views::words;
+use crate::page::words;
 
 /// The picture and the boxes of `panels`, each with its place in the comparison. Of two, the first one's boxes are drawn
 /// left of `split` (0 to 1), the second one's right of it.
 #[component]
-pub fn Stage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option<RwSignal<f64>>) -> impl IntoView {
+pub fn PictureStage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option<RwSignal<f64>>) -> impl IntoView {
     let state = State::get();
-    let layers: Vec<(usize, Memo<Vec<Mark>>)> = panels
-        .iter()
-        .map(|&(i, _)| (i, Memo::new(move |_| marks::marks(&state.comparison.read(), i, state.differences_only.get()))))
-        .collect();
+    let display = state.display;
+    let marks_of = move |panel: usize| {
+        Memo::new(move |_| marks(&display.comparison.read(), panel, display.differences_only.get()))
+    };
+    let layers: Vec<(usize, Memo<Vec<Mark>>)> = panels.iter().map(|&(i, _)| (i, marks_of(i))).collect();
     let shown = layers.clone();
     let marks_at = move |x: f64| {
         let second = split.is_some_and(|split| x > split.get_untracked());
@@ -28,13 +29,13 @@ pub fn Stage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option<RwSign
     };
     let gestures = Gestures::new(state);
     let point = move |event: &ev::PointerEvent| {
-        let Some(opened) = state.picture.get_untracked() else { return };
+        let Some(opened) = untrack(|| state.input.shown()) else { return };
         let at = Gestures::position(event);
-        let (x, y) = state.zoom.get_untracked().at(at);
+        let (x, y) = state.display.zoom.get_untracked().at(at);
         let (x, y) = (x as f32 * opened.width as f32, y as f32 * opened.height as f32);
-        let hit = marks_at(at.0).with_untracked(|marks| marks::hit(marks, x, y));
-        if state.highlighted.get_untracked() != hit {
-            state.highlighted.set(hit);
+        let under = marks_at(at.0).with_untracked(|marks| hit(marks, x, y));
+        if untrack(|| state.display.highlighted()) != under {
+            state.display.highlight(under);
         }
     };
     let names: Vec<String> = panels.iter().map(|(_, panel)| panel.name()).collect();
@@ -45,15 +46,15 @@ pub fn Stage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option<RwSign
     view! {
         <div
             class="stage"
-            class:waiting=move || state.picture.read().is_none()
-            class:zoomed=move || !state.zoom.get().is_whole()
+            class:waiting=move || state.input.shown_id().is_none()
+            class:zoomed=move || !state.display.zoom.get().is_whole()
             role="group"
             tabindex="0"
             aria-label=label
             data-testid="stage"
             on:keydown=move |event| gestures.key(&event)
         >
-            {move || state.picture.get().map(|opened| {
+            {move || state.input.shown().map(|opened| {
                 let described = described.clone();
                 view! {
                     <img
@@ -63,7 +64,7 @@ pub fn Stage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option<RwSign
                         height=opened.height
                         data-testid="picture"
                         style:transform=move || {
-                            let zoom = state.zoom.get();
+                            let zoom = state.display.zoom.get();
                             format!(
                                 "scale({}) translate({}%, {}%)", zoom.scale, -100.0 * zoom.x, -100.0 * zoom.y
                             )
@@ -95,7 +96,7 @@ pub fn Stage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option<RwSign
                 on:pointerdown=move |event| gestures.down(&event)
                 on:pointerup=move |event| gestures.up(&event)
                 on:pointercancel=move |event| gestures.up(&event)
-                on:pointerleave=move |_| state.highlighted.set(None)
+                on:pointerleave=move |_| state.display.highlight(None)
                 on:dblclick=move |event| gestures.double(&event)
                 on:wheel=move |event| gestures.wheel(&event)
             ></div>
@@ -117,12 +118,12 @@ fn Boxes(marks: Memo<Vec<Mark>>, clip: Signal<Option<String>>) -> impl IntoView 
         }
     });
     Effect::new(move || {
-        let (Some(canvas), Some(opened)) = (canvas.get(), state.picture.get()) else { return };
+        let (Some(canvas), Some(opened)) = (canvas.get(), state.input.shown()) else { return };
         let scene = Scene {
             marks: &marks.read(),
-            highlighted: state.highlighted.get(),
+            highlighted: state.display.highlighted(),
             picture: (opened.width, opened.height),
-            zoom: state.zoom.get(),
+            zoom: state.display.zoom.get(),
         };
         if let Err(error) = draw::draw(&canvas, size.get(), &scene) {
             leptos::logging::error!("drawing: {error:?}");
@@ -141,13 +142,13 @@ fn Boxes(marks: Memo<Vec<Mark>>, clip: Signal<Option<String>>) -> impl IntoView 
 
 /// The picture and what is found in it, for those who cannot see it.
 fn description(state: State, panels: &[(usize, Panel)]) -> String {
-    let name = state.picture.read().as_ref().map(|opened| match opened.picture.sample {
+    let name = state.input.shown().map(|opened| match opened.picture.sample {
         Some(sample) => sample.title(),
         None => opened.picture.name.clone(),
     });
-    let comparison = state.comparison.read();
+    let comparison = state.display.comparison.read();
     let found = panels.iter().filter_map(|(i, panel)| {
-        let seen = comparison.seen.get(*i)?.as_ref()?;
+        let seen = comparison.predictions.get(*i)?.as_ref()?;
         let found = words::counts(&seen.detections, &seen.classes);
         let found = if found.is_empty() { text!("no objects") } else { found };
         Some(format!("{}: {found}", panel.name()))

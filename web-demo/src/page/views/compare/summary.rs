@@ -2,12 +2,12 @@
 
 use leptos::prelude::*;
 
-use crate::page::compare::Standing;
-use crate::page::jobs::WARM_RUNS;
+use crate::page::compare::{Agreement, Comparison};
 use crate::page::language::text;
-use crate::page::panel::median;
-use crate::page::state::{Comparison, State};
-use crate::page::views::words;
+use crate::page::panel::{WARM_RUNS, median};
+use crate::page::state::State;
+use crate::page::truth::Evaluation;
+use crate::page::words;
 
 /// Times closer than this part are called equal: nobody would choose by less.
 const SAME_TIME: f64 = 0.03;
@@ -21,10 +21,10 @@ const CRITICAL_U: usize = 2;
 pub fn Summary() -> impl IntoView {
     let state = State::get();
     let sentences = Memo::new(move |_| {
-        let panels = state.panels.get();
+        let panels = state.panels.shown();
         let names: Vec<String> = panels.iter().map(|panel| panel.name()).collect();
-        let times: Vec<Vec<f64>> = panels.iter().map(|panel| panel.network_times(state)).collect();
-        let mut sentences = found(&state.comparison.read(), &names);
+        let times: Vec<Vec<f64>> = panels.iter().map(|panel| state.network_times(*panel)).collect();
+        let mut sentences = found(&state.display.comparison.read(), &names);
         sentences.extend(speed(&names, &times));
         sentences
     });
@@ -39,21 +39,21 @@ pub fn Summary() -> impl IntoView {
 
 /// Who finds what, once all have looked.
 fn found(comparison: &Comparison, names: &[String]) -> Vec<String> {
-    if comparison.seen.len() != names.len() || comparison.seen.iter().any(Option::is_none) {
+    if comparison.predictions.len() != names.len() || comparison.predictions.iter().any(Option::is_none) {
         return Vec::new();
     }
     if let Some(truth) = &comparison.truth {
-        return judged(comparison, names, truth.objects.iter().filter(|object| !object.difficult).count());
+        return evaluated(comparison, names, truth.objects.iter().filter(|object| !object.difficult).count());
     }
-    let groups = &comparison.groups;
+    let objects = &comparison.objects;
     match names {
         [] | [_] => Vec::new(),
         [a, b] => {
-            let only = |panel: usize| groups.iter().filter(|group| group.stands(panel, Standing::Only)).count();
-            let agreed = groups.iter().filter(|group| group.is_agreed()).count();
+            let only = |panel: usize| objects.iter().filter(|object| object.is(panel, Agreement::Only)).count();
+            let agreed = objects.iter().filter(|object| object.is_agreed()).count();
             let (a_only, b_only) = (only(0), only(1));
             let mut sentences = Vec::new();
-            if groups.is_empty() {
+            if objects.is_empty() {
                 return vec![text!("Neither model finds anything here.")];
             }
             if a_only + b_only == 0 {
@@ -75,13 +75,13 @@ fn found(comparison: &Comparison, names: &[String]) -> Vec<String> {
             sentences
         }
         _ => {
-            let agreed = groups.iter().filter(|group| group.is_agreed()).count();
+            let agreed = objects.iter().filter(|object| object.is_agreed()).count();
             let mut sentences = vec![text!(
                 "Of %{objects}, all models find %{agreed}.",
-                objects = words::objects(groups.len()),
+                objects = words::objects(objects.len()),
                 agreed = agreed
             )];
-            let count = |panel: usize| groups.iter().filter(|group| group.boxes[panel].is_some()).count();
+            let count = |panel: usize| objects.iter().filter(|object| object.boxes[panel].is_some()).count();
             let most = (0..names.len()).map(count).max().unwrap_or_default();
             let best: Vec<&str> = (0..names.len()).filter(|i| count(*i) == most).map(|i| names[i].as_str()).collect();
             if best.len() < names.len() {
@@ -93,18 +93,18 @@ fn found(comparison: &Comparison, names: &[String]) -> Vec<String> {
 }
 
 /// Who finds what is really there.
-fn judged(comparison: &Comparison, names: &[String], all: usize) -> Vec<String> {
-    let sentence = |(name, judgement): (&String, &Option<_>)| {
-        let judgement: &crate::page::truth::Judgement = judgement.as_ref()?;
+fn evaluated(comparison: &Comparison, names: &[String], all: usize) -> Vec<String> {
+    let sentence = |(name, evaluation): (&String, &Option<Evaluation>)| {
+        let evaluation = evaluation.as_ref()?;
         Some(text!(
             "%{name} finds %{hits} of %{all} (false alarms: %{alarms}).",
             name = name,
-            hits = judgement.hits(),
+            hits = evaluation.true_positives(),
             all = all,
-            alarms = judgement.false_alarms()
+            alarms = evaluation.false_positives()
         ))
     };
-    names.iter().zip(&comparison.judgements).filter_map(sentence).collect()
+    names.iter().zip(&comparison.evaluations).filter_map(sentence).collect()
 }
 
 /// Who is faster, once all have been timed; `times` are those of each model's runs.
@@ -144,18 +144,16 @@ fn differ(fast: &[f64], slow: &[f64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::compare::{Seen, compare};
+    use crate::page::compare::Predictions;
     use shared_model::{BBox, Detection};
 
     fn comparison(panels: &[&[f32]]) -> Comparison {
-        let seen = |xs: &&[f32]| {
+        let predictions = |xs: &&[f32]| {
             let detection =
                 |&x: &f32| Detection { class: 0, score: 0.5, bbox: BBox { x1: x, y1: 0.0, x2: x + 10.0, y2: 10.0 } };
-            Some(Seen { detections: xs.iter().map(detection).collect(), classes: vec!["cat".into()] })
+            Some(Predictions { detections: xs.iter().map(detection).collect(), classes: vec!["cat".into()] })
         };
-        let seen: Vec<_> = panels.iter().map(seen).collect();
-        let groups = compare(&seen.iter().map(Option::as_ref).collect::<Vec<_>>());
-        Comparison { judgements: vec![None; seen.len()], groups, seen, truth: None }
+        Comparison::new(panels.iter().map(predictions).collect(), None)
     }
 
     #[test]
@@ -203,7 +201,7 @@ mod tests {
     #[test]
     fn nothing_is_said_before_all_have_looked() {
         let mut waiting = comparison(&[&[0.0], &[0.0]]);
-        waiting.seen[1] = None;
+        waiting.predictions[1] = None;
         assert!(found(&waiting, &["a".into(), "b".into()]).is_empty());
     }
 }

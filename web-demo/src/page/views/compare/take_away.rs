@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::page::export::{self, Content};
+use crate::page::export::{self, Snapshot};
 use crate::page::language::text;
 use crate::page::state::State;
 
@@ -16,7 +16,7 @@ pub fn TakeAway() -> impl IntoView {
     let copied = RwSignal::new(false);
     let save = move |ending: &'static str| {
         spawn_local(async move {
-            let Some(content) = Content::of(state) else { return };
+            let Some(content) = Snapshot::of(state) else { return };
             let name =
                 format!("{}-comparison.{ending}", content.picture.rsplit_once('.').map_or("picture", |(stem, _)| stem));
             let blob = match ending {
@@ -25,7 +25,7 @@ pub fn TakeAway() -> impl IntoView {
                 _ => export::png(state, &content).await,
             };
             if blob.and_then(|blob| export::download(&name, &blob)).is_err() {
-                state.tell(text!("The browser could not make the file."));
+                state.notices.tell(text!("The browser could not make the file."));
             }
         });
     };
@@ -35,7 +35,7 @@ pub fn TakeAway() -> impl IntoView {
                 copied.set(true);
                 set_timeout(move || copied.set(false), std::time::Duration::from_secs(2));
             } else {
-                state.tell(text!("The browser does not allow copying. The link is the page's address."));
+                state.notices.tell(text!("The browser does not allow copying. The link is the page's address."));
             }
         });
     };

@@ -3,34 +3,33 @@
 use leptos::prelude::*;
 
 use super::gestures::STEP;
-use super::panels::AddPanel;
+use super::model_choice::AddPanel;
 use super::take_away::TakeAway;
 use crate::page::language::text;
 use crate::page::state::State;
-use crate::page::zoom::Zoom;
 
 /// Models, layout, window, and what to take away.
 #[component]
 pub fn Toolbar() -> impl IntoView {
     let state = State::get();
-    let count = move || state.panels.read().len();
-    let zoom = move |factor: f64| state.zoom.update(|zoom| *zoom = zoom.by(factor, (0.5, 0.5)));
+    let count = move || state.panels.count();
+    let zoom = move |factor: f64| state.display.zoom.update(|zoom| *zoom = zoom.by(factor, (0.5, 0.5)));
     view! {
-        <div class="toolbar" role="toolbar" aria-label=move || text!("Comparison")>
+        <div class="toolbar folded" role="toolbar" aria-label=move || text!("Comparison")>
             <AddPanel/>
             <Show when=move || { count() > 1 }>
-                <Toggle testid="differences" pressed=state.differences_only label=Signal::derive(|| text!("Differences only"))/>
+                <Toggle testid="differences" pressed=state.display.differences_only label=Signal::derive(|| text!("Differences only"))/>
             </Show>
             <Show when=move || count() == 2>
-                <Toggle testid="overlay-toggle" pressed=state.overlaid label=Signal::derive(|| text!("Overlay"))/>
+                <Toggle testid="overlay-toggle" pressed=state.display.overlaid label=Signal::derive(|| text!("Overlay"))/>
             </Show>
             <span class="group zoom">
                 <button type="button" class="plain icon" aria-label=move || text!("Zoom out") title=move || text!("Zoom out")
-                    disabled=move || state.zoom.get().is_whole() data-testid="zoom-out" on:click=move |_| zoom(1.0 / STEP)
+                    disabled=move || state.display.zoom.get().is_whole() data-testid="zoom-out" on:click=move |_| zoom(1.0 / STEP)
                 >"\u{2212}"</button>
                 <button type="button" class="plain" title=move || text!("The whole picture")
-                    data-testid="zoom-reset" on:click=move |_| state.zoom.set(Zoom::default())
-                >{move || format!("{:.0} %", 100.0 * state.zoom.get().scale)}</button>
+                    data-testid="zoom-reset" on:click=move |_| state.display.reset_zoom()
+                >{move || format!("{:.0} %", 100.0 * state.display.zoom.get().scale)}</button>
                 <button type="button" class="plain icon" aria-label=move || text!("Zoom in") title=move || text!("Zoom in")
                     data-testid="zoom-in" on:click=move |_| zoom(STEP)
                 >"+"</button>

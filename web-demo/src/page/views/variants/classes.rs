@@ -10,7 +10,7 @@ use crate::page::results::{ClassRow, class_rows};
 
 /// A table with bars; the greatest differences to the first model are marked.
 #[component]
-pub fn Classes(manifest: Arc<Manifest>) -> impl IntoView {
+pub fn ClassTable(manifest: Arc<Manifest>) -> impl IntoView {
     let (models, rows) = class_rows(&manifest);
     let first = models.first().cloned().unwrap_or_default();
     (!rows.is_empty()).then(|| view! {

@@ -10,10 +10,9 @@ use crate::page::state::State;
 
 /// One picture a model whose curves the site has.
 #[component]
-pub fn Curves(manifest: Arc<Manifest>) -> impl IntoView {
+pub fn TrainingCurves(manifest: Arc<Manifest>) -> impl IntoView {
     let state = State::get();
-    let url =
-        move |file: &str| state.assets.with_value(|assets| assets.find(&format!("models/{file}")).map(str::to_owned));
+    let url = move |file: &str| state.assets.find(&format!("models/{file}"));
     let figures = manifest.models.iter().filter_map(|model| {
         let url = url(model.curves.as_ref()?)?;
         let link = url.clone();

@@ -1,16 +1,17 @@
-//! The drawing of a network, as SVG.
+//! The drawing of a network, as SVG, and what its colours, shapes and marks mean.
 
 use std::sync::Arc;
 
 use leptos::prelude::*;
 use leptos::{ev, svg};
+use shared_model::graph::Part;
 use wasm_bindgen::JsCast;
 use web_sys::SvgElement;
 
-use super::network::{Network, Tint, shares};
+use super::network::{DrawnNetwork, Tint, shares};
 use super::wording;
+use crate::page::diagram::{BlockFrame, CELL, Diagram, Difference, LabelSide, Lane, LayerKind, Span, symbol};
 use crate::page::language::text;
-use crate::page::plan::{Anchor, Block, CELL, Difference, Kind, Lane, Part, Plan, Span, symbol};
 use crate::page::results::INPUT_SIZE;
 
 /// The share of the whole that has the full colour.
@@ -19,7 +20,7 @@ const FULL_SHARE: f64 = 0.06;
 /// Lanes, frames, lines and cells; the layer under the pointer or the focus goes to `layer`.
 #[component]
 pub fn Drawing(
-    network: Arc<Network>,
+    network: Arc<DrawnNetwork>,
     layer: RwSignal<usize>,
     tint: RwSignal<Tint>,
     dim: RwSignal<bool>,
@@ -27,7 +28,7 @@ pub fn Drawing(
     times: Memo<Option<Arc<[f64]>>>,
 ) -> impl IntoView {
     let cells_group = NodeRef::<svg::G>::new();
-    let Plan { width, height, .. } = network.plan;
+    let Diagram { width, height, .. } = network.diagram;
     let count = network.graph.layers.len();
     let shares = {
         let network = Arc::clone(&network);
@@ -55,10 +56,10 @@ pub fn Drawing(
     let differs = network.differences.layers.iter().any(|difference| *difference != Difference::Same);
     let cells: Vec<_> = (0..count).map(|i| cell(&network, i, layer, shares)).collect();
     let name = text!("%{variant}: %{count} layers", variant = network.variant.name, count = count);
-    let lanes = network.plan.lanes.iter().map(|lane| lane_view(lane, width)).collect_view();
-    let parts = network.plan.parts.iter().map(|(part, span)| part_view(*part, *span)).collect_view();
-    let blocks = network.plan.blocks.iter().map(block_view).collect_view();
-    let lines = network.plan.edges.iter().map(|(_, _, path)| view! { <path d=path.clone()></path> }).collect_view();
+    let lanes = network.diagram.lanes.iter().map(|lane| lane_view(lane, width)).collect_view();
+    let parts = network.diagram.parts.iter().map(|(part, span)| part_view(*part, *span)).collect_view();
+    let blocks = network.diagram.blocks.iter().map(block_view).collect_view();
+    let lines = network.diagram.edges.iter().map(|(_, _, path)| view! { <path d=path.clone()></path> }).collect_view();
     let touched = Arc::clone(&network);
     view! {
         <svg
@@ -106,14 +107,14 @@ fn part_view(part: Part, span: Span) -> impl IntoView {
     }
 }
 
-fn block_view(block: &Block) -> impl IntoView + use<> {
-    let Block { x, y, label } = block;
-    let label = label.as_ref().map(|(name, anchor)| {
+fn block_view(block: &BlockFrame) -> impl IntoView + use<> {
+    let BlockFrame { x, y, label } = block;
+    let label = label.map(|(name, anchor)| {
         let (at, anchor) = match anchor {
-            Anchor::Start => (x.start, "start"),
-            Anchor::End => (x.end, "end"),
+            LabelSide::Start => (x.start, "start"),
+            LabelSide::End => (x.end, "end"),
         };
-        view! { <text class="block-name" x=at y=y.start - 4.0 text-anchor=anchor aria-hidden="true">{name.clone()}</text> }
+        view! { <text class="block-name" x=at y=y.start - 4.0 text-anchor=anchor aria-hidden="true">{name}</text> }
     });
     view! {
         <rect class="block" x=x.start y=y.start width=x.end - x.start height=y.end - y.start rx="6"></rect>
@@ -122,14 +123,19 @@ fn block_view(block: &Block) -> impl IntoView + use<> {
 }
 
 /// A layer's cell.
-fn cell(network: &Network, i: usize, layer: RwSignal<usize>, shares: Memo<Option<Vec<f64>>>) -> impl IntoView + use<> {
-    let (here, at) = (&network.graph.layers[i], network.plan.cells[i]);
+fn cell(
+    network: &DrawnNetwork,
+    i: usize,
+    layer: RwSignal<usize>,
+    shares: Memo<Option<Vec<f64>>>,
+) -> impl IntoView + use<> {
+    let (here, at) = (&network.graph.layers[i], network.diagram.cells[i]);
     let difference = &network.differences.layers[i];
-    let kind = Kind::of(&here.op);
+    let kind = LayerKind::of(&here.op);
     let (x, y) = (at.x - CELL / 2.0, at.y - CELL / 2.0);
     let rounded = match kind {
-        Kind::Depthwise | Kind::Mixed => 6.0,
-        Kind::Pool | Kind::Elementwise => CELL / 2.0,
+        LayerKind::Depthwise | LayerKind::Mixed => 6.0,
+        LayerKind::Pool | LayerKind::Elementwise => CELL / 2.0,
         _ => 2.0,
     };
     let (state, mark) = match difference {
@@ -176,10 +182,10 @@ fn cell(network: &Network, i: usize, layer: RwSignal<usize>, shares: Memo<Option
 
 /// The lines to and from the layer that is shown.
 #[component]
-fn Touched(network: Arc<Network>, layer: RwSignal<usize>) -> impl IntoView {
+fn Touched(network: Arc<DrawnNetwork>, layer: RwSignal<usize>) -> impl IntoView {
     let lines = move || {
         let shown = layer.get();
-        let edges = network.plan.edges.iter().filter(|(from, to, _)| from.0 == shown || to.0 == shown);
+        let edges = network.diagram.edges.iter().filter(|(from, to, _)| from.0 == shown || to.0 == shown);
         edges.map(|(_, _, path)| view! { <path d=path.clone()></path> }).collect_view()
     };
     view! { <g class="lines touched">{lines}</g> }
@@ -187,10 +193,10 @@ fn Touched(network: Arc<Network>, layer: RwSignal<usize>) -> impl IntoView {
 
 /// A ring around the layer that is shown.
 #[component]
-fn Ring(network: Arc<Network>, layer: RwSignal<usize>) -> impl IntoView {
+fn Ring(network: Arc<DrawnNetwork>, layer: RwSignal<usize>) -> impl IntoView {
     let corner = {
         let network = Arc::clone(&network);
-        move || network.plan.cells.get(layer.get()).copied()
+        move || network.diagram.cells.get(layer.get()).copied()
     };
     let x = {
         let corner = corner.clone();
@@ -198,4 +204,38 @@ fn Ring(network: Arc<Network>, layer: RwSignal<usize>) -> impl IntoView {
     };
     let y = move || corner().map_or(0.0, |cell| cell.y - CELL / 2.0 - 3.5);
     view! { <rect class="ring" x=x y=y width=CELL + 7.0 height=CELL + 7.0 rx="7"></rect> }
+}
+
+/// Kinds of layers, or the scale of shares; and the marks.
+#[component]
+pub fn DiagramLegend(tint: RwSignal<Tint>) -> impl IntoView {
+    view! {
+        <ul class="legend" aria-label=text!("Legend")>
+            {move || match tint.get() {
+                Tint::Kind => LayerKind::ALL.map(kind_key).collect_view().into_any(),
+                Tint::Flops => scale_key(text!("share of the arithmetic: from none to 6 % or more")).into_any(),
+                Tint::Time => scale_key(text!("share of the time: from none to 6 % or more")).into_any(),
+            }}
+            <li><span class="key changed" aria-hidden="true"></span>{text!("changed against the baseline")}</li>
+            <li><span class="key added" aria-hidden="true">"+"</span>{text!("new")}</li>
+        </ul>
+    }
+}
+
+fn scale_key(text: String) -> impl IntoView {
+    view! { <li><span class="key scale" aria-hidden="true"></span>{text}</li> }
+}
+
+fn kind_key(kind: LayerKind) -> impl IntoView {
+    let (sign, text) = match kind {
+        LayerKind::Pointwise => ("1", text!("1\u{d7}1 convolution: mixes channels")),
+        LayerKind::Depthwise => ("7", text!("depthwise: looks around, channel by channel; its width")),
+        LayerKind::Mixed => ("3\u{2013}9", text!("mixed depthwise: several widths")),
+        LayerKind::Dense => ("3", text!("full convolution")),
+        LayerKind::Pool => ("5", text!("greatest value nearby (\u{3bc}: mean)")),
+        LayerKind::Move => ("\u{2016}", text!("\u{2016} concatenation, \u{2191} upsampling, \u{25a6} space to depth")),
+        LayerKind::Elementwise => ("+", text!("+ sum, \u{d7} product")),
+        LayerKind::Picture => ("in", text!("the picture")),
+    };
+    view! { <li><span class=format!("key {}", kind.class()) aria-hidden="true">{sign}</span>{text}</li> }
 }

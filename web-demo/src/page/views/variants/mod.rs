@@ -1,11 +1,9 @@
 //! What is known about the variants: results, classes, curves of training, and the networks themselves.
 
-mod card;
 mod classes;
 mod curves;
 mod drawing;
 mod layers;
-mod legend;
 mod network;
 mod results;
 mod wording;
@@ -14,26 +12,26 @@ use leptos::prelude::*;
 
 use crate::page::language::Language;
 use crate::page::state::State;
-use classes::Classes;
-use curves::Curves;
+use classes::ClassTable;
+use curves::TrainingCurves;
 use network::NetworkView;
 use results::Results;
 
 /// All of it, from top to bottom.
 #[component]
-pub fn Variants() -> impl IntoView {
+pub fn VariantsView() -> impl IntoView {
     let state = State::get();
     // Nothing here changes but with the list of models and the language: then all of it is made anew.
     move || {
         let _ = Language::current();
-        let manifest = state.manifest();
+        let manifest = state.models.manifest();
         view! {
             <div class="variants" data-testid="variants">
                 {manifest.clone().map(|manifest| view! { <Results manifest/> })}
                 <NetworkView/>
                 {manifest.map(|manifest| view! {
-                    <Classes manifest=manifest.clone()/>
-                    <Curves manifest/>
+                    <ClassTable manifest=manifest.clone()/>
+                    <TrainingCurves manifest/>
                 })}
             </div>
         }

@@ -7,37 +7,31 @@ use leptos::prelude::*;
 use shared_model::graph::Graph;
 use shared_model::{Cost, VARIANTS, Variant, cost};
 
-use super::card::Card;
-use super::drawing::Drawing;
-use super::layers::Layers;
-use super::legend::Legend;
+use super::drawing::{DiagramLegend, Drawing};
+use super::layers::{LayerCard, LayerTable};
 use super::wording;
+use crate::page::diagram::{Diagram, Difference, Differences, differences, lay_out};
+use crate::page::driver::WorkerDriver;
 use crate::page::language::text;
-use crate::page::plan::{Difference, Differences, Plan, differences, plan};
 use crate::page::results::{INPUT_SIZE, VOC_CLASSES};
 use crate::page::state::State;
-use crate::page::sync::Sync;
 
 /// What of a variant is shown.
-pub struct Network {
-    /// The variant.
+pub struct DrawnNetwork {
     pub variant: &'static Variant,
-    /// Its layers.
     pub graph: Graph,
-    /// Where they stand.
-    pub plan: Plan,
-    /// What they cost.
+    pub diagram: Diagram,
     pub cost: Cost,
     /// What of them differs from the baseline.
     pub differences: Differences,
 }
 
-impl Network {
+impl DrawnNetwork {
     fn new(variant: &'static Variant) -> Self {
         let graph = variant.graph(VOC_CLASSES);
         Self {
             variant,
-            plan: plan(&graph),
+            diagram: lay_out(&graph),
             cost: cost(&graph, INPUT_SIZE, INPUT_SIZE),
             differences: differences(&graph, &VARIANTS[0].graph(VOC_CLASSES)),
             graph,
@@ -55,7 +49,6 @@ impl Network {
 /// What the colour of a layer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tint {
-    /// What it computes.
     Kind,
     /// Its share of the arithmetic.
     Flops,
@@ -77,11 +70,11 @@ pub fn shares(tint: Tint, cost: &Cost, times: Option<&[f64]>) -> Option<Vec<f64>
 /// The choice of a variant, its network, and the layer under the pointer or the focus.
 #[component]
 pub fn NetworkView() -> impl IntoView {
-    let (state, sync) = (State::get(), Sync::get());
+    let (State { benchmark, .. }, driver) = (State::get(), WorkerDriver::get());
     // The variant with the most that differs, to begin with.
     let chosen = RwSignal::new(VARIANTS[VARIANTS.len() - 1].name.to_owned());
     let network = Memo::new_with_compare(
-        move |_| Arc::new(Network::new(variant(&chosen.read()))),
+        move |_| Arc::new(DrawnNetwork::new(variant(&chosen.read()))),
         |a, b| match (a, b) {
             (Some(a), Some(b)) => a.variant != b.variant,
             _ => true,
@@ -92,8 +85,8 @@ pub fn NetworkView() -> impl IntoView {
     let dim = RwSignal::new(true);
     let zoom = RwSignal::new(None::<f64>);
     let area = NodeRef::<html::Div>::new();
-    let times = Memo::new(move |_| state.layer_times.read().get(&*chosen.read()).cloned());
-    let is_measuring = move || !state.profile_queue.read().is_empty();
+    let times = Memo::new(move |_| benchmark.layer_times(&chosen.read()));
+    let is_measuring = move || benchmark.next_layers().is_some();
 
     let choose = move |event| {
         chosen.set(event_target_value(&event));
@@ -101,7 +94,7 @@ pub fn NetworkView() -> impl IntoView {
     };
     let scale = move |by: f64| {
         // From what is seen: the drawing as wide as its card, or the chosen zoom.
-        let width = network.with_untracked(|network| network.plan.width);
+        let width = network.with_untracked(|network| network.diagram.width);
         let drawn = area.get_untracked().map_or(width, |area| f64::from(area.scroll_width()));
         zoom.set(Some((zoom.get_untracked().unwrap_or(drawn / width) * by).clamp(0.3, 3.0)));
     };
@@ -135,7 +128,7 @@ pub fn NetworkView() -> impl IntoView {
                     disabled=is_measuring
                     on:click=move |_| {
                         tint.set(Tint::Time);
-                        sync.profile(&chosen.get_untracked());
+                        driver.profile(&chosen.get_untracked());
                     }
                 >
                     {move || if is_measuring() { text!("Measuring\u{2026}") } else { text!("Measure each layer here") }}
@@ -169,9 +162,9 @@ pub fn NetworkView() -> impl IntoView {
             <div class="drawing" node_ref=area>
                 {move || view! { <Drawing network=network.get() layer tint dim zoom times/> }}
             </div>
-            <Legend tint/>
-            {move || view! { <Card network=network.get() layer times/> }}
-            {move || view! { <Layers network=network.get() times/> }}
+            <DiagramLegend tint/>
+            {move || view! { <LayerCard network=network.get() layer times/> }}
+            {move || view! { <LayerTable network=network.get() times/> }}
         </section>
     }
 }

@@ -6,8 +6,8 @@ use leptos::prelude::*;
 use shared_model::{Manifest, ManifestEntry, Protocol};
 
 use crate::page::language::text;
-use crate::page::results::{COMPARISONS, INPUT_SIZE, Key, PUBLISHED_SOURCE, Row, VOC_CLASSES, rows, sort};
-use crate::page::views::words;
+use crate::page::results::{COMPARISONS, INPUT_SIZE, ResultRow, SortKey, VOC_CLASSES, rows, sort};
+use crate::page::words;
 
 /// Pictures of VOC2007 test.
 const VOC_IMAGES: usize = 4952;
@@ -26,9 +26,12 @@ pub fn Results(manifest: Arc<Manifest>) -> impl IntoView {
                     epochs from random weights. Trainings and data differ: compare within one table, and there within a pair of columns.",
                     images = words::thousands(images), all = words::thousands(VOC_IMAGES)
                 )}
-                " "<a href=PUBLISHED_SOURCE>{text!("The original report")}</a>
+                " "
+                {manifest.reported.as_ref().map(|reported| view! {
+                    <a href=reported.source.clone()>{text!("The original report")}</a>
+                })}
             </p>
-            {COMPARISONS.map(|comparison| view! { <Comparison rows=rows(&manifest, comparison) comparison/> })}
+            {COMPARISONS.map(|comparison| view! { <ResultTable rows=rows(&manifest, comparison) comparison/> })}
             <p class="hint">
                 {text!(
                     "GFLOPs of one picture of %{size} \u{d7} %{size} pixels, counted as in the published figures. Variants without \
@@ -42,9 +45,9 @@ pub fn Results(manifest: Arc<Manifest>) -> impl IntoView {
 
 /// The rows of one comparison under its name; headers sort.
 #[component]
-fn Comparison(rows: Vec<Row>, comparison: Option<Protocol>) -> impl IntoView {
+fn ResultTable(rows: Vec<ResultRow>, comparison: Option<Protocol>) -> impl IntoView {
     // What is sorted by, and whether downwards; at first the variants' own order.
-    let order = RwSignal::new(None::<(Key, bool)>);
+    let order = RwSignal::new(None::<(SortKey, bool)>);
     let (id, code) = match comparison {
         Some(Protocol::Random) => ("results-random", "random"),
         Some(Protocol::Teacher) => ("results-teacher", "teacher"),
@@ -70,18 +73,18 @@ fn Comparison(rows: Vec<Row>, comparison: Option<Protocol>) -> impl IntoView {
                         <th scope="col" rowspan="2">{text!("Weights")}</th>
                         <th scope="colgroup" colspan="2" class="over">{text!("Measured")}</th>
                         <th scope="colgroup" colspan="2" class="over">{text!("Published")}</th>
-                        <Header order key=Key::Parameters name=text!("Parameters") rows="2"/>
-                        <Header order key=Key::Gflops name=text!("GFLOPs") rows="2"/>
-                        <Header order key=Key::Bytes name=text!("Download") rows="2"/>
+                        <SortHeader order key=SortKey::Parameters name=text!("Parameters") rows="2"/>
+                        <SortHeader order key=SortKey::Gflops name=text!("GFLOPs") rows="2"/>
+                        <SortHeader order key=SortKey::Bytes name=text!("Download") rows="2"/>
                         <th scope="col" rowspan="2" class="numbers">{text!("Classes")}</th>
                         <th scope="col" rowspan="2">{text!("How trained")}</th>
                         <th scope="col" rowspan="2">{text!("Licence")}</th>
                     </tr>
                     <tr>
-                        <Header order key=Key::Ap50 name="AP50".into()/>
-                        <Header order key=Key::Ap name="AP".into()/>
-                        <Header order key=Key::PublishedAp50 name="AP50".into()/>
-                        <Header order key=Key::PublishedAp name="AP".into()/>
+                        <SortHeader order key=SortKey::Ap50 name="AP50".into()/>
+                        <SortHeader order key=SortKey::Ap name="AP".into()/>
+                        <SortHeader order key=SortKey::PublishedAp50 name="AP50".into()/>
+                        <SortHeader order key=SortKey::PublishedAp name="AP".into()/>
                     </tr>
                 </thead>
                 <tbody>{move || sorted().into_iter().map(result).collect_view()}</tbody>
@@ -92,9 +95,9 @@ fn Comparison(rows: Vec<Row>, comparison: Option<Protocol>) -> impl IntoView {
 
 /// A column that can be sorted by: the greatest first, then the least first, then as it was.
 #[component]
-fn Header(
-    order: RwSignal<Option<(Key, bool)>>,
-    key: Key,
+fn SortHeader(
+    order: RwSignal<Option<(SortKey, bool)>>,
+    key: SortKey,
     name: String,
     #[prop(optional)] rows: &'static str,
 ) -> impl IntoView {
@@ -125,11 +128,11 @@ fn Header(
     }
 }
 
-fn result(row: Row) -> impl IntoView {
+fn result(row: ResultRow) -> impl IntoView {
     let per_cent = |figure: Option<f64>| figure.map_or("\u{2013}".into(), |figure| format!("{figure:.2}"));
-    let figure = |key: Key| per_cent(key.of(&row));
-    let (ap50, ap) = (figure(Key::Ap50), figure(Key::Ap));
-    let (published_ap50, published_ap) = (figure(Key::PublishedAp50), figure(Key::PublishedAp));
+    let figure = |key: SortKey| per_cent(key.of(&row));
+    let (ap50, ap) = (figure(SortKey::Ap50), figure(SortKey::Ap));
+    let (published_ap50, published_ap) = (figure(SortKey::PublishedAp50), figure(SortKey::PublishedAp));
     let name = row.model.as_ref().map(|model| model.name.clone());
     let data_model = name.clone();
     view! {

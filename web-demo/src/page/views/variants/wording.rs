@@ -2,8 +2,8 @@
 
 use shared_model::graph::{Graph, Layer, Op};
 
+use crate::page::diagram::{Change, Difference, Differences};
 use crate::page::language::text;
-use crate::page::plan::{Change, Difference, Differences};
 
 /// What stood where a layer stands: "depthwise 3x3 + conv 1x1 \u{2192} depthwise 7x7". None if its operation is as it was.
 fn operation(changes: &[Change], layer: &Layer) -> Option<String> {
@@ -99,7 +99,7 @@ mod tests {
     use shared_model::{VARIANTS, Variant};
 
     use super::*;
-    use crate::page::plan::differences;
+    use crate::page::diagram::differences;
 
     fn of(variant: &str) -> (String, Vec<(String, usize)>) {
         let graph = Variant::named(variant).unwrap().graph(20);

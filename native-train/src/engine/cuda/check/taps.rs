@@ -1,0 +1,92 @@
+//! Features and gradients inside a network on a device, against the CPU's engine.
+
+use anyhow::Result;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use shared_model::training::Features;
+use shared_model::{Graph, ParameterLayout, Variant};
+
+use super::Checked;
+use super::networks::{random_parameters, settled_parameters};
+use crate::engine::{Batch, CpuEngine, Engine, Lesson, OutputGradients, Outputs};
+
+const CLASSES: usize = 3;
+/// Of outputs, gradients and statistics as whole vectors, by their lengths.
+const TOLERANCE: f64 = 1e-3;
+
+/// What a network's parts compute in inference, in training and in lessons with and without the head, and the updates that
+/// follow, compared with the CPU's engine. `looseness` multiplies the tolerance, for devices that round on purpose.
+///
+/// # Errors
+/// Fails where an engine does.
+pub fn check_taps(
+    variant: &Variant,
+    (images, height, width): (usize, usize, usize),
+    looseness: f64,
+    make: &mut dyn FnMut(&Graph) -> Result<Box<dyn Engine>>,
+) -> Result<Vec<Checked>> {
+    let graph = variant.graph(CLASSES);
+    let layout = ParameterLayout::new(&graph);
+    let mut rng = Pcg64Mcg::seed_from_u64(7);
+    let pixels = (0..images * 3 * height * width).map(|_| rng.random()).collect();
+    let batch = Batch { pixels, images, height, width };
+    let parameters = random_parameters(variant, CLASSES, &layout, &mut rng);
+    let mut native = CpuEngine::new(&graph)?;
+    let settled = settled_parameters(&layout, &parameters, &batch, &mut native, &mut rng)?;
+    let mut device = make(&graph)?;
+
+    let taps: Vec<_> = graph.stages.iter().map(|stage| stage.node).collect();
+    for engine in [&mut native as &mut dyn Engine, device.as_mut()] {
+        engine.tap(&taps)?;
+        engine.load(&settled)?;
+    }
+    let (expected, found) = (native.infer_features(&batch)?, device.infer_features(&batch)?);
+    // Random gradients. A feature as its own gradient asks for a smaller sum of squares, which normalisation by a batch forbids:
+    // nearly all of it cancels, and what is left is rounding.
+    let mut random_like = |values: &[f32]| -> Vec<f32> { values.iter().map(|_| rng.random_range(-1.0..1.0)).collect() };
+    let feature_gradients: Features = expected.features.iter().map(|part| random_like(part)).collect();
+    let head_gradients = random_like(&expected.head.values);
+    let mut all = Vec::new();
+    let mut compare = |what: &str, found: &[f32], expected: &[f32]| {
+        let length = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let difference = length(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+        let error = difference / length(&mut expected.iter().copied()).max(f64::MIN_POSITIVE);
+        let error = if error.is_nan() || found.len() != expected.len() { f64::INFINITY } else { error };
+        all.push(Checked { what: format!("{}: {what}", variant.name), error, tolerance: TOLERANCE * looseness });
+    };
+    compare("features in inference", &found.features.concat(), &expected.features.concat());
+    let teacher: Features =
+        expected.features.iter().map(|part| part.iter().map(|value| 0.9 * value).collect()).collect();
+    for (name, lesson) in [
+        ("training", None),
+        ("a lesson", Some(Lesson { features: &teacher, with_head: false })),
+        ("a lesson with the head", Some(Lesson { features: &teacher, with_head: true })),
+    ] {
+        let mut results = Vec::new();
+        for engine in [&mut native as &mut dyn Engine, device.as_mut()] {
+            let mut outputs = Outputs::default();
+            let mut update = vec![f32::NAN; layout.len];
+            let mut loss = |found: &Outputs| {
+                outputs = found.clone();
+                // A lesson without the head has no output.
+                let head = head_gradients[..found.head.values.len()].to_vec();
+                Ok(OutputGradients { head, features: feature_gradients.clone() })
+            };
+            engine.step_features(&batch, lesson, &mut loss, &mut update)?;
+            results.push((outputs, update));
+        }
+        let [(expected, expected_update), (found, found_update)] = &results[..] else { unreachable!("two engines") };
+        compare(&format!("features in {name}"), &found.features.concat(), &expected.features.concat());
+        for (what, trainable) in [("gradients", true), ("statistics", false)] {
+            let of = |update: &[f32]| -> Vec<f32> {
+                let entries = layout.entries.iter().filter(|(parameter, _)| parameter.trainable == trainable);
+                entries.flat_map(|(_, offset)| update[offset.clone()].to_vec()).collect()
+            };
+            compare(&format!("{what} of {name}"), &of(found_update), &of(expected_update));
+        }
+        if !expected.head.values.is_empty() || !found.head.values.is_empty() {
+            compare(&format!("output in {name}"), &found.head.values, &expected.head.values);
+        }
+    }
+    Ok(all)
+}
