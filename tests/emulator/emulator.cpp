@@ -17,6 +17,7 @@
 #include "../../native-train/src/engine/cuda/kernels/depthwise.cu"
 #include "../../native-train/src/engine/cuda/kernels/stem.cu"
 #include "../../native-train/src/engine/cuda/kernels/simple.cu"
+#include "../../native-train/src/engine/cuda/kernels/features.cu"
 DEPTHWISE(3, 1)
 DEPTHWISE(5, 1)
 DEPTHWISE(7, 1)
@@ -135,6 +136,7 @@ const Entry KERNELS[] = {
     KERNEL(scale_gradient),
     KERNEL(gather_predictions),
     KERNEL(scatter_predictions),
+    KERNEL(feature_loss),
 };
 
 // Runs one block; false if some of its threads wait at a barrier that others never reach.

@@ -135,6 +135,10 @@ int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
     std::memcpy(to, reinterpret_cast<void *>(from), bytes);
     return SUCCESS;
 }
+int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *) {
+    std::memcpy(reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes);
+    return SUCCESS;
+}
 
 // A module is its source text, a function its name.
 int cuModuleLoadData(void **module, const void *image) {

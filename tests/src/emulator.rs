@@ -142,6 +142,11 @@ impl Device for Emulator {
         Ok(())
     }
 
+    fn fetch(&mut self, offset: Offset, other: &Self, from: Offset, numbers: usize) -> Result<()> {
+        ensure!(from + numbers <= other.capacity(), "numbers are fetched from beyond the other memory");
+        self.upload(offset, &other.memory[from..][..numbers])
+    }
+
     fn run(&mut self, program: &Program) -> Result<()> {
         for command in &program.commands {
             match command {

@@ -5,7 +5,7 @@
 
 use integration_tests::emulator::Emulator;
 use native_train::engine::cuda::CudaEngine;
-use native_train::engine::cuda::check::{Checked, check_operations, check_taps, check_variant};
+use native_train::engine::cuda::check::{Checked, check_beside, check_operations, check_taps, check_variant};
 use native_train::engine::cuda::device::Device;
 use native_train::engine::{Batch, Engine, HeadOutput};
 use rand::{Rng, SeedableRng};
@@ -35,6 +35,7 @@ fn every_variant_computes_what_the_cpu_does() {
         };
         assert_passed(&check_variant(variant, (2, 64, 96), 1.0, &mut make).unwrap());
         assert_passed(&check_taps(variant, (2, 64, 96), 1.0, &mut make).unwrap());
+        assert_passed(&check_beside(variant, (2, 64, 96), 1.0, &mut make).unwrap());
     }
 }
 

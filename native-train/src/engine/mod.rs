@@ -9,6 +9,8 @@ mod libtorch_errors;
 #[cfg(feature = "torch")]
 mod torch;
 
+use std::any::Any;
+
 use anyhow::{Result, bail};
 use shared_model::graph::Node;
 use shared_model::training::Features;
@@ -82,6 +84,9 @@ pub struct OutputGradients {
     pub features: Features,
 }
 
+/// Whether a lesson goes on behind the last tap.
+pub type WithHead = bool;
+
 /// A pass in which every part of the network computes on the teacher's features in place of those of the parts before it.
 #[derive(Clone, Copy, Debug)]
 pub struct Lesson<'a> {
@@ -95,7 +100,7 @@ pub struct Lesson<'a> {
 ///
 /// Parameters, gradients and statistics are flat arrays in the order of
 /// [`shared_model::Graph::parameters`]`(NormState::Separate)`: see [`shared_model::ParameterLayout`].
-pub trait Engine {
+pub trait Engine: Any {
     /// Takes over these parameters and running statistics for the steps and inferences that follow.
     ///
     /// # Errors
@@ -171,5 +176,28 @@ pub trait Engine {
         _update: &mut [f32],
     ) -> Result<()> {
         bail!("this engine taps no layers")
+    }
+
+    /// As [`Engine::step_features`] with [`feature_loss`](crate::train::distill::feature_loss), times `weight`, of the tapped layers
+    /// against `teacher`'s, all of it where both networks are; `loss` maps the raw head outputs of this network and of the
+    /// teacher to the gradient of the first. Returns the feature loss of each tapped layer, not yet times `weight`.
+    ///
+    /// In a lesson (`with_head` says whether it goes on behind the last tap) each part learns from the teacher's features.
+    /// `loss` is not asked where the head is left out.
+    ///
+    /// `None`, and nothing is done, where the two are not on one device that can do this.
+    ///
+    /// # Errors
+    /// As for [`Engine::step_features`].
+    fn step_beside(
+        &mut self,
+        _teacher: &mut dyn Engine,
+        _batch: &Batch,
+        _lesson: Option<WithHead>,
+        _weight: f32,
+        _loss: &mut dyn FnMut(&HeadOutput, HeadOutput) -> Result<Vec<f32>>,
+        _update: &mut [f32],
+    ) -> Result<Option<Vec<f32>>> {
+        Ok(None)
     }
 }

@@ -16,7 +16,7 @@ use super::bench::peer::{self, Peer};
 use super::bench::throughput::{self, Measured};
 use crate::Outcome;
 use crate::data::Source;
-use crate::engine::cuda::check::{Checked, check_operations, check_taps, check_variant};
+use crate::engine::cuda::check::{Checked, check_beside, check_operations, check_taps, check_variant};
 use crate::engine::cuda::{Cuda, CudaEngine, Properties};
 use crate::engine::{DeviceName, Engine, EngineChoice, EngineName, Precision};
 use crate::files::write_atomic;
@@ -201,6 +201,7 @@ impl Check<'_> {
             };
             all.extend(check_variant(variant, COMPARED, looseness, &mut make)?);
             all.extend(check_taps(variant, COMPARED, looseness, &mut make)?);
+            all.extend(check_beside(variant, COMPARED, looseness, &mut make)?);
         }
         self.report.networks.push((precision, all.clone()));
         self.print_checked("network", &all)

@@ -122,6 +122,12 @@ pub trait Device {
     /// Fails where the device does, in this or an earlier call.
     fn download(&mut self, offset: Offset, numbers: &mut [f32]) -> Result<()>;
 
+    /// Takes over numbers from the memory of another device on the same GPU, which has computed them by now.
+    ///
+    /// # Errors
+    /// Fails where the device does, and where the other is on another GPU.
+    fn fetch(&mut self, offset: Offset, other: &Self, from: Offset, numbers: usize) -> Result<()>;
+
     /// Begins to run a program.
     ///
     /// # Errors

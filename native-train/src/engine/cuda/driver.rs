@@ -298,6 +298,14 @@ impl Device for Cuda {
         Ok(())
     }
 
+    fn fetch(&mut self, offset: Offset, other: &Self, from: Offset, numbers: usize) -> Result<()> {
+        ensure!(self.context.ordinal() == other.context.ordinal(), "the two networks are on different GPUs");
+        self.context.bind_to_thread()?;
+        // SAFETY: both places are within memory of this context, and the other's stream has nothing left to do.
+        unsafe { result::memcpy_dtod_async(self.at(offset), other.at(from), 4 * numbers, self.stream.cu_stream()) }?;
+        Ok(())
+    }
+
     fn run(&mut self, program: &Program) -> Result<()> {
         self.context.bind_to_thread()?;
         match self.graphs.get(&program.id) {

@@ -1,5 +1,6 @@
 //! The engine of a GPU.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
@@ -12,7 +13,7 @@ use super::device::{Device, Offset};
 use super::layers::{CudaConv, convolutions};
 use super::memory::{Amounts, Memory};
 use super::programs::Programs;
-use crate::engine::{Batch, Engine, HeadOutput, Lesson, OutputGradients, Outputs};
+use crate::engine::{Batch, Engine, HeadOutput, Lesson, OutputGradients, Outputs, WithHead};
 
 /// Sizes of batches whose programs are kept: multi-scale training has a dozen, and validation's last batch is smaller.
 const KEPT: usize = 64;
@@ -73,7 +74,7 @@ impl<D: Device> CudaEngine<D> {
         let convolutions = convolutions(graph, &layout, &lowered)?;
         let channels = || convolutions.iter().flatten().map(|conv| conv.channels);
         let (channels, most_channels) = (channels().sum(), channels().max().unwrap_or(0));
-        let amounts = Amounts { parameters: layout.len, channels, most_channels, images: 0, raw: 0, taps: 0 };
+        let amounts = Amounts { parameters: layout.len, channels, most_channels, images: 0, raw: 0, taps: 0, tap_channels: 0 };
         let (graph, taps, parameters, sizes) = (graph.clone(), Vec::new(), Vec::new(), BTreeMap::new());
         Ok(Self { device, graph, layout, lowered, convolutions, taps, amounts, parameters, is_loaded: false, sizes })
     }
@@ -157,7 +158,8 @@ impl<D: Device> CudaEngine<D> {
 
     fn amounts_of(&self, images: usize, raw: usize, height: usize, width: usize) -> Amounts {
         let taps = self.taps.iter().map(|&tap| images * self.numbers(tap, height, width)).sum();
-        Amounts { images, raw, taps, ..self.amounts }
+        let tap_channels = self.taps.iter().map(|&tap| self.graph.channels(tap)).sum();
+        Amounts { images, raw, taps, tap_channels, ..self.amounts }
     }
 
     /// Numbers of a layer's output for an image.
@@ -192,6 +194,38 @@ impl<D: Device> CudaEngine<D> {
         self.device.upload(taught, &all)
     }
 
+    /// Begins to copy the teacher's features from where its last inference has left them.
+    fn fetch_features(&mut self, teacher: &Self, batch: &Batch) -> Result<()> {
+        let &Batch { images, height, width, .. } = batch;
+        let key = (images, height, width);
+        let mut offset = self.sizes[&key].memory.taught;
+        ensure!(self.taps.len() == teacher.taps.len(), "the teacher's tapped layers are not those of this network");
+        for (&ours, &theirs) in self.taps.iter().zip(&teacher.taps) {
+            let numbers = images * self.numbers(ours, height, width);
+            let same = numbers == images * teacher.numbers(theirs, height, width);
+            ensure!(same, "the teacher's tapped layers have other channels than this network's");
+            self.device.fetch(offset, &teacher.device, teacher.sizes[&key].out(0, theirs), numbers)?;
+            offset += numbers;
+        }
+        Ok(())
+    }
+
+    /// Downloads each tapped layer's loss against the teacher's.
+    fn feature_losses(&mut self, batch: &Batch) -> Result<Vec<f32>> {
+        let memory = &self.sizes[&(batch.images, batch.height, batch.width)].memory;
+        let channels: Vec<usize> = self.taps.iter().map(|&tap| self.graph.channels(tap)).collect();
+        let all = channels.iter().sum::<usize>();
+        let mut values = vec![0.0; all];
+        self.device.download(memory.tap_channels + 2 * all, &mut values)?;
+        let mut rest = &values[..];
+        let sum = |channels: usize| {
+            let (of_tap, behind) = rest.split_at(channels);
+            rest = behind;
+            of_tap.iter().map(|&loss| f64::from(loss)).sum::<f64>() as f32
+        };
+        Ok(channels.into_iter().map(sum).collect())
+    }
+
     fn check_update(&self, update: &[f32]) -> Result<()> {
         let (expected, found) = (self.layout.len, update.len());
         ensure!(found == expected, "an update of {expected} numbers is needed, not {found}");
@@ -220,7 +254,7 @@ impl<D: Device> CudaEngine<D> {
     }
 }
 
-impl<D: Device> Engine for CudaEngine<D> {
+impl<D: Device + 'static> Engine for CudaEngine<D> {
     fn load(&mut self, parameters: &[f32]) -> Result<()> {
         if parameters.len() != self.layout.len {
             bail!("{} parameters for a network that has {}", parameters.len(), self.layout.len);
@@ -313,6 +347,51 @@ impl<D: Device> Engine for CudaEngine<D> {
             self.clear_behind_taps(update);
         }
         Ok(())
+    }
+
+    fn step_beside(
+        &mut self,
+        teacher: &mut dyn Engine,
+        batch: &Batch,
+        lesson: Option<WithHead>,
+        weight: f32,
+        loss: &mut dyn FnMut(&HeadOutput, HeadOutput) -> Result<Vec<f32>>,
+        update: &mut [f32],
+    ) -> Result<Option<Vec<f32>>> {
+        let Some(teacher) = (teacher as &mut dyn Any).downcast_mut::<Self>() else { return Ok(None) };
+        self.check_update(update)?;
+        let &Batch { images, height, width, .. } = batch;
+        let key = (images, height, width);
+        let said = teacher.infer(batch)?;
+        self.prepare(batch)?;
+        self.fetch_features(teacher, batch)?;
+        let BatchSize { memory, programs, .. } = &self.sizes[&key];
+        let with_head = lesson.unwrap_or(true);
+        let (forward, backward) = match lesson {
+            None => (&programs.forward[NormMode::Batch as usize], &programs.backward_tapped),
+            Some(with_head) => {
+                let (forward, backward) = &programs.lessons[usize::from(with_head)];
+                (forward, backward)
+            }
+        };
+        self.device.upload(memory.feature_weight, &[weight])?;
+        self.device.run(forward)?;
+        self.device.run(&programs.feature_loss[usize::from(lesson.is_some())])?;
+        if with_head {
+            let classes = self.graph.classes;
+            let mut values = vec![0.0; images * self.graph.anchors(height, width) * (5 + classes)];
+            self.device.download(memory.raw, &mut values)?;
+            let output = HeadOutput { values, images, classes, height, width };
+            let gradient = loss(&output, said)?;
+            ensure!(gradient.len() == output.values.len(), "the gradient has another size than the output");
+            self.device.upload(memory.raw, &gradient)?;
+        }
+        self.device.run(backward)?;
+        self.device.download(memory.update, update)?;
+        if !with_head {
+            self.clear_behind_taps(update);
+        }
+        Ok(Some(self.feature_losses(batch)?))
     }
 
     fn observe(&mut self, batch: &Batch, statistics: &mut [f32]) -> Result<()> {

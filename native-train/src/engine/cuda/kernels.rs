@@ -42,8 +42,13 @@ pub(super) fn compiled(capability: (i32, i32)) -> Result<Arc<Compiled>> {
 fn sources() -> Vec<String> {
     let depthwise = [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2), (9, 1), (9, 2)]
         .map(|(k, stride)| format!("{DYNAMIC_SHARED}{COMMON}{DEPTHWISE}\nDEPTHWISE({k}, {stride})\n"));
-    let others = [include_str!("kernels/norm.cu"), include_str!("kernels/stem.cu"), include_str!("kernels/simple.cu")]
-        .map(|source| format!("{DYNAMIC_SHARED}{COMMON}{source}"));
+    let others = [
+        include_str!("kernels/norm.cu"),
+        include_str!("kernels/stem.cu"),
+        include_str!("kernels/simple.cu"),
+        include_str!("kernels/features.cu"),
+    ]
+    .map(|source| format!("{DYNAMIC_SHARED}{COMMON}{source}"));
     depthwise.into_iter().chain(others).collect()
 }
 

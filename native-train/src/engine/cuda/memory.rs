@@ -26,6 +26,10 @@ pub(super) struct Memory {
     pub(super) found: Offset,
     /// The teacher's features, later the gradients that begin at the tapped layers.
     pub(super) taught: Offset,
+    /// Of each channel of the tapped layers: first all means of the teacher's, then the variances, then the losses against it.
+    pub(super) tap_channels: Offset,
+    /// What the loss of features is multiplied by.
+    pub(super) feature_weight: Offset,
     /// Bytes.
     pub(super) pixels: Offset,
     /// The values of the plan.
@@ -47,6 +51,8 @@ pub(super) struct Amounts {
     pub(super) raw: usize,
     /// Numbers of the outputs of all tapped layers.
     pub(super) taps: usize,
+    /// Channels of all tapped layers.
+    pub(super) tap_channels: usize,
 }
 
 impl Memory {
@@ -66,6 +72,8 @@ impl Memory {
             raw: offset(amounts.raw),
             found: offset(amounts.taps),
             taught: offset(amounts.taps),
+            tap_channels: offset(3 * amounts.tap_channels),
+            feature_weight: offset(1),
             pixels: offset((amounts.images * 3 * plan.height * plan.width).div_ceil(4)),
             arena: offset(amounts.images * plan.len),
             parts: offset(0),

@@ -9,7 +9,7 @@ use shared_model::training::{GradientMove, NormMode, TrainingPlan};
 use super::device::{Argument, Command, Launch, Offset, Product, Program, THREADS};
 use super::layers::CudaConv;
 use super::memory::{CHANNEL, Memory};
-use Argument::{At, Int};
+use Argument::{At, Int, Nothing};
 
 /// Numbers that a block of a kernel deals with at least, where one number is little work.
 pub(super) const LITTLE: usize = 4 * THREADS;
@@ -45,6 +45,8 @@ pub(super) struct Programs {
     pub(super) backward_tapped: Program,
     /// Forward and backward of a lesson, without what is behind the last tap and with it.
     pub(super) lessons: [(Program, Program); 2],
+    /// The loss of tapped layers against the teacher's, outside lessons and in one.
+    pub(super) feature_loss: [Program; 2],
     pub(super) memory: usize,
 }
 
@@ -94,7 +96,8 @@ impl Programs {
             let forward = write(&|builder| builder.forward(NormMode::Batch, TapUse::Taught, layers));
             (forward, write(&|builder| builder.backward(TapUse::Taught, layers)))
         });
-        Ok(Self { forward, backward, backward_tapped, lessons, memory: memory.parts + most_parts })
+        let feature_loss = [false, true].map(|is_lesson| write(&|builder| builder.feature_loss(is_lesson)));
+        Ok(Self { forward, backward, backward_tapped, lessons, feature_loss, memory: memory.parts + most_parts })
     }
 }
 
@@ -142,6 +145,29 @@ impl Builder<'_> {
         let count = self.graph.channels(node) * self.count(node);
         let arguments = vec![At(from), At(to), Int(count as i32), Int(adds.into())];
         self.launch("copy", self.grid(count, 1, LITTLE), arguments);
+    }
+
+    /// Makes gradients of the teacher's features.
+    fn feature_loss(&mut self, is_lesson: bool) {
+        let Memory { found, taught, tap_channels, feature_weight, counters, .. } = *self.memory;
+        let all: usize = self.taps.iter().map(|&tap| self.graph.channels(tap)).sum();
+        let (mut offset, mut first) = (0, 0);
+        for &tap in self.taps {
+            let (channels, count) = (self.graph.channels(tap), self.count(tap));
+            let theirs = At(taught + offset);
+            let ours = if is_lesson { found + offset } else { self.out(tap) };
+            let [means, variances, losses] = [0, 1, 2].map(|i| At(tap_channels + i * all + first));
+            let grid = self.sums_grid(count, channels);
+            let parts = self.parts(grid, 4);
+            let observe = NormMode::Observe as i32;
+            let moments = [Int(observe), parts, At(counters), Nothing, Nothing, means, variances, Nothing];
+            self.launch("moments", grid, [theirs, Int(count as i32)].into_iter().chain(moments).collect());
+            let arguments =
+                vec![At(ours), theirs, variances, At(feature_weight), Int(count as i32), parts, At(counters), losses];
+            self.launch("feature_loss", grid, arguments);
+            offset += channels * count;
+            first += channels;
+        }
     }
 
     /// The first `layers` layers.

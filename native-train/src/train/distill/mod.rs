@@ -6,11 +6,12 @@ mod output;
 
 use anyhow::{Context, Result, ensure};
 use shared_model::graph::{Graph, Node, Stage};
+use shared_model::training::Features;
 use shared_model::{ColourOrder, Weights};
 
 use super::settings::Settings;
 use super::start::MakeEngine;
-use crate::engine::{Batch, Engine, Outputs};
+use crate::engine::{Batch, Engine, HeadOutput, Outputs};
 use crate::eval::ClassMap;
 
 pub use features::{FeatureLoss, feature_loss};
@@ -91,22 +92,38 @@ impl Teacher {
         &self.differing
     }
 
-    /// What the teacher says and computes on these images; its classes are brought into the student's order, those that
-    /// it does not know are NaN.
+    /// What the teacher says and, if `with_features`, computes on these images, in the student's classes.
     ///
     /// # Errors
     /// Fails where the device does.
-    pub fn look(&mut self, batch: &Batch) -> Result<Outputs> {
-        let Outputs { mut head, features } = self.engine.infer_features(batch)?;
-        let row = head.row();
-        let mut values = Vec::with_capacity(head.values.len() / row * (5 + self.classes.len()));
-        for theirs in head.values.chunks_exact(row) {
-            values.extend_from_slice(&theirs[..5]);
-            values.extend(self.classes.iter().map(|class| class.map_or(f32::NAN, |class| theirs[5 + class])));
-        }
-        (head.values, head.classes) = (values, self.classes.len());
-        Ok(Outputs { head, features })
+    pub fn look(&mut self, batch: &Batch, with_features: bool) -> Result<Outputs> {
+        let Outputs { head, features } = match with_features {
+            true => self.engine.infer_features(batch)?,
+            false => Outputs { head: self.engine.infer(batch)?, features: Features::new() },
+        };
+        Ok(Outputs { head: in_classes(head, &self.classes), features })
     }
+
+    /// What computes it, and for each class of the student its own, for [`in_classes`].
+    pub fn parts(&mut self) -> (&mut dyn Engine, &[Option<usize>]) {
+        (self.engine.as_mut(), &self.classes)
+    }
+}
+
+/// What a teacher says with the student's classes in their order, of which `classes` are the teacher's; those that it does not know
+/// are NaN.
+pub fn in_classes(mut head: HeadOutput, classes: &[Option<usize>]) -> HeadOutput {
+    if classes.len() == head.classes && classes.iter().enumerate().all(|(i, &class)| class == Some(i)) {
+        return head;
+    }
+    let row = head.row();
+    let mut values = Vec::with_capacity(head.values.len() / row * (5 + classes.len()));
+    for theirs in head.values.chunks_exact(row) {
+        values.extend_from_slice(&theirs[..5]);
+        values.extend(classes.iter().map(|class| class.map_or(f32::NAN, |class| theirs[5 + class])));
+    }
+    (head.values, head.classes) = (values, classes.len());
+    head
 }
 
 #[cfg(test)]

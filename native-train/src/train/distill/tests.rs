@@ -86,7 +86,7 @@ fn a_teacher_of_the_same_weights_agrees_with_its_student() {
     assert_eq!(teacher.taps().len(), 8);
     let pixels = (0..3 * 64 * 64).map(|i| (i * 37 % 251) as u8).collect();
     let batch = Batch { pixels, images: 1, height: 64, width: 64 };
-    let said = teacher.look(&batch).unwrap();
+    let said = teacher.look(&batch, true).unwrap();
 
     let mut student = CpuEngine::new(&graph).unwrap();
     // That the frozen network computes what the trained one does is a test of shared-model's.

@@ -11,7 +11,7 @@ use crate::data::TrainingSet;
 use crate::data::images::Images;
 use crate::engine::{DeviceName, Engine, HeadOutput, Lesson, OutputGradients, Outputs};
 use crate::train::checkpoint::TrainingProgress;
-use crate::train::distill::{Teacher, feature_loss, output_loss};
+use crate::train::distill::{Teacher, feature_loss, in_classes, output_loss};
 use crate::train::loader::{LabelledBatch, Loader, LoaderSettings};
 use crate::train::machine;
 use crate::train::plan::EpochPlan;
@@ -179,21 +179,18 @@ impl Learner {
         let stage = schedule.stage(*iteration);
         let fits = stage == TrainingStage::Fit;
         let with_head = !fits || progress.fitted.iter().any(|name| name.starts_with("head."));
-        let (engine, teacher) = (&mut self.engine, &mut self.teacher);
-        let said = match teacher {
-            Some(teacher) if fits || settings.distill.is_some() => Some(teacher.look(&labelled.batch)?),
-            _ => None,
-        };
-        let [of_labels, of_output, of_features] = match (fits, &said) {
+        let (engine, mut teacher) = (&mut self.engine, self.teacher.as_mut());
+        let is_taught = teacher.is_some() && (fits || settings.distill.is_some());
+        let [of_labels, of_output, of_features] = match (fits, is_taught) {
             (true, _) => [0.0, 1.0, 1.0],
-            (false, Some(_)) => [settings.labels, settings.distill_output, settings.distill_features],
-            (false, None) => [1.0, 0.0, 0.0],
+            (false, true) => [settings.labels, settings.distill_output, settings.distill_features],
+            (false, false) => [1.0, 0.0, 0.0],
         }
         .map(|weight| weight as f32);
 
         let loss_settings = settings.loss_settings(stage == TrainingStage::NoAug);
         let mut losses = BatchLosses::default();
-        let head_loss = |output: &HeadOutput, losses: &mut BatchLosses| -> Result<Vec<f32>> {
+        let head_loss = |output: &HeadOutput, said: Option<&HeadOutput>, losses: &mut BatchLosses| -> Result<Vec<f32>> {
             let mut gradient = vec![0.0; output.values.len()];
             let mut add = |loss: f32, part: &[f32], weight: f32| -> Result<()> {
                 ensure!(loss.is_finite(), Diverged("the network's output".into()));
@@ -206,23 +203,42 @@ impl Learner {
                 add(labels.total, &part, of_labels)?;
                 losses.labels = labels;
             }
-            if let Some(said) = said.as_ref().filter(|_| of_output > 0.0) {
-                let part = output_loss(output, &said.head);
+            if let Some(said) = said.filter(|_| of_output > 0.0) {
+                let part = output_loss(output, said);
                 add(part.total, &part.gradient, of_output)?;
                 losses.output = Some(part.total);
             }
             Ok(gradient)
         };
+        let add_parts = |parts: Vec<f32>, losses: &mut BatchLosses| -> Result<()> {
+            let sum: f32 = parts.iter().sum();
+            ensure!(sum.is_finite(), Diverged("what a part of the network computes".into()));
+            losses.total += of_features * sum;
+            losses.parts = parts;
+            Ok(())
+        };
+        if let Some(teacher) = teacher.as_mut().filter(|_| of_features > 0.0) {
+            let (theirs, classes) = teacher.parts();
+            let mut all =
+                |output: &HeadOutput, said: HeadOutput| head_loss(output, Some(&in_classes(said, classes)), &mut losses);
+            let lesson = fits.then_some(with_head);
+            if let Some(parts) = engine.step_beside(theirs, &labelled.batch, lesson, of_features, &mut all, update)? {
+                add_parts(parts, &mut losses)?;
+                return Ok(losses);
+            }
+        }
+        let said = match teacher.as_mut().filter(|_| is_taught) {
+            Some(teacher) => Some(teacher.look(&labelled.batch, of_features > 0.0)?),
+            None => None,
+        };
         match (&said, teacher) {
             (Some(said), Some(teacher)) if of_features > 0.0 => {
                 let channels: Vec<usize> = teacher.taps().iter().map(|part| self.graph.channels(part.node)).collect();
                 let mut all = |outputs: &Outputs| {
-                    let head = if with_head { head_loss(&outputs.head, &mut losses)? } else { Vec::new() };
+                    let head =
+                        if with_head { head_loss(&outputs.head, Some(&said.head), &mut losses)? } else { Vec::new() };
                     let part = feature_loss(&outputs.features, &said.features, &channels, labelled.batch.images);
-                    let sum: f32 = part.parts.iter().sum();
-                    ensure!(sum.is_finite(), Diverged("what a part of the network computes".into()));
-                    losses.total += of_features * sum;
-                    losses.parts = part.parts;
+                    add_parts(part.parts, &mut losses)?;
                     let mut features = part.gradient;
                     features.iter_mut().flatten().for_each(|value| *value *= of_features);
                     Ok(OutputGradients { head, features })
@@ -230,7 +246,10 @@ impl Learner {
                 let lesson = fits.then_some(Lesson { features: &said.features, with_head });
                 engine.step_features(&labelled.batch, lesson, &mut all, update)?;
             }
-            _ => engine.step(&labelled.batch, &mut |output| head_loss(output, &mut losses), update)?,
+            _ => {
+                let said = said.as_ref().map(|said| &said.head);
+                engine.step(&labelled.batch, &mut |output| head_loss(output, said, &mut losses), update)?;
+            }
         }
         Ok(losses)
     }

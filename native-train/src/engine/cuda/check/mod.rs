@@ -2,12 +2,14 @@
 //! tests run this on the emulator, `yolox-nano gpu-check` on a GPU.
 
 mod bench;
+mod beside;
 mod networks;
 mod operations;
 mod taps;
 
 use serde::Serialize;
 
+pub use beside::check_beside;
 pub use networks::{check_variant, settled_parameters};
 pub use operations::check_operations;
 pub use taps::check_taps;

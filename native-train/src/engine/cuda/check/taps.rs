@@ -10,9 +10,9 @@ use super::Checked;
 use super::networks::{random_parameters, settled_parameters};
 use crate::engine::{Batch, CpuEngine, Engine, Lesson, OutputGradients, Outputs};
 
-const CLASSES: usize = 3;
+pub(super) const CLASSES: usize = 3;
 /// Of outputs, gradients and statistics as whole vectors, by their lengths.
-const TOLERANCE: f64 = 1e-3;
+pub(super) const TOLERANCE: f64 = 1e-3;
 
 /// What a network's parts compute in inference, in training and in lessons with and without the head, and the updates that
 /// follow, compared with the CPU's engine. `looseness` multiplies the tolerance, for devices that round on purpose.
@@ -48,11 +48,7 @@ pub fn check_taps(
     let head_gradients = random_like(&expected.head.values);
     let mut all = Vec::new();
     let mut compare = |what: &str, found: &[f32], expected: &[f32]| {
-        let length = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-        let difference = length(&mut found.iter().zip(expected).map(|(a, b)| a - b));
-        let error = difference / length(&mut expected.iter().copied()).max(f64::MIN_POSITIVE);
-        let error = if error.is_nan() || found.len() != expected.len() { f64::INFINITY } else { error };
-        all.push(Checked { what: format!("{}: {what}", variant.name), error, tolerance: TOLERANCE * looseness });
+        all.push(compared(format!("{}: {what}", variant.name), found, expected, TOLERANCE * looseness));
     };
     compare("features in inference", &found.features.concat(), &expected.features.concat());
     let teacher: Features =
@@ -78,15 +74,27 @@ pub fn check_taps(
         let [(expected, expected_update), (found, found_update)] = &results[..] else { unreachable!("two engines") };
         compare(&format!("features in {name}"), &found.features.concat(), &expected.features.concat());
         for (what, trainable) in [("gradients", true), ("statistics", false)] {
-            let of = |update: &[f32]| -> Vec<f32> {
-                let entries = layout.entries.iter().filter(|(parameter, _)| parameter.trainable == trainable);
-                entries.flat_map(|(_, offset)| update[offset.clone()].to_vec()).collect()
-            };
-            compare(&format!("{what} of {name}"), &of(found_update), &of(expected_update));
+            let [found, expected] = [found_update, expected_update].map(|update| of_kind(&layout, update, trainable));
+            compare(&format!("{what} of {name}"), &found, &expected);
         }
         if !expected.head.values.is_empty() || !found.head.values.is_empty() {
             compare(&format!("output in {name}"), &found.head.values, &expected.head.values);
         }
     }
     Ok(all)
+}
+
+/// Two vectors, by the length of their difference.
+pub(super) fn compared(what: String, found: &[f32], expected: &[f32], tolerance: f64) -> Checked {
+    let length = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    let difference = length(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    let error = difference / length(&mut expected.iter().copied()).max(f64::MIN_POSITIVE);
+    let error = if error.is_nan() || found.len() != expected.len() { f64::INFINITY } else { error };
+    Checked { what, error, tolerance }
+}
+
+/// Of an update, what belongs to parameters that are `trainable`, or not.
+pub(super) fn of_kind(layout: &ParameterLayout, update: &[f32], trainable: bool) -> Vec<f32> {
+    let entries = layout.entries.iter().filter(|(parameter, _)| parameter.trainable == trainable);
+    entries.flat_map(|(_, offset)| update[offset.clone()].to_vec()).collect()
 }
