@@ -1,15 +1,15 @@
 //! `cargo xtask test`: everything that must hold before a change is merged.
 
-use std::env;
 use std::path::PathBuf;
+use std::{env, fs};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use xtask::chromium;
 
 use crate::builds::{THREADS, WORKER};
 use crate::cargo::{build, cargo, executable, root, run};
 use crate::steps::Steps;
-use crate::toolchain::WasmToolchain;
+use crate::toolchain::{TARGET, WasmToolchain};
 use crate::web::build_site;
 use crate::{dependencies, optional};
 
@@ -61,6 +61,10 @@ impl Test {
             }
         };
 
+        if is_ci {
+            remove_what_is_done_with()?;
+        }
+
         // All targets, since tests bring features of their own: without them the dependencies would be compiled once for the
         // programs and once more for the tests.
         let programs = steps.run("programs and tests", || {
@@ -76,6 +80,17 @@ impl Test {
         optional::check(&mut steps);
         steps.finish(is_ci)
     }
+}
+
+/// Removes what no later step needs: a machine that checks changes may have a small disk.
+fn remove_what_is_done_with() -> Result<()> {
+    for folder in ["doc", TARGET] {
+        let folder = root().join("target").join(folder);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// What tests start. Not this process's own file: the build may have put another one in its place.
