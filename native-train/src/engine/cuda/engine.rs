@@ -74,7 +74,8 @@ impl<D: Device> CudaEngine<D> {
         let convolutions = convolutions(graph, &layout, &lowered)?;
         let channels = || convolutions.iter().flatten().map(|conv| conv.channels);
         let (channels, most_channels) = (channels().sum(), channels().max().unwrap_or(0));
-        let amounts = Amounts { parameters: layout.len, channels, most_channels, images: 0, raw: 0, taps: 0, tap_channels: 0 };
+        let amounts =
+            Amounts { parameters: layout.len, channels, most_channels, images: 0, raw: 0, taps: 0, tap_channels: 0 };
         let (graph, taps, parameters, sizes) = (graph.clone(), Vec::new(), Vec::new(), BTreeMap::new());
         Ok(Self { device, graph, layout, lowered, convolutions, taps, amounts, parameters, is_loaded: false, sizes })
     }

@@ -190,26 +190,27 @@ impl Learner {
 
         let loss_settings = settings.loss_settings(stage == TrainingStage::NoAug);
         let mut losses = BatchLosses::default();
-        let head_loss = |output: &HeadOutput, said: Option<&HeadOutput>, losses: &mut BatchLosses| -> Result<Vec<f32>> {
-            let mut gradient = vec![0.0; output.values.len()];
-            let mut add = |loss: f32, part: &[f32], weight: f32| -> Result<()> {
-                ensure!(loss.is_finite(), Diverged("the network's output".into()));
-                losses.total += weight * loss;
-                gradient.iter_mut().zip(part).for_each(|(sum, value)| *sum += weight * value);
-                Ok(())
+        let head_loss =
+            |output: &HeadOutput, said: Option<&HeadOutput>, losses: &mut BatchLosses| -> Result<Vec<f32>> {
+                let mut gradient = vec![0.0; output.values.len()];
+                let mut add = |loss: f32, part: &[f32], weight: f32| -> Result<()> {
+                    ensure!(loss.is_finite(), Diverged("the network's output".into()));
+                    losses.total += weight * loss;
+                    gradient.iter_mut().zip(part).for_each(|(sum, value)| *sum += weight * value);
+                    Ok(())
+                };
+                if of_labels > 0.0 {
+                    let (labels, part) = loss(output, &labelled.objects, &loss_settings);
+                    add(labels.total, &part, of_labels)?;
+                    losses.labels = labels;
+                }
+                if let Some(said) = said.filter(|_| of_output > 0.0) {
+                    let part = output_loss(output, said);
+                    add(part.total, &part.gradient, of_output)?;
+                    losses.output = Some(part.total);
+                }
+                Ok(gradient)
             };
-            if of_labels > 0.0 {
-                let (labels, part) = loss(output, &labelled.objects, &loss_settings);
-                add(labels.total, &part, of_labels)?;
-                losses.labels = labels;
-            }
-            if let Some(said) = said.filter(|_| of_output > 0.0) {
-                let part = output_loss(output, said);
-                add(part.total, &part.gradient, of_output)?;
-                losses.output = Some(part.total);
-            }
-            Ok(gradient)
-        };
         let add_parts = |parts: Vec<f32>, losses: &mut BatchLosses| -> Result<()> {
             let sum: f32 = parts.iter().sum();
             ensure!(sum.is_finite(), Diverged("what a part of the network computes".into()));
@@ -219,8 +220,9 @@ impl Learner {
         };
         if let Some(teacher) = teacher.as_mut().filter(|_| of_features > 0.0) {
             let (theirs, classes) = teacher.parts();
-            let mut all =
-                |output: &HeadOutput, said: HeadOutput| head_loss(output, Some(&in_classes(said, classes)), &mut losses);
+            let mut all = |output: &HeadOutput, said: HeadOutput| {
+                head_loss(output, Some(&in_classes(said, classes)), &mut losses)
+            };
             let lesson = fits.then_some(with_head);
             if let Some(parts) = engine.step_beside(theirs, &labelled.batch, lesson, of_features, &mut all, update)? {
                 add_parts(parts, &mut losses)?;
