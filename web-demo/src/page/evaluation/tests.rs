@@ -2,6 +2,7 @@ use shared_model::voc::VocBox;
 use shared_model::{BBox, Detection, nms};
 
 use super::*;
+use crate::page::export::{evaluation_csv, evaluation_json};
 use crate::page::panel::Run;
 use crate::page::truth::TruthObject;
 
@@ -131,4 +132,19 @@ fn pictures_that_models_differ_on_come_first() {
     assert_eq!(order(0.3), [(2, vec![0, 2]), (1, vec![0, 1])]);
     // All boxes are under the threshold: nobody differs.
     assert_eq!(order(0.9), []);
+}
+
+#[test]
+fn figures_to_take_away() {
+    let boxes = vec![found(0, 0.6, 0.0)];
+    let set = set(&[truth(&[("cat", 0.0, false)])], &[("a, b", names(&["cat"]), vec![boxes])]);
+    let csv = evaluation_csv(&set);
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.rsplitn(8, ',').collect()).collect();
+    assert_eq!(lines.len(), 3, "the header, a class, and the means: {csv}");
+    assert!(csv.contains("\r\n\"a, b\",cat,1,100") && csv.contains("\r\n\"a, b\",,1,100"), "{csv}");
+    assert_eq!(lines[2][..2], ["0.60", "100"]);
+    let json: serde_json::Value = serde_json::from_str(&evaluation_json(&set)).unwrap();
+    assert_eq!(json["pictures"], serde_json::json!(["0.jpg"]));
+    assert_eq!(json["models"][0]["report"]["per_class"][0]["class"], "cat");
+    assert_eq!(json["models"][0]["thresholds"].as_array().unwrap().len(), 95);
 }

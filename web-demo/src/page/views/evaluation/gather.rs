@@ -79,7 +79,8 @@ fn gather(state: State, old: Option<&Gathered>) -> Gathered {
     for (id, name) in candidates(state) {
         let Some(truth) = state.annotations.of(id) else { continue };
         let judge = |(panel, (model, classes)): (&Panel, &(String, Vec<String>))| {
-            let run = panel.run(id)?;
+            // Where the worker is being replaced, weights are on their way again, and what was found is there already.
+            let run = panel.run(id).filter(|_| !classes.is_empty())?;
             let candidates = run.candidates.as_ref().ok()?;
             let key = (model.clone(), id);
             let kept = old.and_then(|old| old.runs.get(&key));
