@@ -2,6 +2,7 @@
 //! evaluator for the command line and the page.
 
 mod average_precision;
+mod bootstrap;
 mod class_map;
 mod confusion;
 mod operating;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use crate::voc::VocBox;
 
 pub use average_precision::{Curve, ScoredBox, Truth, matches};
+pub use bootstrap::{F1Difference, PictureCounts, f1_difference};
 pub use class_map::ClassMap;
 pub use confusion::Confusion;
 pub use operating::{OperatingPoint, best_f1, operating_points};

@@ -1,5 +1,7 @@
 //! The pictures on which the models differ most.
 
+use shared_model::evaluation::PictureCounts;
+
 use super::SetEvaluation;
 
 /// How many mistakes each model makes in a picture.
@@ -24,14 +26,18 @@ impl PictureErrors {
 /// The pictures in which one model makes more mistakes than another, if boxes with scores under `threshold` are left out. Those
 /// that the models differ most on come first.
 pub fn differences(set: &SetEvaluation, threshold: f32) -> Vec<PictureErrors> {
-    let errors = |(place, picture): (usize, &super::AnnotatedPicture)| PictureErrors {
+    let of_picture = |(place, picture): (usize, &super::AnnotatedPicture)| PictureErrors {
         id: picture.id,
         name: picture.name.clone(),
-        errors: set.models.iter().map(|model| model.decided[place].errors(threshold)).collect(),
+        errors: set.models.iter().map(|model| errors(model.decided[place].counts(threshold))).collect(),
     };
-    let mut pictures: Vec<_> = set.pictures.iter().enumerate().map(errors).collect();
+    let mut pictures: Vec<_> = set.pictures.iter().enumerate().map(of_picture).collect();
     pictures.retain(|picture| picture.difference() > 0);
     // Equal ones stay in the order of the gallery.
     pictures.sort_by_key(|picture| std::cmp::Reverse(picture.difference()));
     pictures
+}
+
+fn errors(PictureCounts { right, wrong, objects }: PictureCounts) -> usize {
+    wrong + objects.saturating_sub(right)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shared_model::evaluation::{MAX_IOU, MIN_SCORE};
+use shared_model::evaluation::{MAX_IOU, MIN_SCORE, PictureCounts};
 use shared_model::{Detection, canonical_class, nms};
 
 use crate::page::compare::Filter;
@@ -60,10 +60,10 @@ impl JudgedRun {
 }
 
 impl DecidedBoxes {
-    /// False positives and false negatives, if boxes under `threshold` are left out.
-    pub fn errors(&self, threshold: f32) -> usize {
+    /// How many boxes are right and wrong, if those under `threshold` are left out.
+    pub fn counts(&self, threshold: f32) -> PictureCounts {
         let kept = self.boxes.partition_point(|(score, _)| *score >= threshold);
         let right = self.boxes[..kept].iter().filter(|(_, is_right)| *is_right).count();
-        kept - right + self.objects.saturating_sub(right)
+        PictureCounts { right, wrong: kept - right, objects: self.objects }
     }
 }

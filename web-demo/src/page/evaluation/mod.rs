@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared_model::canonical_class;
-use shared_model::evaluation::{EvalReport, OperatingPoint, best_f1, operating_points};
+use shared_model::evaluation::{
+    EvalReport, F1Difference, OperatingPoint, PictureCounts, best_f1, f1_difference, operating_points,
+};
 
 use super::truth::GroundTruth;
 
@@ -46,6 +48,9 @@ pub struct ModelEvaluation {
     pub points: Vec<OperatingPoint>,
     /// The point of the greatest F1.
     pub best: Option<OperatingPoint>,
+    /// The greatest F1 less the first model's, each at its own threshold; `None` for the first model and where one of both has
+    /// none.
+    pub against_first: Option<F1Difference>,
     /// Its boxes beside the truth, one entry a picture.
     pub decided: Vec<DecidedBoxes>,
 }
@@ -70,9 +75,16 @@ impl SetEvaluation {
             let objects = decided.iter().map(|decided| decided.objects).sum();
             let points = operating_points(boxes, objects, thresholds());
             let report = EvalReport::new(&truths, &found, &known).ok();
-            ModelEvaluation { best: best_f1(&points), model, report, points, decided }
+            ModelEvaluation { best: best_f1(&points), model, report, points, against_first: None, decided }
         };
-        let models = models.into_iter().map(evaluate).collect();
+        let mut models: Vec<ModelEvaluation> = models.into_iter().map(evaluate).collect();
+        if let Some((first, others)) = models.split_first_mut() {
+            let first = first.counts_at_best();
+            for model in others {
+                model.against_first =
+                    first.as_ref().zip(model.counts_at_best()).and_then(|(first, own)| f1_difference(first, &own));
+            }
+        }
         Self { models, pictures }
     }
 
@@ -81,6 +93,14 @@ impl SetEvaluation {
         let rows = self.models.iter().filter_map(|model| model.report.as_ref()).flat_map(|report| &report.per_class);
         let classes: BTreeSet<&String> = rows.map(|row| &row.class).collect();
         classes.into_iter().cloned().collect()
+    }
+}
+
+impl ModelEvaluation {
+    /// Its boxes picture by picture, at the threshold of the greatest F1.
+    fn counts_at_best(&self) -> Option<Vec<PictureCounts>> {
+        let best = self.best?;
+        Some(self.decided.iter().map(|decided| decided.counts(best.threshold)).collect())
     }
 }
 

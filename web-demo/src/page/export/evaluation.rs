@@ -9,7 +9,13 @@ use crate::page::evaluation::SetEvaluation;
 /// JSON: each model's report as `yolox-nano eval --json` has it, with precision, recall and F1 (0-1) at all thresholds.
 pub fn evaluation_json(set: &SetEvaluation) -> String {
     let models = set.models.iter().map(|model| {
-        json!({ "model": model.model, "report": model.report, "best_f1": model.best, "thresholds": model.points })
+        json!({
+            "model": model.model,
+            "report": model.report,
+            "best_f1": model.best,
+            "f1_against_first": model.against_first,
+            "thresholds": model.points,
+        })
     });
     let pictures: Vec<_> = set.pictures.iter().map(|picture| &picture.name).collect();
     let all = json!({ "pictures": pictures, "models": models.collect::<Vec<_>>() });

@@ -1,7 +1,7 @@
 //! The models side by side: AP, and the best F1 with its threshold.
 
 use leptos::prelude::*;
-use shared_model::evaluation::OperatingPoint;
+use shared_model::evaluation::{F1Difference, OperatingPoint};
 
 use super::percent;
 use crate::page::evaluation::{ModelEvaluation, SetEvaluation};
@@ -27,6 +27,9 @@ pub fn ScoreTable(set: Memo<SetEvaluation>) -> impl IntoView {
                         <th scope="col" class="numbers">{move || text!("AP50 (area)")}</th>
                         <th scope="col" class="numbers">{move || text!("AP (area)")}</th>
                         <th scope="col" class="numbers">{move || text!("Best F1")}</th>
+                        <th scope="col" class="numbers"
+                            title=move || text!("Best F1 less the first model's, in points; in brackets the interval that holds 95 % of 1000 draws of as many pictures.")
+                        >{move || text!("Difference")}</th>
                         <th scope="col" class="numbers">{move || text!("Precision")}</th>
                         <th scope="col" class="numbers">{move || text!("Recall")}</th>
                         <th scope="col">{move || text!("Threshold")}</th>
@@ -58,11 +61,22 @@ fn Row(model: ModelEvaluation) -> impl IntoView {
             <td class="numbers">{words::percent(mean.map(|mean| mean.ap50_area))}</td>
             <td class="numbers">{words::percent(mean.map(|mean| mean.ap_area))}</td>
             <td class="numbers" data-testid="best-f1">{of_best(|point| point.f1)}</td>
+            <td class="numbers" data-testid="f1-difference">{model.against_first.map_or("\u{2013}".into(), |f1| difference(&f1))}</td>
             <td class="numbers">{of_best(|point| point.precision)}</td>
             <td class="numbers">{of_best(|point| point.recall)}</td>
             <td>{model.best.map(|best| view! { <Apply best model=model.model.clone()/> })}</td>
         </tr>
     }
+}
+
+/// "+2.1 [−0.4, +4.6]" in points: where 0 lies in between, the pictures are too few to tell the models apart.
+fn difference(f1: &F1Difference) -> String {
+    let [difference, low, high] = [f1.difference, f1.low, f1.high].map(|part| {
+        let points = 100.0 * part;
+        let sign = if points < 0.0 { "\u{2212}" } else { "+" };
+        format!("{sign}{:.1}", points.abs())
+    });
+    format!("{difference} [{low}, {high}]")
 }
 
 /// Sets the page's threshold.
