@@ -11,6 +11,7 @@ mod classes;
 mod colour;
 mod detection;
 mod detector;
+pub mod evaluation;
 mod kernels;
 pub mod lowering;
 mod manifest;

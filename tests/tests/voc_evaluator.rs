@@ -20,7 +20,7 @@ use flate2::read::GzDecoder;
 use integration_tests::{repository, shared};
 use native_train::data::labels::{self, Classes, LabelledImage};
 use native_train::data::{Reading, Source};
-use native_train::eval::{Curve, ScoredBox, Truth, matches, thresholds};
+use shared_model::evaluation::{Curve, ScoredBox, Truth, matches, thresholds};
 use shared_model::voc::{AnnotatedObject, VocBox};
 
 fn data(name: &str) -> PathBuf {

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use shared_model::{Detection, WeightsError};
 use wasm_bindgen::JsValue;
 
-/// Least score of the candidates that the worker sends: the page's sliders choose among them without another run.
-pub const MIN_SCORE: f32 = 0.01;
+/// Least score of the candidates that the worker sends: the official score needs no lower ones, and the page's sliders choose
+/// among them without another run.
+pub const MIN_SCORE: f32 = shared_model::evaluation::MIN_SCORE;
 
 /// Name of the browser's cache for weights of the visitor's own: the page fills it, the worker reads it.
 pub const OWN_WEIGHTS_CACHE: &str = "yolox-nano-own-weights";

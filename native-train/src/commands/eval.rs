@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use shared_model::Detector;
+use shared_model::evaluation::EvalReport;
 
 use crate::data::formats::in_role;
 use crate::data::labels::{self, Classes, LabelledImage};
@@ -15,7 +16,7 @@ use crate::data::text::shown;
 use crate::data::{Format, Reading, Role, Source, class_list};
 use crate::engine::{DeviceName, EngineChoice, EngineName, Precision};
 use crate::eval::coco::{self, CocoReport};
-use crate::eval::{EvalReport, detect_all, detect_all_by};
+use crate::eval::{detect_all, detect_all_by, report_table, score};
 use crate::files::write_atomic;
 use crate::progress::Progress;
 use crate::{Outcome, models};
@@ -155,7 +156,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     if let Some(path) = &args.save_detections {
         write_atomic(path, &serde_json::to_vec(&coco::results(&labels, &found, known))?)?;
     }
-    let voc = (metric != Metric::Coco).then(|| EvalReport::new(&truth, &found, known));
+    let voc = (metric != Metric::Coco).then(|| score(&truth, &found, known));
     let coco = (metric != Metric::Voc).then(|| CocoReport::new(&labels, &found, known));
     let output = EvalOutput { voc: voc.transpose()?, coco: coco.transpose()?, seconds };
     if args.json {
@@ -182,7 +183,7 @@ fn sources(args: &Args) -> Result<Vec<Source>> {
 fn print(output: &EvalOutput, weights: &str, images: usize, known: &[String], out: &mut dyn Write) -> Result<()> {
     let EvalOutput { voc, coco, seconds } = output;
     if let Some(voc) = voc {
-        writeln!(out, "{}", voc.table())?;
+        writeln!(out, "{}", report_table(voc))?;
     }
     if let Some(coco) = coco {
         if voc.is_some() {

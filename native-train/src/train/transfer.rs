@@ -9,9 +9,9 @@ use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 use shared_model::Weights;
+use shared_model::evaluation::ClassMap;
 use shared_model::graph::{Affine, Graph, Layer, Node, NormState, Op, Parameter};
 
-use crate::eval::ClassMap;
 use crate::table::grouped;
 
 /// What became of a layer of the new network.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
+use shared_model::evaluation::{EvalReport, MAX_IOU, MIN_SCORE};
 use shared_model::voc::VocObject;
 use shared_model::{Detection, Detector, Weights};
 
@@ -13,7 +14,7 @@ use crate::data::problem::Problem;
 use crate::data::source::class_names as class_names_of;
 use crate::data::text::shown;
 use crate::data::{DataFile, Difficult, Role, Source, TrainingSet, labels};
-use crate::eval::{EvalReport, MAX_IOU, MIN_SCORE, detect_all};
+use crate::eval::{detect_all, score};
 
 /// The images that weights are scored on.
 #[derive(Clone, Debug)]
@@ -104,7 +105,7 @@ impl Validation {
         let started = Instant::now();
         let detector = Detector::new(weights)?;
         let found = detect_all(&detector, &self.images, MIN_SCORE, MAX_IOU, &|_| ())?;
-        let report = EvalReport::new(&self.truth, &found, &weights.metadata.class_names).context("evaluation")?;
+        let report = score(&self.truth, &found, &weights.metadata.class_names).context("evaluation")?;
         Ok(Evaluated { report, found, seconds: started.elapsed().as_secs_f64() })
     }
 }

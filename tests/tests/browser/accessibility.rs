@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::browser::browse;
+use crate::evaluation::open_with_annotations;
 use crate::page::Page;
 use crate::photo::sample;
 
@@ -82,6 +83,7 @@ async fn show(page: &Page, state: &str) -> Result<()> {
             page.script(unfold, vec![]).await?;
             page.click("overlay-toggle").await
         }
+        "evaluation" => open_with_annotations(page, tempfile::tempdir()?.path()).await,
         view => {
             page.click(&format!("view-{view}")).await?;
             let shown = "return document.querySelector('main').dataset.view === arguments[0]";
@@ -98,7 +100,7 @@ fn axe_finds_nothing_on_any_screen_in_light_and_dark() {
         for width in [360, 1280] {
             for scheme in ["light", "dark"] {
                 emulate(page, width, scheme).await?;
-                for state in ["compare", "gallery and overlay", "benchmark", "variants"] {
+                for state in ["compare", "gallery and overlay", "evaluation", "benchmark", "variants"] {
                     show(page, state).await?;
                     // What is folded away is on the page too.
                     let unfold = "for (const details of document.querySelectorAll('details')) details.open = true";

@@ -12,6 +12,7 @@ mod benchmark;
 mod browser;
 mod builds;
 mod compare;
+mod evaluation;
 mod faults;
 mod hosting;
 mod images;

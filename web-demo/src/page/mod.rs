@@ -7,6 +7,7 @@ mod diagram;
 mod draw;
 mod driver;
 mod elsewhere;
+mod evaluation;
 mod export;
 mod failures;
 mod intake;

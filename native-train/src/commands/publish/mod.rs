@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::Value;
+use shared_model::evaluation::{MAX_IOU, MIN_SCORE};
 use shared_model::graph::SIZE_MULTIPLE;
 use shared_model::{Detector, ManifestEntry, Metadata, Protocol, WeightPrecision, Weights, cost};
 
 use crate::Outcome;
 use crate::data::labels::{self, Classes, LabelledImage};
 use crate::data::{Reading, Source};
-use crate::eval::{EvalReport, MAX_IOU, MIN_SCORE, detect_all};
+use crate::eval::{detect_all, report_table, score};
 use crate::files::write_atomic;
 use crate::models::{self, Models};
 use crate::progress::Progress;
@@ -111,7 +112,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let progress = Progress::new(images.len(), "images");
     let found = detect_all(&Detector::new(&weights)?, &images, MIN_SCORE, MAX_IOU, &|_| progress.step());
     progress.finish();
-    let report = EvalReport::new(&truth, &found?, &weights.metadata.class_names)?;
+    let report = score(&truth, &found?, &weights.metadata.class_names)?;
 
     let metadata = &weights.metadata;
     let size = metadata.input_size;
@@ -147,7 +148,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
         voc2007_images: Some(report.images),
         curves: curves.as_ref().map(|_| curves_file.clone()),
     };
-    writeln!(out, "{}", report.table())?;
+    writeln!(out, "{}", report_table(&report))?;
     // The files first, weights beside those that are published: a manifest never names one that is not there, or another one.
     write_atomic(&published.folder().join(&entry.file), &bytes)?;
     let curves_path = published.folder().join(&curves_file);

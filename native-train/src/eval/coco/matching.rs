@@ -1,7 +1,7 @@
 //! Which detection has found which object of an image.
 
 use super::{CocoDetection, CocoImageOfClass, CocoObject, MAX_DETECTIONS};
-use crate::eval::thresholds;
+use shared_model::evaluation::thresholds;
 
 /// What came of an image, for one range of areas.
 pub(super) struct Matched {

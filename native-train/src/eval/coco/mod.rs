@@ -6,8 +6,8 @@ mod report;
 mod results;
 
 use rayon::prelude::*;
+use shared_model::evaluation::thresholds;
 
-use super::thresholds;
 use matching::{Matched, matched};
 
 pub use report::{CocoReport, CocoRow};

@@ -4,11 +4,11 @@ use anyhow::{Result, anyhow};
 use comfy_table::Table;
 use serde::Serialize;
 use shared_model::Detection;
+use shared_model::evaluation::ClassMap;
 
 use super::results::xywh;
 use super::{CocoDetection, CocoImageOfClass, CocoObject, CocoScore, scores};
 use crate::data::labels::{LabelledImage, Labels};
-use crate::eval::ClassMap;
 use crate::table::table;
 
 /// COCO's figures, per cent; `None` where no object is of that size.

@@ -1,10 +1,10 @@
 //! Detections in the format of COCO's results (<https://cocodataset.org/#format-results>).
 
 use serde::Serialize;
+use shared_model::evaluation::ClassMap;
 use shared_model::{BBox, Detection};
 
 use crate::data::labels::Labels;
-use crate::eval::ClassMap;
 
 /// A detection, as pycocotools reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

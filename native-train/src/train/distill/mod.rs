@@ -5,6 +5,7 @@ mod features;
 mod output;
 
 use anyhow::{Context, Result, ensure};
+use shared_model::evaluation::ClassMap;
 use shared_model::graph::{Graph, Node, Stage};
 use shared_model::training::Features;
 use shared_model::{ColourOrder, Weights};
@@ -12,7 +13,6 @@ use shared_model::{ColourOrder, Weights};
 use super::settings::Settings;
 use super::start::MakeEngine;
 use crate::engine::{Batch, Engine, HeadOutput, Outputs};
-use crate::eval::ClassMap;
 
 pub use features::{FeatureLoss, feature_loss};
 pub use output::{OutputLoss, output_loss};

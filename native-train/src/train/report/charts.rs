@@ -3,8 +3,8 @@
 use plotters::chart::SeriesLabelPosition;
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use shared_model::evaluation::{Confusion, Curve};
 
-use crate::eval::{Confusion, Curve};
 use crate::train::metrics::Record;
 
 /// What plotters says where it cannot draw.

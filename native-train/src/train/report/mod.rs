@@ -4,11 +4,12 @@ mod charts;
 mod sheet;
 
 use anyhow::{Result, anyhow};
+use shared_model::evaluation::{Confusion, collect};
 
 use super::metrics;
 use super::run_folder::RunFolder;
 use super::validation::{Evaluated, Validation};
-use crate::eval::{Confusion, collect};
+use crate::eval::report_table;
 use crate::files::write_atomic;
 
 /// Least score of detections that people are shown.
@@ -52,7 +53,7 @@ pub fn evaluation(
 ) -> Result<()> {
     let write = |name: &str, bytes: &[u8]| write_atomic(&folder.file("report").join(name), bytes);
     let Evaluated { report, found, .. } = scored;
-    write("per-class.txt", format!("{}\n", report.table()).as_bytes())?;
+    write("per-class.txt", format!("{}\n", report_table(report)).as_bytes())?;
     write("per-class.json", &serde_json::to_vec_pretty(report)?)?;
 
     let undrawn = |error| anyhow!("a chart cannot be drawn: {error}");

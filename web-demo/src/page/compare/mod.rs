@@ -25,7 +25,7 @@ pub struct Filter {
 
 impl Filter {
     /// The boxes that pass, in order of falling score, cut off at the picture's edges.
-    fn apply(&self, run: &Run, classes: &[String]) -> Vec<Detection> {
+    pub fn apply(&self, run: &Run, classes: &[String]) -> Vec<Detection> {
         let Ok(candidates) = &run.candidates else { return Vec::new() };
         let is_hidden = |name: &String| self.hidden.contains(shared_model::canonical_class(name));
         let hidden: Vec<bool> = classes.iter().map(is_hidden).collect();

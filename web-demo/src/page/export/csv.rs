@@ -48,7 +48,7 @@ pub fn csv(content: &Snapshot) -> String {
 }
 
 /// A field, in quotation marks where it needs them.
-fn quoted(field: &str) -> String {
+pub(super) fn quoted(field: &str) -> String {
     // What a spreadsheet would take for a formula gets an apostrophe in front.
     let field = if field.starts_with(['=', '+', '-', '@']) { format!("'{field}") } else { field.to_string() };
     if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }

@@ -1,6 +1,7 @@
-//! The comparison to take away: figures as JSON or CSV, and a picture as PNG.
+//! What the visitor takes away: the comparison as JSON, CSV or PNG, the evaluation as JSON or CSV.
 
 mod csv;
+mod evaluation;
 mod json;
 mod png;
 
@@ -13,6 +14,7 @@ use super::panel::{Panel, median};
 use super::state::State;
 
 pub use csv::csv;
+pub use evaluation::{evaluation_csv, evaluation_json};
 pub use json::json;
 pub use png::png;
 

@@ -28,6 +28,8 @@ pub enum PageView {
     /// Models side by side.
     #[default]
     Compare,
+    /// Their score on the visitor's annotated pictures.
+    Evaluation,
     /// Their speed on this device.
     Benchmark,
     /// What they are.
@@ -36,12 +38,13 @@ pub enum PageView {
 
 impl PageView {
     /// All of them, in the order of their buttons.
-    pub const ALL: [Self; 3] = [Self::Compare, Self::Benchmark, Self::Variants];
+    pub const ALL: [Self; 4] = [Self::Compare, Self::Evaluation, Self::Benchmark, Self::Variants];
 
     /// Its name in links.
     pub fn name(self) -> &'static str {
         match self {
             Self::Compare => "compare",
+            Self::Evaluation => "evaluation",
             Self::Benchmark => "benchmark",
             Self::Variants => "variants",
         }

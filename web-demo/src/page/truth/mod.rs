@@ -10,6 +10,7 @@ mod yolo;
 use error::Flaw;
 use shared_model::BBox;
 use shared_model::annotations::{YoloFile, class_list};
+use shared_model::voc::VocObject;
 
 pub use error::{TruthError, TruthErrorKind};
 pub use evaluate::{DetectionOutcome, Evaluation, ObjectOutcome, evaluate};
@@ -34,6 +35,18 @@ pub struct GroundTruth {
     pub classes: Option<Vec<String>>,
     /// What had to be assumed, if anything.
     pub note: Option<TruthNote>,
+}
+
+impl GroundTruth {
+    /// The objects as the official score takes them.
+    pub fn voc_objects(&self) -> Vec<VocObject> {
+        let object = |object: &TruthObject| VocObject {
+            class: object.class.clone(),
+            difficult: object.difficult,
+            bbox: object.bbox.into(),
+        };
+        self.objects.iter().map(object).collect()
+    }
 }
 
 /// An assumption about an annotation file that its reader should know of.

@@ -29,6 +29,7 @@ fn ViewSwitch() -> impl IntoView {
     let state = State::get();
     let name = |view: PageView| match view {
         PageView::Compare => text!("Compare"),
+        PageView::Evaluation => text!("Evaluation"),
         PageView::Benchmark => text!("Benchmark"),
         PageView::Variants => text!("Variants"),
     };

@@ -4,6 +4,7 @@ mod benchmark;
 mod build;
 mod compare;
 mod drop;
+mod evaluation;
 mod gallery;
 mod header;
 mod kept;
@@ -24,6 +25,7 @@ use super::state::{PageView, State};
 use benchmark::BenchmarkView;
 use compare::CompareView;
 use drop::DropTarget;
+use evaluation::EvaluationView;
 use header::Header;
 use notice::NoticeBar;
 use variants::VariantsView;
@@ -50,6 +52,7 @@ pub fn App() -> impl IntoView {
             <main class="layout" data-view=move || state.display.view.get().name()>
                 {move || match state.display.view.get() {
                     PageView::Compare => view! { <CompareView/> }.into_any(),
+                    PageView::Evaluation => view! { <EvaluationView/> }.into_any(),
                     PageView::Benchmark => view! { <BenchmarkView/> }.into_any(),
                     PageView::Variants => view! { <VariantsView/> }.into_any(),
                 }}

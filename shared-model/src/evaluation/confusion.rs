@@ -1,8 +1,8 @@
 //! Which class is taken for which.
 
+use crate::detection::Detection;
+use crate::voc::{VocBox, VocObject, matched};
 use serde::Serialize;
-use shared_model::Detection;
-use shared_model::voc::{VocBox, VocObject, matched};
 
 /// How often objects of each class were detected as each class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,7 +48,7 @@ impl Confusion {
 
 #[cfg(test)]
 mod tests {
-    use shared_model::BBox;
+    use crate::detection::BBox;
 
     use super::*;
 

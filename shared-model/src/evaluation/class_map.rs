@@ -1,6 +1,6 @@
 //! Scoring weights of one data set on another whose classes have other names.
 
-use shared_model::canonical_class;
+use crate::classes::canonical_class;
 
 /// Which class of a data set each class of some weights is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl ClassMap {
 
 #[cfg(test)]
 mod tests {
-    use shared_model::COCO_CLASSES;
+    use crate::classes::COCO_CLASSES;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Average precision of one class.
 
-use shared_model::voc::{VocBox, most_overlapping};
+use crate::voc::{VocBox, most_overlapping};
 
 /// An annotated object.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,0 +1,110 @@
+//! Models are scored on annotated pictures, with the figures of `yolox-nano eval`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::browser::{browse, command_line};
+use crate::objects::found_by_command_line;
+use crate::page::Page;
+use crate::photo::sample;
+
+const PICTURES: [&str; 2] = ["chelsea", "motorcycle"];
+
+/// A data set in VOC's layout, of [`PICTURES`] with all that the default model finds in them, and a dog that is not there.
+fn data_set(folder: &Path) -> Result<()> {
+    for part in ["JPEGImages", "Annotations", "ImageSets/Main"] {
+        fs::create_dir_all(folder.join(part))?;
+    }
+    for name in PICTURES {
+        fs::copy(sample(name), folder.join(format!("JPEGImages/{name}.jpg")))?;
+        let (width, height) = image::image_dimensions(sample(name))?;
+        let mut objects = String::new();
+        let mut add = |class: &str, [x1, y1, x2, y2]: [f64; 4]| {
+            objects += &format!(
+                "<object><name>{class}</name><difficult>0</difficult><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax>\
+                 <ymax>{}</ymax></bndbox></object>",
+                x1.round().max(1.0),
+                y1.round().max(1.0),
+                x2.round().min(f64::from(width)),
+                y2.round().min(f64::from(height))
+            );
+        };
+        for found in found_by_command_line(&sample(name))? {
+            add(&found.class, found.corners);
+        }
+        add("dog", [1.0, 1.0, 40.0, 40.0]);
+        let size = format!("<size><width>{width}</width><height>{height}</height><depth>3</depth></size>");
+        let xml = format!("<annotation><filename>{name}.jpg</filename>{size}{objects}</annotation>");
+        fs::write(folder.join(format!("Annotations/{name}.xml")), xml)?;
+    }
+    fs::write(folder.join("ImageSets/Main/test.txt"), PICTURES.map(|name| format!("{name}\n")).concat())?;
+    Ok(())
+}
+
+/// Gives the page [`PICTURES`] with their annotations, and turns to the evaluation once all is scored.
+pub async fn open_with_annotations(page: &Page, folder: &Path) -> Result<()> {
+    data_set(folder)?;
+    let file =
+        |name: &str| [folder.join(format!("JPEGImages/{name}.jpg")), folder.join(format!("Annotations/{name}.xml"))];
+    let files: Vec<PathBuf> = PICTURES.into_iter().flat_map(file).collect();
+    page.upload(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>()).await?;
+    page.wait_for("return document.querySelector('[data-testid=gallery-done]')?.textContent === '2 / 2'", vec![])
+        .await?;
+    page.click("view-evaluation").await?;
+    let scored = "return document.querySelector('[data-testid=evaluation-done]')?.textContent.startsWith('2 of 2 ')";
+    page.wait_for(scored, vec![]).await
+}
+
+#[test]
+#[ignore = "needs the site and a browser: cargo xtask test"]
+fn scores_are_those_of_the_command_line() {
+    browse(async |page| {
+        page.keep_saved().await?;
+        page.open_at("#v=baseline-coco,baseline-voc").await?;
+        let folder = tempfile::tempdir()?;
+        open_with_annotations(page, folder.path()).await?;
+        let shown = page.texts("ap50").await?;
+        ensure!(shown.len() == 2, "{shown:?}");
+        page.click("save-evaluation-json").await?;
+        let (name, bytes) = page.saved().await?;
+        ensure!(name == "evaluation.json", "{name}");
+        let saved: Value = serde_json::from_slice(&bytes)?;
+        for (i, model) in ["baseline-coco", "baseline-voc"].into_iter().enumerate() {
+            let output = command_line()?
+                .args(["eval", "--json", "--weights", model])
+                .arg(format!("{}:test", folder.path().display()))
+                .output()?;
+            ensure!(output.status.success(), "yolox-nano: {}", String::from_utf8_lossy(&output.stderr));
+            let theirs: Value = serde_json::from_slice(&output.stdout)?;
+            let ours = &saved["models"][i];
+            ensure!(ours["model"] == model, "{ours}");
+            for figure in ["ap50_11", "ap_11", "ap50_area", "ap_area"] {
+                let number = |report: &Value| report[figure].as_f64().with_context(|| format!("{figure} of {report}"));
+                let (ours, theirs) = (number(&ours["report"])?, number(&theirs)?);
+                ensure!((ours - theirs).abs() < 1e-6, "{model}, {figure}: {ours}, not {theirs}");
+            }
+        }
+
+        // The best threshold is applied where the slider is.
+        let best = page.text("apply-threshold").await?;
+        page.click("apply-threshold").await?;
+        page.click("view-compare").await?;
+        ensure!(page.text("score-value").await? == best, "{best}");
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs the site and a browser: cargo xtask test"]
+fn without_annotations_the_view_says_what_it_needs() {
+    browse(async |page| {
+        page.open().await?;
+        page.click("view-evaluation").await?;
+        ensure!(page.text("evaluation-empty").await?.contains("annotations"));
+        ensure!(!page.shows("scores").await?);
+        Ok(())
+    });
+}

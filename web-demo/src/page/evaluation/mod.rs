@@ -1,0 +1,108 @@
+//! Models on all annotated pictures at once: their official score, the threshold to choose, and where they differ.
+
+mod differences;
+mod judged;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use shared_model::canonical_class;
+use shared_model::evaluation::{
+    EvalReport, F1Difference, OperatingPoint, PictureCounts, best_f1, f1_difference, operating_points,
+};
+
+use super::truth::GroundTruth;
+
+pub use differences::{PictureErrors, differences};
+pub use judged::{DecidedBoxes, JudgedRun};
+
+/// What several models made of a set of annotated pictures. All are scored on the same pictures: those that all have looked at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SetEvaluation {
+    /// The pictures, in the order of the gallery.
+    pub pictures: Vec<AnnotatedPicture>,
+    /// The models, in the order of the panels.
+    pub models: Vec<ModelEvaluation>,
+}
+
+/// A picture of which it is known what is in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnnotatedPicture {
+    /// The picture's number.
+    pub id: u32,
+    /// The picture's file name.
+    pub name: String,
+    /// What is in it.
+    pub truth: Arc<GroundTruth>,
+}
+
+/// What one model made of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelEvaluation {
+    /// Its name.
+    pub model: String,
+    /// AP by the rules and settings of `yolox-nano eval`; `None` where it knows no class that occurs.
+    pub report: Option<EvalReport>,
+    /// Precision, recall and F1 over all classes that occur, at each of [`thresholds`]; none where it knows no class that
+    /// occurs.
+    pub points: Vec<OperatingPoint>,
+    /// The point of the greatest F1.
+    pub best: Option<OperatingPoint>,
+    /// The greatest F1 less the first model's, each at its own threshold; `None` for the first model and where one of both has
+    /// none.
+    pub against_first: Option<F1Difference>,
+    /// Its boxes beside the truth, one entry a picture.
+    pub decided: Vec<DecidedBoxes>,
+}
+
+/// Thresholds of the score that are told apart: the steps of the page's slider, 0.01 to 0.95.
+pub fn thresholds() -> impl Iterator<Item = f32> {
+    (1..=95).map(|step| step as f32 / 100.0)
+}
+
+impl SetEvaluation {
+    /// Scores models on `pictures`. A model is its name, the names of its classes, and what it found in each of the pictures.
+    pub fn new(
+        pictures: Vec<AnnotatedPicture>,
+        models: impl IntoIterator<Item = (String, Vec<String>, Vec<Arc<JudgedRun>>)>,
+    ) -> Self {
+        let truths: Vec<_> = pictures.iter().map(|picture| picture.truth.voc_objects()).collect();
+        let classes: BTreeSet<&str> = truths.iter().flatten().map(|object| canonical_class(&object.class)).collect();
+        let evaluate = |(model, known, judged): (String, Vec<String>, Vec<Arc<JudgedRun>>)| {
+            let found: Vec<_> = judged.iter().map(|run| run.official.clone()).collect();
+            let decided: Vec<_> = judged.iter().map(|run| run.decided(&known, &classes)).collect();
+            let boxes = decided.iter().flat_map(|decided| decided.boxes.iter().copied()).collect();
+            let objects = decided.iter().map(|decided| decided.objects).sum();
+            let points = operating_points(boxes, objects, thresholds());
+            let report = EvalReport::new(&truths, &found, &known).ok();
+            ModelEvaluation { best: best_f1(&points), model, report, points, against_first: None, decided }
+        };
+        let mut models: Vec<ModelEvaluation> = models.into_iter().map(evaluate).collect();
+        if let Some((first, others)) = models.split_first_mut() {
+            let first = first.counts_at_best();
+            for model in others {
+                model.against_first =
+                    first.as_ref().zip(model.counts_at_best()).and_then(|(first, own)| f1_difference(first, &own));
+            }
+        }
+        Self { models, pictures }
+    }
+
+    /// The classes that occur and that a model knows, in the order of the alphabet.
+    pub fn classes(&self) -> Vec<String> {
+        let rows = self.models.iter().filter_map(|model| model.report.as_ref()).flat_map(|report| &report.per_class);
+        let classes: BTreeSet<&String> = rows.map(|row| &row.class).collect();
+        classes.into_iter().cloned().collect()
+    }
+}
+
+impl ModelEvaluation {
+    /// Its boxes picture by picture, at the threshold of the greatest F1.
+    fn counts_at_best(&self) -> Option<Vec<PictureCounts>> {
+        let best = self.best?;
+        Some(self.decided.iter().map(|decided| decided.counts(best.threshold)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;
