@@ -28,8 +28,11 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
+/// A name, classes, and what it finds in each picture.
+type Model<'a> = (&'a str, Vec<String>, Vec<Vec<Detection>>);
+
 /// One set of pictures, as each truth has it, and the candidates of each model.
-fn set(truths: &[Arc<GroundTruth>], models: &[(&str, Vec<String>, Vec<Vec<Detection>>)]) -> SetEvaluation {
+fn set(truths: &[Arc<GroundTruth>], models: &[Model]) -> SetEvaluation {
     let picture = |(id, truth): (usize, &Arc<GroundTruth>)| AnnotatedPicture {
         id: id as u32,
         name: format!("{id}.jpg"),
