@@ -3,7 +3,8 @@
 //!
 //! With the teacher's objectness p at an anchor: binary cross-entropy of the objectness against p; p times that of every
 //! class against the teacher's probability; p times `5 * (1 - IoU^2)` and the L1 distance of the raw box. All are summed up over
-//! the batch and divided by the sum of p, which stands for the number of foreground anchors.
+//! the batch and divided by the sum of p, which stands for the number of foreground anchors. A teacher's box that is not finite does
+//! not count.
 
 use rayon::prelude::*;
 
@@ -63,7 +64,12 @@ fn row_loss(student: &[f32], teacher: &[f32], anchor: &Anchor, scale: f32, gradi
             *gradient = scale * p * slope;
         }
     }
-    let (loss, slopes) = iou_loss(&anchor.decode(student), &anchor.decode(teacher), anchor.stride);
+    let theirs = anchor.decode(teacher);
+    // A teacher that has hardly been trained says boxes whose sides overflow: nothing is to be learned from those.
+    if !theirs.area().is_finite() {
+        return sum;
+    }
+    let (loss, slopes) = iou_loss(&anchor.decode(student), &theirs, anchor.stride);
     sum += f64::from(p * IOU_WEIGHT * loss);
     for (i, slope) in slopes.into_iter().enumerate() {
         let difference = student[i] - teacher[i];

@@ -76,6 +76,26 @@ fn gradients_of_outputs_are_those_of_the_loss() {
 }
 
 #[test]
+fn a_box_that_overflows_says_nothing() {
+    let output =
+        |w: f32| HeadOutput { values: vec![0.1, -0.2, w, 0.3, 2.0, 1.0], images: 1, classes: 1, height: 32, width: 32 };
+    let rows = |first: HeadOutput| {
+        let rest = anchors(32, 32).len() - 1;
+        HeadOutput { values: [first.values, vec![0.5; 6 * rest]].concat(), ..first }
+    };
+    let (student, sane, broken) = (rows(output(-0.4)), rows(output(0.2)), rows(output(91.0)));
+    assert_ne!(output_loss(&student, &sane).gradient[2], 0.0);
+    let loss = output_loss(&student, &broken);
+    assert!(loss.total.is_finite(), "{}", loss.total);
+    assert_eq!(loss.gradient[..4], [0.0; 4]);
+    assert_eq!(
+        loss.gradient[4..],
+        output_loss(&student, &sane).gradient[4..],
+        "objectness, class and the others count"
+    );
+}
+
+#[test]
 fn a_teacher_of_the_same_weights_agrees_with_its_student() {
     let variant = Variant::named("baseline").unwrap();
     let weights = Weights::random(variant, 3, 0);
