@@ -61,7 +61,7 @@ impl Detector {
         &self.metadata
     }
 
-    /// The network.
+    /// What computes the boxes, for its costs and times.
     pub fn network(&self) -> &Network {
         &self.network
     }

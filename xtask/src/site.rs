@@ -13,7 +13,6 @@ pub struct Site {
     files: BTreeMap<String, SiteFile>,
 }
 
-/// A published file.
 pub struct SiteFile {
     /// Relative to index.html.
     pub url: String,

@@ -51,7 +51,7 @@ Runs are called baseline-s0, slow-final-s0 and so on; their folders are in runs/
 folder, each with a log beside it. A run that has come to its end leaves its weights, metrics, curves and
 report, and no checkpoint. The exit code is 0 where nothing failed, whether or not something is left.")]
 pub struct Args {
-    /// The plan.
+    /// A TOML file: settings for all runs, and tables of runs as above.
     #[arg(value_name = "PLAN")]
     plan: PathBuf,
     /// The campaign's folder [default: the plan's name without .toml, beside it].

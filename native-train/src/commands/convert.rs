@@ -26,7 +26,7 @@ pub struct Args {
     /// Data sets and their splits: folders in the layout of Pascal VOC, a data.yaml of YOLO's, COCO's JSON.
     #[arg(required = true, value_name = "DATA[:SPLIT]")]
     sources: Vec<Source>,
-    /// The format.
+    /// What to write.
     #[arg(long, value_enum)]
     to: Format,
     /// The folder, which must be new or empty.

@@ -91,7 +91,7 @@ enum Metric {
     Voc,
     /// COCO's: precision at 101 recalls, by size of the objects, and recall.
     Coco,
-    /// Both.
+    /// A table of each.
     Both,
 }
 

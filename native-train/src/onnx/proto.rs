@@ -178,7 +178,7 @@ pub(crate) struct TensorTypeProto {
     pub(crate) shape: Option<TensorShapeProto>,
 }
 
-/// A shape.
+/// Sizes of a tensor, outermost first.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct TensorShapeProto {
     #[prost(message, repeated, tag = "1")]

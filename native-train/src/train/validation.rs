@@ -19,7 +19,6 @@ use crate::eval::{detect_all, score};
 /// The images that weights are scored on.
 #[derive(Clone, Debug)]
 pub struct Validation {
-    /// The images' files.
     pub images: Vec<DataFile>,
     /// Their annotated objects.
     pub truth: Vec<Vec<VocObject>>,

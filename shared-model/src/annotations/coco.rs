@@ -61,7 +61,7 @@ pub struct CocoAnnotation {
 pub struct CocoCategory {
     /// What annotations call it; ids may have gaps.
     pub id: i64,
-    /// Its name.
+    /// As annotations name it, unlike a model's class perhaps.
     pub name: String,
     /// What it is a kind of, where the file tells.
     pub supercategory: Option<String>,

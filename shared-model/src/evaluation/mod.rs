@@ -43,7 +43,7 @@ pub struct Evaluator {
 /// AP of one class at each of the [`thresholds`], 0-1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassScore {
-    /// The class.
+    /// Its name in the annotations.
     pub class: String,
     /// Annotated objects, without difficult ones.
     pub objects: usize,

@@ -44,11 +44,11 @@ pub struct Figures {
 /// The score of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReportRow {
-    /// The class.
+    /// Its name in the annotations.
     pub class: String,
     /// Annotated objects, without difficult ones.
     pub objects: usize,
-    /// Its figures.
+    /// AP of this class alone, 0-1.
     #[serde(flatten)]
     pub figures: Figures,
 }

@@ -74,7 +74,7 @@ pub struct Conv {
     pub stride: usize,
     /// Batch normalisation or bias.
     pub affine: Affine,
-    /// The activation.
+    /// What is applied to the convolution's normalised sums.
     pub activation: Activation,
 }
 
@@ -185,7 +185,7 @@ pub struct Stage {
 pub struct Parameter {
     /// Its name in a weight file.
     pub name: String,
-    /// Its shape.
+    /// As PyTorch has it: output channels first.
     pub shape: Vec<usize>,
     /// False for running statistics, which are saved with the weights but follow no gradient.
     pub trainable: bool,

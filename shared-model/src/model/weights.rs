@@ -57,7 +57,7 @@ pub struct Metadata {
 /// A named array.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightTensor {
-    /// Its shape.
+    /// As PyTorch has it: output channels first.
     pub shape: Vec<usize>,
     /// Its values, the last axis fastest.
     pub values: Vec<f32>,
@@ -129,7 +129,7 @@ pub enum WeightsError {
     /// Names or shapes differ from the variant's.
     #[error("the weights do not fit the variant \"{variant}\": {}", problems.join("; "))]
     Misfit {
-        /// The variant.
+        /// Its name in the table of variants.
         variant: String,
         /// What is missing, extra or misshapen.
         problems: Vec<String>,

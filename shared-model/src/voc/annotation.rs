@@ -45,7 +45,7 @@ pub struct ImageSize {
 /// An object, and where the file tells of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnnotatedObject {
-    /// The object.
+    /// Its class, box and flags.
     pub object: VocObject,
     /// Line of its class name, from 1; 0 in files whose objects have numbers instead.
     pub class_line: usize,
@@ -92,9 +92,9 @@ pub enum AnnotationErrorKind {
     /// A tag's text is no number.
     #[error("<{tag}> is \"{text}\", which is no number")]
     NoNumber {
-        /// The tag.
+        /// Its name, without brackets.
         tag: String,
-        /// Its text.
+        /// What it holds instead.
         text: String,
     },
     /// A box that ends before it begins, or nowhere.

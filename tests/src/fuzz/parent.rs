@@ -27,7 +27,6 @@ const LAST_WORDS: usize = 400;
 /// An input that something is wrong with.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Its number.
     pub number: u64,
     /// What happened.
     pub what: Failing,

@@ -103,7 +103,6 @@ pub fn voc() -> Vec<Vec<u8>> {
     vec![annotation("red", [9, 7, 38, 50]).into(), full.into(), utf16]
 }
 
-/// Lists of images.
 pub fn image_list() -> Vec<Vec<u8>> {
     let utf16: Vec<u8> =
         [0xfeff_u16].into_iter().chain("image0\r\nimage1".encode_utf16()).flat_map(u16::to_be_bytes).collect();
@@ -115,7 +114,6 @@ pub fn image_list() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Lists of classes.
 pub fn class_list() -> Vec<Vec<u8>> {
     vec![b"red\ngreen\nblue\n".into(), b"\xef\xbb\xbf\"red\"\r\ngr\xc3\xbcn, hell\r\n\r\nblue".into()]
 }

@@ -64,7 +64,6 @@ impl Page {
         Ok(before)
     }
 
-    /// Turns to a tab.
     pub async fn turn_to_tab(&self, tab: WindowHandle) -> Result<()> {
         Ok(self.driver.switch_to_window(tab).await?)
     }

@@ -12,7 +12,6 @@ pub struct Mark {
     pub bbox: BBox,
     /// What is written on it.
     pub label: String,
-    /// What it means.
     pub meaning: Meaning,
     /// The object it belongs to, by its place in [`Comparison::objects`].
     pub object: Option<usize>,

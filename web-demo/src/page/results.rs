@@ -71,7 +71,6 @@ pub enum SortKey {
     Ap,
     /// Published AP at IoU .50.
     PublishedAp50,
-    /// Published AP.
     PublishedAp,
 }
 

@@ -33,7 +33,7 @@ pub struct CocoObject {
     pub crowd: bool,
 }
 
-/// A detection.
+/// What a model found of the class that is scored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CocoDetection {
     /// Left, top, width, height in pixels.
@@ -45,9 +45,7 @@ pub struct CocoDetection {
 /// What is in an image of one class, and what was found.
 #[derive(Clone, Debug, Default)]
 pub struct CocoImageOfClass {
-    /// The objects.
     pub objects: Vec<CocoObject>,
-    /// The detections.
     pub detections: Vec<CocoDetection>,
 }
 

@@ -49,7 +49,6 @@ pub struct CocoReport {
 /// A class's figures, per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CocoRow {
-    /// The class.
     pub class: String,
     /// Annotated objects, without crowds.
     pub objects: usize,

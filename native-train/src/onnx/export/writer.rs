@@ -75,7 +75,6 @@ impl Writer {
     }
 }
 
-/// An integer attribute.
 pub(super) fn int(name: &str, value: usize) -> AttributeProto {
     let kind = Some(attribute_type::INT);
     AttributeProto { name: Some(name.into()), i: Some(value as i64), r#type: kind, ..Default::default() }
@@ -93,7 +92,6 @@ pub(super) fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto { name: Some(name.into()), f: Some(value), r#type: kind, ..Default::default() }
 }
 
-/// A text attribute.
 pub(super) fn text(name: &str, value: &str) -> AttributeProto {
     let kind = Some(attribute_type::STRING);
     AttributeProto { name: Some(name.into()), s: Some(value.into()), r#type: kind, ..Default::default() }

@@ -32,7 +32,6 @@ impl PictureInput {
         }
     }
 
-    /// The picture on show.
     pub fn shown(self) -> Option<OpenedPicture> {
         self.shown.get()
     }

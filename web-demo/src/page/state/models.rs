@@ -34,7 +34,7 @@ fn at_size(mut entry: ManifestEntry, side: usize) -> ManifestEntry {
     ManifestEntry { name: sized_name(&entry.name, side), input_size: side, voc2007_ap50: None, ..entry }
 }
 
-/// The list of models.
+/// The manifest's models, as far as they have come.
 #[derive(Clone)]
 pub enum ModelList {
     Loading,

@@ -6,7 +6,7 @@ use shared_model::{BBox, COCO_CLASSES};
 use super::error::{Flaw, TruthErrorKind};
 use super::{GroundTruth, TruthNote, TruthObject};
 
-/// Reads the text.
+/// Boxes that are none are flaws as damaged lines are.
 pub fn read(text: &str) -> Result<YoloFile, Flaw> {
     let file = YoloFile::parse(text)?;
     file.check_boxes()?;

@@ -1,14 +1,13 @@
 //! A network that learns from another on the same device, against the CPU's engine with the loss of `distill`.
 
 use anyhow::{Context, Result};
-use rand::{Rng, SeedableRng};
-use rand_pcg::Pcg64Mcg;
-use shared_model::{Graph, ParameterLayout, Variant};
+use rand::Rng;
+use shared_model::{Graph, Variant};
 
 use super::Checked;
-use super::networks::{random_parameters, settled_parameters};
-use super::taps::{CLASSES, TOLERANCE, compared, of_kind};
-use crate::engine::{Batch, CpuEngine, Engine, HeadOutput, Lesson, OutputGradients, Outputs};
+use super::taps::TOLERANCE;
+use super::trial::{Trial, compared};
+use crate::engine::{CpuEngine, Engine, HeadOutput, Lesson, OutputGradients, Outputs};
 use crate::train::distill::feature_loss;
 
 /// The weight of the loss, which is no power of two.
@@ -21,26 +20,21 @@ const WEIGHT: f32 = 0.7;
 /// Fails where an engine does, or the device computes nothing beside another network.
 pub fn check_beside(
     variant: &Variant,
-    (images, height, width): (usize, usize, usize),
+    size: (usize, usize, usize),
     looseness: f64,
     make: &mut dyn FnMut(&Graph) -> Result<Box<dyn Engine>>,
 ) -> Result<Vec<Checked>> {
-    let graph = variant.graph(CLASSES);
-    let layout = ParameterLayout::new(&graph);
-    let mut rng = Pcg64Mcg::seed_from_u64(11);
-    let pixels = (0..images * 3 * height * width).map(|_| rng.random()).collect();
-    let batch = Batch { pixels, images, height, width };
-    let mut native = CpuEngine::new(&graph)?;
-    let mut weights = || -> Result<Vec<f32>> {
-        let parameters = random_parameters(variant, CLASSES, &layout, &mut rng);
-        settled_parameters(&layout, &parameters, &batch, &mut native, &mut rng)
+    let mut trial = Trial::new(variant, size, 11)?;
+    let mut weights = || {
+        let parameters = trial.random_parameters();
+        trial.settled(&parameters)
     };
     let (ours, theirs) = (weights()?, weights()?);
-    let mut native_teacher = CpuEngine::new(&graph)?;
-    let (mut device, mut teacher) = (make(&graph)?, make(&graph)?);
-    let taps: Vec<_> = graph.stages.iter().map(|stage| stage.node).collect();
+    let mut native_teacher = CpuEngine::new(&trial.graph)?;
+    let (mut device, mut teacher) = (make(&trial.graph)?, make(&trial.graph)?);
+    let taps: Vec<_> = trial.graph.stages.iter().map(|stage| stage.node).collect();
     for (engine, parameters) in [
-        (&mut native as &mut dyn Engine, &ours),
+        (&mut trial.native as &mut dyn Engine, &ours),
         (device.as_mut(), &ours),
         (&mut native_teacher, &theirs),
         (teacher.as_mut(), &theirs),
@@ -48,39 +42,39 @@ pub fn check_beside(
         engine.tap(&taps)?;
         engine.load(parameters)?;
     }
-    let said = native_teacher.infer_features(&batch)?;
-    let channels: Vec<usize> = taps.iter().map(|&tap| graph.channels(tap)).collect();
-    let head: Vec<f32> = said.head.values.iter().map(|_| rng.random_range(-1e-3..1e-3)).collect();
+    let said = native_teacher.infer_features(&trial.batch)?;
+    let channels: Vec<usize> = taps.iter().map(|&tap| trial.graph.channels(tap)).collect();
+    let head: Vec<f32> = said.head.values.iter().map(|_| trial.rng.random_range(-1e-3..1e-3)).collect();
 
     let mut all = Vec::new();
     for (name, lesson) in [("training", None), ("a lesson", Some(false)), ("a lesson with the head", Some(true))] {
         let mut losses = Vec::new();
-        let mut expected = vec![f32::NAN; layout.len];
+        let mut expected = vec![f32::NAN; trial.layout.len];
         let mut loss = |found: &Outputs| {
-            let part = feature_loss(&found.features, &said.features, &channels, images);
+            let part = feature_loss(&found.features, &said.features, &channels, trial.batch.images);
             let scaled = |values: Vec<f32>| values.into_iter().map(|value| WEIGHT * value).collect();
             losses = part.parts;
             let features = part.gradient.into_iter().map(scaled).collect();
             Ok(OutputGradients { head: head[..found.head.values.len()].to_vec(), features })
         };
         let of_native = lesson.map(|with_head| Lesson { features: &said.features, with_head });
-        native.step_features(&batch, of_native, &mut loss, &mut expected)?;
+        trial.native.step_features(&trial.batch, of_native, &mut loss, &mut expected)?;
 
         let mut theirs = Vec::new();
-        let mut update = vec![f32::NAN; layout.len];
+        let mut update = vec![f32::NAN; trial.layout.len];
         let mut loss = |_: &HeadOutput, said: HeadOutput| {
             theirs = said.values;
             Ok(head.clone())
         };
-        let found = device.step_beside(teacher.as_mut(), &batch, lesson, WEIGHT, &mut loss, &mut update)?;
+        let found = device.step_beside(teacher.as_mut(), &trial.batch, lesson, WEIGHT, &mut loss, &mut update)?;
         let found = found.context("the device computes nothing beside another network")?;
         let mut compare = |what: &str, found: &[f32], expected: &[f32]| {
             let what = format!("{}: {what} beside a teacher, in {name}", variant.name);
             all.push(compared(what, found, expected, TOLERANCE * looseness));
         };
         compare("losses of features", &found, &losses);
-        compare("gradients", &of_kind(&layout, &update, true), &of_kind(&layout, &expected, true));
-        compare("statistics", &of_kind(&layout, &update, false), &of_kind(&layout, &expected, false));
+        compare("gradients", &trial.of_kind(&update, true), &trial.of_kind(&expected, true));
+        compare("statistics", &trial.of_kind(&update, false), &trial.of_kind(&expected, false));
         if lesson != Some(false) {
             compare("the teacher's output", &theirs, &said.head.values);
         }

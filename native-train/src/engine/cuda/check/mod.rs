@@ -6,11 +6,12 @@ mod beside;
 mod networks;
 mod operations;
 mod taps;
+mod trial;
 
 use serde::Serialize;
 
 pub use beside::check_beside;
-pub use networks::{check_variant, settled_parameters};
+pub use networks::check_variant;
 pub use operations::check_operations;
 pub use taps::check_taps;
 

@@ -1,14 +1,12 @@
 //! Whole networks on a device against the CPU's engine.
 
 use anyhow::{Result, ensure};
-use rand::{Rng, SeedableRng};
-use rand_pcg::Pcg64Mcg;
-use shared_model::{ParameterLayout, Variant, Weights};
+use shared_model::{Graph, ParameterLayout, Variant};
 
 use super::Checked;
-use crate::engine::{Batch, CpuEngine, Engine, HeadOutput};
+use super::trial::Trial;
+use crate::engine::{Batch, Engine, HeadOutput};
 
-const CLASSES: usize = 3;
 /// Of outputs, relative to one more than their size: sums of thousands of terms in other orders, a hundred layers deep.
 const OUTPUT_TOLERANCE: f64 = 1e-4;
 /// Of outputs in training: normalisation by the statistics of a few images enlarges rounding.
@@ -24,18 +22,14 @@ const UPDATE_TOLERANCE: f64 = 1e-3;
 /// Fails where an engine does.
 pub fn check_variant(
     variant: &Variant,
-    (images, height, width): (usize, usize, usize),
+    size: (usize, usize, usize),
     looseness: f64,
-    make: &mut dyn FnMut(&shared_model::Graph) -> Result<Box<dyn Engine>>,
+    make: &mut dyn FnMut(&Graph) -> Result<Box<dyn Engine>>,
 ) -> Result<Vec<Checked>> {
-    let graph = variant.graph(CLASSES);
-    let layout = ParameterLayout::new(&graph);
-    let mut rng = Pcg64Mcg::seed_from_u64(7);
-    let pixels = (0..images * 3 * height * width).map(|_| rng.random()).collect();
-    let batch = Batch { pixels, images, height, width };
-    let parameters = random_parameters(variant, CLASSES, &layout, &mut rng);
-    let mut native = CpuEngine::new(&graph)?;
-    let settled = settled_parameters(&layout, &parameters, &batch, &mut native, &mut rng)?;
+    let mut trial = Trial::new(variant, size, 7)?;
+    let parameters = trial.random_parameters();
+    let settled = trial.settled(&parameters)?;
+    let Trial { graph, layout, batch, mut native, .. } = trial;
     let expected = EngineOutputs::new(&mut native, &layout, &parameters, &settled, &batch)?;
     let found = EngineOutputs::new(make(&graph)?.as_mut(), &layout, &parameters, &settled, &batch)?;
     let output = |what: &str, found: &HeadOutput, expected: &HeadOutput, tolerance: f64| {
@@ -61,43 +55,6 @@ pub fn check_variant(
         tensors("the batch's statistics", &found.update, &expected.update, false),
         tensors("observed statistics", &found.observed, &expected.observed, false),
     ])
-}
-
-/// Random parameters with a normalisation that does something, also by its running statistics.
-pub fn random_parameters(variant: &Variant, classes: usize, layout: &ParameterLayout, rng: &mut impl Rng) -> Vec<f32> {
-    let mut parameters = layout.flatten(&Weights::random(variant, classes, 1));
-    for (parameter, offset) in layout.entries.iter().filter(|(parameter, _)| parameter.name.contains(".bn.")) {
-        let low = if parameter.name.ends_with("weight") || parameter.name.ends_with("var") { 0.5 } else { -0.5 };
-        parameters[offset.clone()].iter_mut().for_each(|value| *value = rng.random_range(low..1.0));
-    }
-    parameters
-}
-
-/// Parameters with running statistics near those of a batch, as they are in the middle of a training, but not its very own:
-/// deep networks that are not normalised well enlarge rounding.
-///
-/// # Errors
-/// Fails where the engine does.
-pub fn settled_parameters(
-    layout: &ParameterLayout,
-    parameters: &[f32],
-    batch: &Batch,
-    engine: &mut dyn Engine,
-    rng: &mut impl Rng,
-) -> Result<Vec<f32>> {
-    let mut settled = parameters.to_vec();
-    engine.load(parameters)?;
-    let mut update = vec![0.0; layout.len];
-    engine.step(batch, &mut |output| Ok(output.values.clone()), &mut update)?;
-    let statistics: Vec<_> = layout.entries.iter().filter(|(parameter, _)| !parameter.trainable).collect();
-    // Means and variances take turns.
-    for pair in statistics.chunks_exact(2) {
-        for (mean, variance) in pair[0].1.clone().zip(pair[1].1.clone()) {
-            settled[mean] = update[mean] + rng.random_range(-0.3..0.3) * update[variance].sqrt();
-            settled[variance] = update[variance] * rng.random_range(0.8..1.25);
-        }
-    }
-    Ok(settled)
 }
 
 /// What an engine makes of a batch.

@@ -1,16 +1,14 @@
 //! Features and gradients inside a network on a device, against the CPU's engine.
 
 use anyhow::Result;
-use rand::{Rng, SeedableRng};
-use rand_pcg::Pcg64Mcg;
+use rand::Rng;
 use shared_model::training::Features;
-use shared_model::{Graph, ParameterLayout, Variant};
+use shared_model::{Graph, Variant};
 
 use super::Checked;
-use super::networks::{random_parameters, settled_parameters};
-use crate::engine::{Batch, CpuEngine, Engine, Lesson, OutputGradients, Outputs};
+use super::trial::{Trial, compared};
+use crate::engine::{Engine, Lesson, OutputGradients, Outputs};
 
-pub(super) const CLASSES: usize = 3;
 /// Of outputs, gradients and statistics as whole vectors, by their lengths.
 pub(super) const TOLERANCE: f64 = 1e-3;
 
@@ -21,29 +19,25 @@ pub(super) const TOLERANCE: f64 = 1e-3;
 /// Fails where an engine does.
 pub fn check_taps(
     variant: &Variant,
-    (images, height, width): (usize, usize, usize),
+    size: (usize, usize, usize),
     looseness: f64,
     make: &mut dyn FnMut(&Graph) -> Result<Box<dyn Engine>>,
 ) -> Result<Vec<Checked>> {
-    let graph = variant.graph(CLASSES);
-    let layout = ParameterLayout::new(&graph);
-    let mut rng = Pcg64Mcg::seed_from_u64(7);
-    let pixels = (0..images * 3 * height * width).map(|_| rng.random()).collect();
-    let batch = Batch { pixels, images, height, width };
-    let parameters = random_parameters(variant, CLASSES, &layout, &mut rng);
-    let mut native = CpuEngine::new(&graph)?;
-    let settled = settled_parameters(&layout, &parameters, &batch, &mut native, &mut rng)?;
-    let mut device = make(&graph)?;
+    let mut trial = Trial::new(variant, size, 7)?;
+    let parameters = trial.random_parameters();
+    let settled = trial.settled(&parameters)?;
+    let mut device = make(&trial.graph)?;
 
-    let taps: Vec<_> = graph.stages.iter().map(|stage| stage.node).collect();
-    for engine in [&mut native as &mut dyn Engine, device.as_mut()] {
+    let taps: Vec<_> = trial.graph.stages.iter().map(|stage| stage.node).collect();
+    for engine in [&mut trial.native as &mut dyn Engine, device.as_mut()] {
         engine.tap(&taps)?;
         engine.load(&settled)?;
     }
-    let (expected, found) = (native.infer_features(&batch)?, device.infer_features(&batch)?);
+    let (expected, found) = (trial.native.infer_features(&trial.batch)?, device.infer_features(&trial.batch)?);
     // Random gradients. A feature as its own gradient asks for a smaller sum of squares, which normalisation by a batch forbids:
     // nearly all of it cancels, and what is left is rounding.
-    let mut random_like = |values: &[f32]| -> Vec<f32> { values.iter().map(|_| rng.random_range(-1.0..1.0)).collect() };
+    let mut random_like =
+        |values: &[f32]| -> Vec<f32> { values.iter().map(|_| trial.rng.random_range(-1.0..1.0)).collect() };
     let feature_gradients: Features = expected.features.iter().map(|part| random_like(part)).collect();
     let head_gradients = random_like(&expected.head.values);
     let mut all = Vec::new();
@@ -59,22 +53,22 @@ pub fn check_taps(
         ("a lesson with the head", Some(Lesson { features: &teacher, with_head: true })),
     ] {
         let mut results = Vec::new();
-        for engine in [&mut native as &mut dyn Engine, device.as_mut()] {
+        for engine in [&mut trial.native as &mut dyn Engine, device.as_mut()] {
             let mut outputs = Outputs::default();
-            let mut update = vec![f32::NAN; layout.len];
+            let mut update = vec![f32::NAN; trial.layout.len];
             let mut loss = |found: &Outputs| {
                 outputs = found.clone();
                 // A lesson without the head has no output.
                 let head = head_gradients[..found.head.values.len()].to_vec();
                 Ok(OutputGradients { head, features: feature_gradients.clone() })
             };
-            engine.step_features(&batch, lesson, &mut loss, &mut update)?;
+            engine.step_features(&trial.batch, lesson, &mut loss, &mut update)?;
             results.push((outputs, update));
         }
         let [(expected, expected_update), (found, found_update)] = &results[..] else { unreachable!("two engines") };
         compare(&format!("features in {name}"), &found.features.concat(), &expected.features.concat());
         for (what, trainable) in [("gradients", true), ("statistics", false)] {
-            let [found, expected] = [found_update, expected_update].map(|update| of_kind(&layout, update, trainable));
+            let [found, expected] = [found_update, expected_update].map(|update| trial.of_kind(update, trainable));
             compare(&format!("{what} of {name}"), &found, &expected);
         }
         if !expected.head.values.is_empty() || !found.head.values.is_empty() {
@@ -82,19 +76,4 @@ pub fn check_taps(
         }
     }
     Ok(all)
-}
-
-/// Two vectors, by the length of their difference.
-pub(super) fn compared(what: String, found: &[f32], expected: &[f32], tolerance: f64) -> Checked {
-    let length = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-    let difference = length(&mut found.iter().zip(expected).map(|(a, b)| a - b));
-    let error = difference / length(&mut expected.iter().copied()).max(f64::MIN_POSITIVE);
-    let error = if error.is_nan() || found.len() != expected.len() { f64::INFINITY } else { error };
-    Checked { what, error, tolerance }
-}
-
-/// Of an update, what belongs to parameters that are `trainable`, or not.
-pub(super) fn of_kind(layout: &ParameterLayout, update: &[f32], trainable: bool) -> Vec<f32> {
-    let entries = layout.entries.iter().filter(|(parameter, _)| parameter.trainable == trainable);
-    entries.flat_map(|(_, offset)| update[offset.clone()].to_vec()).collect()
 }
