@@ -3,10 +3,10 @@
 
 mod bench;
 mod beside;
+mod case;
 mod networks;
 mod operations;
 mod taps;
-mod trial;
 
 use serde::Serialize;
 

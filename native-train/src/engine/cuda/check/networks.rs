@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use shared_model::{Graph, ParameterLayout, Variant};
 
 use super::Checked;
-use super::trial::Trial;
+use super::case::CheckCase;
 use crate::engine::{Batch, Engine, HeadOutput};
 
 /// Of outputs, relative to one more than their size: sums of thousands of terms in other orders, a hundred layers deep.
@@ -26,10 +26,10 @@ pub fn check_variant(
     looseness: f64,
     make: &mut dyn FnMut(&Graph) -> Result<Box<dyn Engine>>,
 ) -> Result<Vec<Checked>> {
-    let mut trial = Trial::new(variant, size, 7)?;
-    let parameters = trial.random_parameters();
-    let settled = trial.settled(&parameters)?;
-    let Trial { graph, layout, batch, mut native, .. } = trial;
+    let mut case = CheckCase::new(variant, size, 7)?;
+    let parameters = case.random_parameters();
+    let settled = case.settled(&parameters)?;
+    let CheckCase { graph, layout, batch, mut native, .. } = case;
     let expected = EngineOutputs::new(&mut native, &layout, &parameters, &settled, &batch)?;
     let found = EngineOutputs::new(make(&graph)?.as_mut(), &layout, &parameters, &settled, &batch)?;
     let output = |what: &str, found: &HeadOutput, expected: &HeadOutput, tolerance: f64| {

@@ -6,7 +6,7 @@ use shared_model::training::Features;
 use shared_model::{Graph, Variant};
 
 use super::Checked;
-use super::trial::{Trial, compared};
+use super::case::{CheckCase, compared};
 use crate::engine::{Engine, Lesson, OutputGradients, Outputs};
 
 /// Of outputs, gradients and statistics as whole vectors, by their lengths.
@@ -23,21 +23,21 @@ pub fn check_taps(
     looseness: f64,
     make: &mut dyn FnMut(&Graph) -> Result<Box<dyn Engine>>,
 ) -> Result<Vec<Checked>> {
-    let mut trial = Trial::new(variant, size, 7)?;
-    let parameters = trial.random_parameters();
-    let settled = trial.settled(&parameters)?;
-    let mut device = make(&trial.graph)?;
+    let mut case = CheckCase::new(variant, size, 7)?;
+    let parameters = case.random_parameters();
+    let settled = case.settled(&parameters)?;
+    let mut device = make(&case.graph)?;
 
-    let taps: Vec<_> = trial.graph.stages.iter().map(|stage| stage.node).collect();
-    for engine in [&mut trial.native as &mut dyn Engine, device.as_mut()] {
+    let taps: Vec<_> = case.graph.stages.iter().map(|stage| stage.node).collect();
+    for engine in [&mut case.native as &mut dyn Engine, device.as_mut()] {
         engine.tap(&taps)?;
         engine.load(&settled)?;
     }
-    let (expected, found) = (trial.native.infer_features(&trial.batch)?, device.infer_features(&trial.batch)?);
+    let (expected, found) = (case.native.infer_features(&case.batch)?, device.infer_features(&case.batch)?);
     // Random gradients. A feature as its own gradient asks for a smaller sum of squares, which normalisation by a batch forbids:
     // nearly all of it cancels, and what is left is rounding.
     let mut random_like =
-        |values: &[f32]| -> Vec<f32> { values.iter().map(|_| trial.rng.random_range(-1.0..1.0)).collect() };
+        |values: &[f32]| -> Vec<f32> { values.iter().map(|_| case.rng.random_range(-1.0..1.0)).collect() };
     let feature_gradients: Features = expected.features.iter().map(|part| random_like(part)).collect();
     let head_gradients = random_like(&expected.head.values);
     let mut all = Vec::new();
@@ -53,22 +53,22 @@ pub fn check_taps(
         ("a lesson with the head", Some(Lesson { features: &teacher, with_head: true })),
     ] {
         let mut results = Vec::new();
-        for engine in [&mut trial.native as &mut dyn Engine, device.as_mut()] {
+        for engine in [&mut case.native as &mut dyn Engine, device.as_mut()] {
             let mut outputs = Outputs::default();
-            let mut update = vec![f32::NAN; trial.layout.len];
+            let mut update = vec![f32::NAN; case.layout.len];
             let mut loss = |found: &Outputs| {
                 outputs = found.clone();
                 // A lesson without the head has no output.
                 let head = head_gradients[..found.head.values.len()].to_vec();
                 Ok(OutputGradients { head, features: feature_gradients.clone() })
             };
-            engine.step_features(&trial.batch, lesson, &mut loss, &mut update)?;
+            engine.step_features(&case.batch, lesson, &mut loss, &mut update)?;
             results.push((outputs, update));
         }
         let [(expected, expected_update), (found, found_update)] = &results[..] else { unreachable!("two engines") };
         compare(&format!("features in {name}"), &found.features.concat(), &expected.features.concat());
         for (what, trainable) in [("gradients", true), ("statistics", false)] {
-            let [found, expected] = [found_update, expected_update].map(|update| trial.of_kind(update, trainable));
+            let [found, expected] = [found_update, expected_update].map(|update| case.of_kind(update, trainable));
             compare(&format!("{what} of {name}"), &found, &expected);
         }
         if !expected.head.values.is_empty() || !found.head.values.is_empty() {

@@ -10,7 +10,7 @@ use crate::engine::{Batch, CpuEngine, Engine};
 
 const CLASSES: usize = 3;
 
-pub(super) struct Trial {
+pub(super) struct CheckCase {
     pub(super) graph: Graph,
     pub(super) layout: ParameterLayout,
     pub(super) batch: Batch,
@@ -19,7 +19,7 @@ pub(super) struct Trial {
     random: Vec<f32>,
 }
 
-impl Trial {
+impl CheckCase {
     pub(super) fn new(variant: &Variant, (images, height, width): (usize, usize, usize), seed: u64) -> Result<Self> {
         let graph = variant.graph(CLASSES);
         let layout = ParameterLayout::new(&graph);
