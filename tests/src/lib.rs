@@ -7,6 +7,7 @@ pub mod emulator;
 pub mod fuzz;
 #[cfg(unix)]
 pub mod kill;
+pub mod long_run;
 
 use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};

@@ -38,6 +38,7 @@ enum Command {
     Screenshots(screenshots::Screenshots),
     Fuzz(reliability::Fuzz),
     KillTest(reliability::KillTest),
+    LongRun(reliability::LongRun),
     Licences(licences::Licences),
 }
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Screenshots(screenshots) => screenshots.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::KillTest(kill) => kill.run(),
+        Command::LongRun(long) => long.run(),
         Command::Licences(licences) => licences.run(),
     };
     match result {

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz` and `cargo xtask kill-test`: programs of the tests, which know their own flags.
+//! `cargo xtask fuzz`, `kill-test` and `long-run`: programs of the tests, which know their own flags.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -34,6 +34,21 @@ impl KillTest {
     /// Builds and runs the program.
     pub fn run(self) -> Result<()> {
         run_program("kill-test", &self.arguments)
+    }
+}
+
+/// Detect, train or look at a gallery for long, and see whether memory stays flat; see --help
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct LongRun {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<OsString>,
+}
+
+impl LongRun {
+    /// Builds and runs the program.
+    pub fn run(self) -> Result<()> {
+        run_program("long-run", &self.arguments)
     }
 }
 

@@ -21,7 +21,7 @@ use super::state::State;
 const BEGINNING: f64 = 256.0 * 1024.0;
 
 /// The most pictures of one gallery.
-const MAX_PICTURES: usize = 500;
+const MAX_PICTURES: usize = 1000;
 
 /// The most files of a folder: pictures, and an annotation each.
 const MAX_FILES: usize = 2 * MAX_PICTURES;
