@@ -15,6 +15,12 @@ const MANIFEST: &str = "models/manifest.json";
 /// Extension of weight files.
 const WEIGHTS: &str = "safetensors";
 
+/// The same, of those in a byte a number.
+const SMALL_WEIGHTS: &str = "int8.safetensors";
+
+/// What AP50 (per cent) may lose in a byte a number.
+pub const LARGEST_LOSS: f64 = 0.3;
+
 /// Digits of a SHA-256 that tell files of one name apart.
 const HASH_DIGITS: usize = 8;
 
@@ -78,20 +84,32 @@ impl Models {
         }
     }
 
-    /// Removes the files that [`Models::free_file`] gave names to and the manifest does not name: those of an earlier training, or
-    /// of a publication that was killed.
+    /// Name for the smaller file ([`SmallFile`]) of weights in `file`.
+    pub fn small_file(file: &str) -> String {
+        format!(
+            "{}.{SMALL_WEIGHTS}",
+            file.strip_suffix(WEIGHTS).and_then(|file| file.strip_suffix('.')).unwrap_or(file)
+        )
+    }
+
+    /// Removes the files that [`Models::free_file`] and [`Models::small_file`] gave names to and the manifest does not name: those of
+    /// an earlier training, or of a publication that was killed.
     ///
     /// # Errors
     /// Fails where the folder cannot be read or a file not be removed.
     pub fn remove_unnamed(&self, name: &str) -> Result<()> {
         let is_hash = |text: &str| text.len() == HASH_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let is_of_name = |file: &str| {
-            let rest = file.strip_suffix(WEIGHTS).and_then(|file| file.strip_suffix('.')?.strip_prefix(name));
+            let file = [SMALL_WEIGHTS, WEIGHTS].into_iter().find_map(|end| file.strip_suffix(end));
+            let rest = file.and_then(|file| file.strip_suffix('.')?.strip_prefix(name));
             rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(is_hash))
         };
         for file in std::fs::read_dir(&self.folder).with_context(|| self.folder.display().to_string())? {
             let file = file?.file_name().to_string_lossy().into_owned();
-            if is_of_name(&file) && !self.manifest.models.iter().any(|entry| entry.file == file) {
+            let is_named = |entry: &ManifestEntry| {
+                entry.file == file || entry.small.as_ref().is_some_and(|small| small.file == file)
+            };
+            if is_of_name(&file) && !self.manifest.models.iter().any(is_named) {
                 std::fs::remove_file(self.folder.join(&file)).with_context(|| format!("{file} cannot be removed"))?;
             }
         }
@@ -161,7 +179,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shared_model::cost;
+    use shared_model::{WeightPrecision, cost};
 
     use super::*;
 
@@ -189,8 +207,16 @@ mod tests {
                 let of_classes = classes.values().sum::<f64>() / classes.len() as f64;
                 assert!((of_classes - mean).abs() < 0.01, "{}: AP50 {mean}, of its classes {of_classes}", entry.name);
             }
-            // What the page downloads; fpn2, the largest, has 1,906,000 bytes.
+            // fpn2, the largest, has 1,906,000 bytes.
             assert!(entry.classes != 20 || entry.bytes <= 1_910_000, "{}: {} bytes", entry.name, entry.bytes);
+            assert!(entry.small.is_some() || entry.protocol.is_none(), "{}: nothing smaller to download", entry.name);
+            if let Some(small) = &entry.small {
+                let bytes = std::fs::read(models.folder.join(&small.file)).unwrap();
+                assert!(bytes == weights.to_bytes(WeightPrecision::Int8).unwrap(), "{}: other weights", small.file);
+                assert_eq!((small.bytes, &small.sha256), (bytes.len() as u64, &sha256(&bytes)), "{}", small.file);
+                let less = entry.voc2007_ap50.unwrap() - small.voc2007_ap50;
+                assert!(less <= LARGEST_LOSS, "{}: AP50 is less by {less:.2}", small.file);
+            }
             if entry.protocol.is_some() {
                 let card = std::fs::read_to_string(models.folder.join(format!("{}.md", entry.name))).unwrap();
                 assert!(card.contains(&entry.sha256), "{}: the card is of other weights", entry.name);
@@ -228,12 +254,22 @@ mod tests {
         entry.sha256 = sha256(b"abc");
         entry.file = models.free_file("final-voc", &entry.sha256);
         assert_eq!(entry.file, "final-voc-ba7816bf.safetensors");
-        let names = ["final-voc.safetensors", &entry.file, "final-voc-00000000.safetensors", "final-voc-2.safetensors"];
+        let small = Models::small_file(&entry.file);
+        assert_eq!(small, "final-voc-ba7816bf.int8.safetensors");
+        entry.small.as_mut().unwrap().file.clone_from(&small);
+        let names = [
+            "final-voc.safetensors",
+            &entry.file,
+            "final-voc-00000000.safetensors",
+            "final-voc-2.safetensors",
+            "final-voc.int8.safetensors",
+            &small,
+        ];
         names.iter().for_each(|name| std::fs::write(folder.path().join(name), "x").unwrap());
         models.put(entry.clone()).unwrap();
         models.remove_unnamed("final-voc").unwrap();
         let left = names.map(|name| folder.path().join(name).exists());
-        assert_eq!(left, [false, true, false, true], "the published one stays, and what has another name");
+        assert_eq!(left, [false, true, false, true, false, true], "the published one stays, and what has another name");
         assert_eq!(models.free_file("final-voc", &sha256(b"abc")), "final-voc-ba7816bf.safetensors");
         assert_eq!(models.free_file("final-voc", "00"), "final-voc.safetensors");
     }

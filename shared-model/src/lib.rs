@@ -27,7 +27,9 @@ pub use classes::{COCO_CLASSES, VOC_CLASSES, canonical_class};
 pub use colour::Colour;
 pub use detection::{BBox, Detection, clip, decode, nms, to_image};
 pub use detector::{Detector, Input};
-pub use manifest::{MANIFEST_VERSION, Manifest, ManifestEntry, ManifestError, Protocol, Reported, ReportedFigures};
+pub use manifest::{
+    MANIFEST_VERSION, Manifest, ManifestEntry, ManifestError, Protocol, Reported, ReportedFigures, SmallFile,
+};
 pub use model::cost::{Cost, LayerCost, cost};
 pub use model::graph;
 pub use model::graph::{Graph, NormState};
@@ -36,7 +38,8 @@ pub use model::layout::{NormRanges, ParameterLayout};
 pub use model::prune::{Channel, CoupledChannels, Group, dependency_groups};
 pub use model::variant::{UnknownVariant, VARIANTS, Variant};
 pub use model::weights::{
-    ColourOrder, FORMAT_VERSION, Metadata, NEWEST_FORMAT_VERSION, WeightPrecision, WeightTensor, Weights, WeightsError,
+    ColourOrder, FORMAT_VERSION, Metadata, NEWEST_FORMAT_VERSION, PRUNED_FORMAT_VERSION, WeightPrecision, WeightTensor,
+    Weights, WeightsError,
 };
 pub use model::widths::{Channels, ChannelsError};
 pub use pixels::colour_shift::ColourShift;

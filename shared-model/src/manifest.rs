@@ -53,6 +53,21 @@ pub enum Protocol {
     Teacher,
 }
 
+/// Published weights once more, in a byte a number: see [`crate::WeightPrecision::Int8`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SmallFile {
+    /// File name, next to the manifest.
+    pub file: String,
+    /// SHA-256 of the file, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// The official VOC2007 AP at IoU .50 (11-point, per cent), on the images of the whole entry's.
+    pub voc2007_ap50: f64,
+    /// The official VOC2007 AP, mean over IoU .50:.05:.95 (11-point, per cent).
+    pub voc2007_ap: f64,
+}
+
 /// A published weight file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ManifestEntry {
@@ -68,6 +83,9 @@ pub struct ManifestEntry {
     pub sha256: String,
     /// Size of the file in bytes.
     pub bytes: u64,
+    /// What the page downloads in place of the file, where there is such a one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub small: Option<SmallFile>,
     /// Trainable parameters of the network; see [`crate::Cost::parameters`].
     pub parameters: usize,
     /// GFLOPs of one image at `input_size`; see [`crate::Cost::gflops`].
@@ -126,7 +144,23 @@ pub enum ManifestError {
     NoDefault(String),
 }
 
+impl ManifestEntry {
+    /// The entry with the smaller file in place of the other, if it has one. Scores stay those of the other.
+    pub fn for_download(mut self) -> Self {
+        if let Some(SmallFile { file, sha256, bytes, .. }) = self.small.take() {
+            (self.file, self.sha256, self.bytes) = (file, sha256, bytes);
+        }
+        self
+    }
+}
+
 impl Manifest {
+    /// All entries as they are downloaded ([`ManifestEntry::for_download`]).
+    pub fn for_downloads(mut self) -> Self {
+        self.models = self.models.into_iter().map(ManifestEntry::for_download).collect();
+        self
+    }
+
     /// Reads the JSON text of a manifest.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use shared_model::{
-    Channel, FORMAT_VERSION, NEWEST_FORMAT_VERSION, Network, NormState, Training, VARIANTS, Variant, WeightPrecision,
+    Channel, FORMAT_VERSION, Network, NormState, PRUNED_FORMAT_VERSION, Training, VARIANTS, Variant, WeightPrecision,
     Weights, WeightsError, cost, dependency_groups,
 };
 
@@ -111,7 +111,7 @@ fn pruned_weights_are_weights_like_others() {
         let once = weights.without(&random_removal(&weights, &mut rng)).unwrap();
         let twice = once.without(&random_removal(&once, &mut rng)).unwrap();
         for weights in [&once, &twice] {
-            assert_eq!(weights.metadata.format_version, NEWEST_FORMAT_VERSION);
+            assert_eq!(weights.metadata.format_version, PRUNED_FORMAT_VERSION);
             let read = Weights::from_bytes(&weights.to_bytes(WeightPrecision::Single).unwrap()).unwrap();
             assert_eq!(read, *weights, "{}", variant.name);
             Weights::from_bytes(&weights.to_bytes(WeightPrecision::Half).unwrap()).unwrap();

@@ -66,6 +66,43 @@ fn every_variant_is_written_read_and_run() {
     }
 }
 
+#[test]
+fn a_byte_a_number_is_written_and_read() {
+    for variant in VARIANTS {
+        for norm in [NormState::Separate, NormState::Fused] {
+            let weights = weights(variant.name, norm);
+            let bytes = weights.to_bytes(WeightPrecision::Int8).unwrap();
+            let half = weights.to_bytes(WeightPrecision::Half).unwrap().len();
+            assert!(100 * bytes.len() < 70 * half, "{}: {} bytes of {half}", variant.name, bytes.len());
+            let read = Weights::from_bytes(&bytes).unwrap();
+            assert_eq!(read.metadata, weights.metadata);
+            for (name, tensor) in &read.tensors {
+                let expected = &weights.tensors[name];
+                assert_eq!(tensor.shape, expected.shape);
+                let length =
+                    |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
+                let difference = length(&mut tensor.values.iter().zip(&expected.values).map(|(a, b)| a - b));
+                let error = difference / length(&mut expected.values.iter().copied());
+                assert!(error < 0.01, "{}: {name}: {error}", variant.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kernel_whose_scales_are_missing_is_refused() {
+    let bytes = weights("baseline", NormState::Separate).to_bytes(WeightPrecision::Int8).unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let name = text.split('"').find(|name| name.ends_with(".input_scale")).unwrap();
+    let at = bytes.windows(name.len()).position(|window| window == name.as_bytes()).unwrap();
+    let mut other = bytes.clone();
+    other[at + name.len() - 1] = b'f';
+    let error = Weights::from_bytes(&other).unwrap_err().to_string();
+    assert!(error.contains(name) && error.contains("missing"), "{error}");
+    // Kernels in bytes are of the newest version, so that older programs say that they are too old.
+    assert!(text.contains(&format!(r#"\"format_version\":{NEWEST_FORMAT_VERSION}"#)), "{}", &text[..300]);
+}
+
 /// Training from random weights leaves such variances behind the stem, whose inputs go to 255.
 #[test]
 fn half_precision_keeps_statistics_that_it_cannot_hold() {

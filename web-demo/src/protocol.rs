@@ -230,6 +230,7 @@ impl From<WeightsError> for WeightsFlaw {
             WeightsError::BadMetadata(error) => Self::Metadata(error.to_string()),
             WeightsError::Inconsistent(what) => Self::Metadata(what),
             WeightsError::Channels(error) => Self::Metadata(error.to_string()),
+            error @ WeightsError::Scales { .. } => Self::Metadata(error.to_string()),
             WeightsError::Newer(version) => Self::Newer(version),
             WeightsError::Variant(error) => Self::Variant(error.name),
             WeightsError::Dtype { name, dtype } => Self::NumberFormat { tensor: name, format: format!("{dtype:?}") },

@@ -54,6 +54,11 @@ impl Site {
         Ok(())
     }
 
+    /// Takes a file out again.
+    pub fn remove(&mut self, logical: &str) {
+        self.files.remove(logical);
+    }
+
     /// The published name of a file.
     pub fn url(&self, logical: &str) -> Option<&str> {
         self.files.get(logical).map(|file| file.url.as_str())

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::bindgen::{WasmModule, bind};
 use crate::builds::{RELAXED, THREADS};
@@ -35,6 +36,19 @@ impl Web {
     }
 }
 
+/// Of published weights in two files, only the one that the page downloads.
+fn add_models(site: &mut Site) -> Result<()> {
+    let folder = root().join("models");
+    site.add_folder(&folder, "models/")?;
+    let path = folder.join("manifest.json");
+    let manifest: Value = serde_json::from_slice(&fs::read(&path)?).with_context(|| path.display().to_string())?;
+    let models = manifest["models"].as_array().with_context(|| format!("{} lists no models", path.display()))?;
+    for file in models.iter().filter(|model| model["small"].is_object()).filter_map(|model| model["file"].as_str()) {
+        site.remove(&format!("models/{file}"));
+    }
+    Ok(())
+}
+
 /// Builds the site into `out` and returns the table of its sizes.
 pub fn build_site(toolchain: &WasmToolchain, out: &Path) -> Result<String> {
     let mut cargo = toolchain.cargo("build");
@@ -52,7 +66,7 @@ pub fn build_site(toolchain: &WasmToolchain, out: &Path) -> Result<String> {
         Ok(()) => add_worker(&mut site, THREADS.name, THREADS.compile(toolchain)?)?,
         Err(error) => println!("WARNING: the page will run on one thread, as {error:#}"),
     }
-    site.add_folder(&root().join("models"), "models/")?;
+    add_models(&mut site)?;
     site.add_folder(&root().join("web-demo/assets"), "")?;
     site.add("licences.txt", fs::read(root().join(licences::FILE)).context(licences::FILE)?)?;
 

@@ -32,7 +32,7 @@ pub struct Args {
     /// or VOC's 20].
     #[arg(long, value_name = "FILE")]
     classes: Option<String>,
-    /// Number format of the weight file: half takes half the bytes, and moves scores by up to 0.01.
+    /// Number format of the weight file: half takes half the bytes, and moves scores by up to 0.01; int8 takes a third, for downloads (docs/weights.md).
     #[arg(long, value_enum, default_value = "single")]
     precision: NumberFormat,
     /// Where the weights come from, for the weight file [default: what the file says, else its name].
@@ -44,6 +44,7 @@ pub struct Args {
 enum NumberFormat {
     Single,
     Half,
+    Int8,
 }
 
 /// # Errors
@@ -57,6 +58,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
 
     let precision = match args.precision {
         NumberFormat::Half => WeightPrecision::Half,
+        NumberFormat::Int8 => WeightPrecision::Int8,
         NumberFormat::Single => WeightPrecision::Single,
     };
     let bytes = weights.to_bytes(precision)?;

@@ -11,6 +11,7 @@ pub(crate) mod init;
 pub(crate) mod layout;
 pub(crate) mod neck;
 pub(crate) mod prune;
+pub(crate) mod quantize;
 pub(crate) mod variant;
 pub(crate) mod weights;
 pub(crate) mod widths;

@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
 use crate::model::graph::{Graph, NormState};
+use crate::model::quantize::{QuantizedKernel, dequantize, quantize};
 use crate::model::variant::{UnknownVariant, Variant};
 use crate::model::widths::{Channels, ChannelsError};
 
@@ -16,8 +17,14 @@ const METADATA_KEY: &str = "yolox-nano";
 /// Version of the format that this code writes for networks with all of their variant's channels.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The newest version that this code reads, and writes for pruned networks.
-pub const NEWEST_FORMAT_VERSION: u32 = 2;
+/// What it writes for pruned networks.
+pub const PRUNED_FORMAT_VERSION: u32 = 2;
+
+/// The newest version that this code reads, and writes for kernels in a byte a number.
+pub const NEWEST_FORMAT_VERSION: u32 = 3;
+
+/// What is added to a kernel's name for the scales of its output channels, and of its input channels.
+const SCALES: [&str; 2] = [".scale", ".input_scale"];
 
 /// Order of the colour channels in the network's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +77,8 @@ pub enum WeightPrecision {
     Single,
     /// Half precision: half the bytes. Running statistics that it cannot hold stay in single precision.
     Half,
+    /// As half precision, but large kernels take a byte a number: for downloads, not for training on.
+    Int8,
 }
 
 /// A network's parameters and statistics.
@@ -108,12 +117,20 @@ pub enum WeightsError {
     #[error("the weight file's metadata is wrong: {0}")]
     Inconsistent(String),
     /// An array in a number format that is not supported.
-    #[error("tensor \"{name}\" holds {dtype:?}: only F32 and F16 are supported")]
+    #[error("tensor \"{name}\" holds {dtype:?}: only F32, F16, and I8 for kernels are supported")]
     Dtype {
         /// Which.
         name: String,
         /// Its format.
         dtype: Dtype,
+    },
+    /// A kernel in a byte a number whose scales are missing, or of another number.
+    #[error("the kernel \"{name}\" cannot be read: {what}")]
+    Scales {
+        /// Which.
+        name: String,
+        /// What is wrong.
+        what: String,
     },
     /// NaN or infinity.
     #[error("tensor \"{0}\" holds a value that is not finite: the training that wrote it had diverged")]
@@ -149,18 +166,19 @@ impl Weights {
         if version.format_version > NEWEST_FORMAT_VERSION {
             return Err(WeightsError::Newer(version.format_version));
         }
-        let metadata: Metadata = serde_json::from_str(json)?;
+        let mut metadata: Metadata = serde_json::from_str(json)?;
         metadata.check()?;
+        // In memory all numbers are alike.
+        metadata.format_version = metadata.channels.format_version();
 
+        let file = SafeTensors::deserialize(bytes)?;
+        let kernels: BTreeSet<&str> =
+            file.iter().filter(|(_, view)| view.dtype() == Dtype::I8).map(|(name, _)| name).collect();
+        let is_scale =
+            |name: &str| SCALES.iter().any(|end| name.strip_suffix(end).is_some_and(|of| kernels.contains(of)));
         let mut tensors = BTreeMap::new();
-        for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
-            let values: Vec<f32> = match view.dtype() {
-                Dtype::F32 => {
-                    view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-                }
-                Dtype::F16 => view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-                dtype => return Err(WeightsError::Dtype { name: name.into(), dtype }),
-            };
+        for (name, view) in file.iter().filter(|(name, _)| !is_scale(name)) {
+            let values = if kernels.contains(name) { kernel(&file, name, &view)? } else { numbers(name, &view)? };
             if !values.iter().all(|value| value.is_finite()) {
                 return Err(WeightsError::NotFinite(name.into()));
             }
@@ -176,26 +194,40 @@ impl Weights {
     /// # Errors
     /// Fails where the metadata or a shape cannot be written, or half precision does not hold a parameter.
     pub fn to_bytes(&self, precision: WeightPrecision) -> Result<Vec<u8>, WeightsError> {
-        let data: Vec<(Dtype, Vec<u8>)> = match precision {
-            WeightPrecision::Single => self.tensors.values().map(single).collect(),
-            WeightPrecision::Half => {
+        let statistics: BTreeSet<_> = match precision {
+            WeightPrecision::Single => BTreeSet::new(),
+            WeightPrecision::Half | WeightPrecision::Int8 => {
                 let parameters = self.graph()?.parameters(self.metadata.norm);
-                let statistics: BTreeSet<_> =
-                    parameters.into_iter().filter(|parameter| !parameter.trainable).map(|p| p.name).collect();
-                let encode = |(name, tensor): (&String, &WeightTensor)| match too_large(tensor) {
-                    None => Ok(half(tensor)),
-                    // Variances of the layers near the image, whose values go to 255, grow beyond 65,504.
-                    Some(_) if statistics.contains(name) => Ok(single(tensor)),
-                    Some(value) => Err(WeightsError::TooLarge { name: name.clone(), value }),
-                };
-                self.tensors.iter().map(encode).collect::<Result<_, _>>()?
+                parameters.into_iter().filter(|parameter| !parameter.trainable).map(|p| p.name).collect()
             }
         };
-        let mut views = Vec::new();
-        for ((name, tensor), (dtype, bytes)) in self.tensors.iter().zip(&data) {
-            views.push((name.as_str(), TensorView::new(*dtype, tensor.shape.clone(), bytes)?));
+        let mut data = Vec::new();
+        for (name, tensor) in &self.tensors {
+            let quantized = if precision == WeightPrecision::Int8 { quantize(tensor) } else { None };
+            let (dtype, bytes) = match (precision, too_large(tensor), quantized) {
+                (_, _, Some(QuantizedKernel { values, scale, input_scale })) => {
+                    for (end, scale) in SCALES.into_iter().zip([scale, input_scale]) {
+                        data.push((format!("{name}{end}"), vec![scale.len()], Dtype::F32, single(&scale)));
+                    }
+                    (Dtype::I8, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+                }
+                (WeightPrecision::Single, ..) => (Dtype::F32, single(&tensor.values)),
+                (_, None, _) => (Dtype::F16, half(&tensor.values)),
+                // Variances of the layers near the image, whose values go to 255, grow beyond 65,504.
+                (_, Some(_), _) if statistics.contains(name) => (Dtype::F32, single(&tensor.values)),
+                (_, Some(value), _) => return Err(WeightsError::TooLarge { name: name.clone(), value }),
+            };
+            data.push((name.clone(), tensor.shape.clone(), dtype, bytes));
         }
-        let metadata = [(METADATA_KEY.to_string(), serde_json::to_string(&self.metadata)?)];
+        let mut views = Vec::new();
+        for (name, shape, dtype, bytes) in &data {
+            views.push((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?));
+        }
+        let mut metadata = self.metadata.clone();
+        if data.iter().any(|(_, _, dtype, _)| *dtype == Dtype::I8) {
+            metadata.format_version = NEWEST_FORMAT_VERSION;
+        }
+        let metadata = [(METADATA_KEY.to_string(), serde_json::to_string(&metadata)?)];
         Ok(serialize(views, Some(metadata.into_iter().collect()))?)
     }
 
@@ -239,12 +271,33 @@ impl Weights {
     }
 }
 
-fn single(tensor: &WeightTensor) -> (Dtype, Vec<u8>) {
-    (Dtype::F32, tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+/// A kernel in a byte a number, by the scales beside it.
+fn kernel(file: &SafeTensors, name: &str, view: &TensorView) -> Result<Vec<f32>, WeightsError> {
+    let scales = |end: &str| {
+        let name = format!("{name}{end}");
+        let missing = |_| WeightsError::Scales { name: name.clone(), what: "it is missing".into() };
+        numbers(&name, &file.tensor(&name).map_err(missing)?)
+    };
+    let values = view.data().iter().map(|&byte| i8::from_le_bytes([byte])).collect();
+    let kernel = QuantizedKernel { values, scale: scales(SCALES[0])?, input_scale: scales(SCALES[1])? };
+    dequantize(&kernel, view.shape()).map_err(|what| WeightsError::Scales { name: name.into(), what })
 }
 
-fn half(tensor: &WeightTensor) -> (Dtype, Vec<u8>) {
-    (Dtype::F16, tensor.values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect())
+/// The values of any other tensor.
+fn numbers(name: &str, view: &TensorView) -> Result<Vec<f32>, WeightsError> {
+    match view.dtype() {
+        Dtype::F32 => Ok(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
+        Dtype::F16 => Ok(view.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()),
+        dtype => Err(WeightsError::Dtype { name: name.into(), dtype }),
+    }
+}
+
+fn single(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn half(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect()
 }
 
 /// The first finite value that is infinite in half precision.

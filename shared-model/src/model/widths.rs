@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::graph::{Conv, Graph, Kernel, Node, Op};
-use crate::model::weights::{FORMAT_VERSION, NEWEST_FORMAT_VERSION};
+use crate::model::weights::{FORMAT_VERSION, PRUNED_FORMAT_VERSION};
 
 /// Output channels of dense convolutions, by the layers' names, where they are fewer than the variant's. All other counts
 /// follow: a depthwise convolution yields a multiple of what it reads, a concatenation the sum.
@@ -39,7 +39,7 @@ impl Channels {
     /// The version of weight files that can say this: programs that know nothing of pruning refuse those of pruned networks
     /// in a sentence, and go on reading all others.
     pub fn format_version(&self) -> u32 {
-        if self.is_empty() { FORMAT_VERSION } else { NEWEST_FORMAT_VERSION }
+        if self.is_empty() { FORMAT_VERSION } else { PRUNED_FORMAT_VERSION }
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use integration_tests::browser::drive;
 use integration_tests::repository;
 use serde_json::Value;
+use shared_model::Manifest;
 use xtask::chromium;
 use xtask::server::Server;
 
@@ -42,6 +43,13 @@ pub fn command_line() -> Result<Command> {
     };
     ensure!(program.is_file(), "{} is missing: run `cargo build` first, or set YOLOX_BIN", program.display());
     Ok(Command::new(program))
+}
+
+/// The file of published weights that the page computes with.
+pub fn downloaded_weights(model: &str) -> Result<PathBuf> {
+    let models = repository().join("models");
+    let manifest = Manifest::from_json(&fs::read_to_string(models.join("manifest.json"))?)?.for_downloads();
+    Ok(models.join(&manifest.named(model).with_context(|| format!("no {model} is published"))?.file))
 }
 
 /// The program behind `cargo xtask`.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::browser::{browse, command_line};
+use crate::browser::{browse, command_line, downloaded_weights};
 use crate::objects::found_by_command_line;
 use crate::page::Page;
 use crate::photo::sample;
@@ -74,7 +74,8 @@ fn scores_are_those_of_the_command_line() {
         let saved: Value = serde_json::from_slice(&bytes)?;
         for (i, model) in ["baseline-coco", "baseline-voc"].into_iter().enumerate() {
             let output = command_line()?
-                .args(["eval", "--json", "--weights", model])
+                .args(["eval", "--json", "--weights"])
+                .arg(downloaded_weights(model)?)
                 .arg(format!("{}:test", folder.path().display()))
                 .output()?;
             ensure!(output.status.success(), "yolox-nano: {}", String::from_utf8_lossy(&output.stderr));

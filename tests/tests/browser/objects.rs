@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::browser::command_line;
+use crate::browser::{command_line, downloaded_weights};
 
 /// How far corners may differ, in pixels.
 const PIXELS: f64 = 1.0;
@@ -27,9 +27,10 @@ pub fn found_by_command_line(image: &Path) -> Result<Vec<Object>> {
     found_with("baseline-coco", image)
 }
 
-/// What `yolox-nano detect --json` finds in an image.
+/// What `yolox-nano detect --json` finds in an image, with the weights that the page has of the model.
 pub fn found_with(model: &str, image: &Path) -> Result<Vec<Object>> {
-    let output = command_line()?.args(["detect", "--json", "--weights", model]).arg(image).output()?;
+    let weights = downloaded_weights(model)?;
+    let output = command_line()?.args(["detect", "--json", "--weights"]).arg(weights).arg(image).output()?;
     ensure!(output.status.success(), "yolox-nano: {}", String::from_utf8_lossy(&output.stderr));
     let answer: Value = serde_json::from_slice(&output.stdout)?;
     let detections = answer["detections"].as_array().context("detections")?;

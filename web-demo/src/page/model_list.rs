@@ -22,7 +22,8 @@ pub async fn fetch(state: State, link: Link) {
     let (text, kept) = join(fetch_text(&url), kept::all()).await;
     let manifest = text.and_then(|text| Manifest::from_json(&text).map_err(|error| unreadable(&error)));
     match manifest {
-        Ok(mut manifest) => {
+        Ok(manifest) => {
+            let mut manifest = manifest.for_downloads();
             let with_url = |model: KeptModel| (model.clone(), kept::url(&model.entry.name));
             state.models.restore(kept.into_iter().map(with_url).collect(), &mut manifest);
             state.panels.show(link.models_in(&manifest));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
-use shared_model::{ManifestEntry, Metadata, Protocol, Variant};
+use shared_model::{ManifestEntry, Metadata, Protocol, SmallFile, Variant};
 
 use super::trainings;
 use crate::train::settings::Settings;
@@ -126,6 +126,10 @@ fn scores(entry: &ManifestEntry, metadata: &Metadata) -> String {
             _ => format!("VOC2007 test, all {VOC_IMAGES}"),
         };
         let _ = writeln!(text, "| {images} | {ap50:.2} | {ap:.2} |");
+    }
+    if let Some(SmallFile { file, bytes, voc2007_ap50, voc2007_ap, .. }) = &entry.small {
+        let what = format!("the same, in a byte a number: [{file}]({file}), {bytes} bytes, which the page downloads");
+        let _ = writeln!(text, "| {what} | {voc2007_ap50:.2} | {voc2007_ap:.2} |");
     }
     if let (Some(ap50), Some(ap)) = (entry.val_ap50, entry.val_ap) {
         let count = metadata.training.as_ref().and_then(|training| training["facts"]["val_images"].as_u64());

@@ -10,14 +10,14 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::Value;
 use shared_model::evaluation::{MAX_IOU, MIN_SCORE};
 use shared_model::graph::SIZE_MULTIPLE;
-use shared_model::{Detector, ManifestEntry, Metadata, Protocol, WeightPrecision, Weights, cost};
+use shared_model::{Detector, ManifestEntry, Metadata, Protocol, SmallFile, WeightPrecision, Weights, cost};
 
 use crate::Outcome;
 use crate::data::labels::{self, Classes, LabelledImage};
 use crate::data::{Reading, Source};
 use crate::eval::{detect_all, report_table, score};
 use crate::files::write_atomic;
-use crate::models::{self, Models};
+use crate::models::{self, LARGEST_LOSS, Models};
 use crate::progress::Progress;
 use crate::train::report;
 use crate::train::run_folder::RunFolder;
@@ -28,7 +28,7 @@ use crate::train::run_folder::RunFolder;
 #[command(after_help = "Examples:
   yolox-nano publish runs/final/weights/best.safetensors --name final-voc --data VOC2007
 
-What is scored is the file that is published, after rounding to half precision. Of the training, folders' names are left out.
+What is scored are the files that are published: one in half precision, and one in a byte a number, which the page downloads. Of the training, folders' names are left out.
 The training's curves go along where the weights lie in the folder of their run. An entry of the same name is replaced.
 NAME.md says what the weights are, how they were trained, what they score and what they are not for. Afterwards `--weights NAME` works in every command, and the page offers it.")]
 pub struct Args {
@@ -109,10 +109,14 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let labels = labels::read(std::slice::from_ref(&source), Classes::Any, &Reading::default())?;
     let of_image = |image: LabelledImage| (image.image.clone(), image.voc_objects());
     let (images, truth): (Vec<_>, Vec<_>) = labels.images.into_iter().map(of_image).unzip();
-    let progress = Progress::new(images.len(), "images");
-    let found = detect_all(&Detector::new(&weights)?, &images, MIN_SCORE, MAX_IOU, &|_| progress.step());
+    let progress = Progress::new(2 * images.len(), "images");
+    let report_of = |weights: &Weights| {
+        let found = detect_all(&Detector::new(weights)?, &images, MIN_SCORE, MAX_IOU, &|_| progress.step())?;
+        score(&truth, &found, &weights.metadata.class_names)
+    };
+    let small_bytes = weights.to_bytes(WeightPrecision::Int8).with_context(|| path.to_string())?;
+    let (report, small_report) = (report_of(&weights)?, report_of(&Weights::from_bytes(&small_bytes)?)?);
     progress.finish();
-    let report = score(&truth, &found?, &weights.metadata.class_names)?;
 
     let metadata = &weights.metadata;
     let size = metadata.input_size;
@@ -120,13 +124,26 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     let hundredths = |figure: f64| (figure * 100.0).round() / 100.0;
     let curves = curves(&args.weights)?;
     let curves_file = format!("{}.curves.svg", args.name);
+    let file = published.free_file(&args.name, &models::sha256(&bytes));
+    let small = SmallFile {
+        file: Models::small_file(&file),
+        sha256: models::sha256(&small_bytes),
+        bytes: small_bytes.len() as u64,
+        voc2007_ap50: hundredths(small_report.mean.ap50_11),
+        voc2007_ap: hundredths(small_report.mean.ap_11),
+    };
+    let less = report.mean.ap50_11 - small_report.mean.ap50_11;
+    if less > LARGEST_LOSS {
+        eprintln!("warning: in a byte a number, as the page downloads them, the weights' AP50 is less by {less:.2}");
+    }
     let entry = ManifestEntry {
         name: args.name.clone(),
-        file: published.free_file(&args.name, &models::sha256(&bytes)),
+        file,
         variant: metadata.variant.clone(),
         classes: metadata.class_names.len(),
         sha256: models::sha256(&bytes),
         bytes: bytes.len() as u64,
+        small: Some(small.clone()),
         parameters: cost.parameters,
         gflops: (cost.gflops * 1e4).round() / 1e4,
         input_size: size,
@@ -151,6 +168,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Outcome> {
     writeln!(out, "{}", report_table(&report))?;
     // The files first, weights beside those that are published: a manifest never names one that is not there, or another one.
     write_atomic(&published.folder().join(&entry.file), &bytes)?;
+    write_atomic(&published.folder().join(&small.file), &small_bytes)?;
     let curves_path = published.folder().join(&curves_file);
     if let Some(svg) = &curves {
         write_atomic(&curves_path, svg)?;
