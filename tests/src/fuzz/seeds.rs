@@ -168,12 +168,19 @@ pub fn messages() -> Vec<Vec<u8>> {
 
 /// A network of a variant with four channels in every layer: all layers, hardly any numbers.
 fn narrow(variant: &str) -> Weights {
+    narrow_but(variant, &[])
+}
+
+/// The same, but these layers have so many channels.
+fn narrow_but(variant: &str, wide: &[(&str, usize)]) -> Weights {
     let variant = Variant::named(variant).expect("the variant exists");
     let graph = variant.graph(CLASSES);
     let is_free = |(i, layer): &(usize, &shared_model::graph::Layer)| {
         matches!(layer.op, Op::Conv(Conv { kernel: Kernel::Dense(_), .. })) && !graph.is_prediction(Node(*i))
     };
-    let channels = graph.layers.iter().enumerate().filter(is_free).map(|(_, layer)| (layer.name.clone(), 4.into()));
+    let count = |name: &str| wide.iter().find(|(wide, _)| *wide == name).map_or(4, |&(_, count)| count);
+    let layers = graph.layers.iter().enumerate().filter(is_free);
+    let channels = layers.map(|(_, layer)| (layer.name.clone(), count(&layer.name).into()));
     let channels: Channels =
         serde_json::from_value(serde_json::Value::Object(channels.collect())).expect("they are counts");
     let mut weights = Weights::random_pruned(variant, &channels, CLASSES, 0).expect("four channels fit everywhere");
@@ -197,6 +204,9 @@ pub fn weights() -> Vec<Vec<u8>> {
     for weights in [baseline, narrow("final").fused().expect("the network can be folded")] {
         files.push(weights.to_bytes(WeightPrecision::Half).expect("small numbers fit"));
     }
+    // Kernels of this size take a byte a number.
+    let wide = narrow_but("final", &[("backbone.backbone.dark5.1.conv1", 72), ("backbone.backbone.dark5.1.conv2", 16)]);
+    files.push(wide.to_bytes(WeightPrecision::Int8).expect("small numbers fit"));
     files
 }
 
