@@ -88,6 +88,33 @@ fn a_trap_in_any_thread_is_noticed() {
     }
 }
 
+/// Lets a minute of the page's watch pass in two seconds.
+const FAST_WATCH: &str = "const setInterval = globalThis.setInterval;
+    globalThis.setInterval = (task, time, ...rest) => setInterval(task, time / 30, ...rest);";
+
+/// From now on the worker hears nothing, as one that waits for ever.
+const DEAFEN: &str = "globalThis.workers.at(-1).postMessage = () => {}";
+
+#[test]
+#[ignore = "needs the site and a browser: cargo xtask test"]
+fn a_worker_that_falls_silent_is_replaced() {
+    browse(async |page| {
+        page.script_at_start(KEEP_WORKERS).await?;
+        page.script_at_start(FAST_WATCH).await?;
+        page.open().await?;
+        page.wait_for_times().await?;
+        page.script(DEAFEN, vec![]).await?;
+        page.pick_sample("chelsea").await?;
+        let message = page.wait_for_message("retry").await?;
+        ensure!(message.contains("Try again"), "{message}");
+        let message = page.text("notice").await?;
+        ensure!(message.contains("has not answered for a minute on this picture"), "{message}");
+        ensure!(!page.objects().await?.is_empty(), "what was found before has gone");
+        page.click("retry").await?;
+        page.wait_for_boxes("chelsea.jpg").await
+    });
+}
+
 /// Makes the worker's program obey [`REFUSE_MEMORY`].
 const OBEY: &str = "let memory;
     for (const name of ['instantiate', 'instantiateStreaming']) {

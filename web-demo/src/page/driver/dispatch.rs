@@ -38,6 +38,7 @@ impl WorkerDriver {
             assigned.opened = Some((picture, None));
         }
         assigned.busy = Some(job);
+        assigned.silent_ticks = 0;
     }
 
     /// The request for the next model that is called for, if none is on its way: one after another, so that the first model's

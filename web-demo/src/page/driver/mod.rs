@@ -6,6 +6,7 @@ mod dispatch;
 mod jobs;
 mod recovery;
 mod replies;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -39,6 +40,16 @@ struct Assigned {
     busy: Option<Job>,
     /// Starts in a row without a sign of life, of this worker and those before it.
     failed_starts: u32,
+    /// How long it has been busy without a word; see [`watch`].
+    silent_ticks: u32,
+}
+
+/// How a worker ended.
+enum Death {
+    /// With last words, its own or the browser's.
+    Said(String),
+    /// It no longer answers.
+    Silent,
 }
 
 impl Assigned {
@@ -55,6 +66,7 @@ impl WorkerDriver {
         let driver = Self { assigned: StoredValue::new_local(Rc::default()), state };
         provide_context(driver);
         driver.connect();
+        driver.watch();
         Effect::new(move || {
             driver.track();
             untrack(|| driver.dispatch());
@@ -147,6 +159,7 @@ impl WorkerDriver {
     }
 
     fn receive(self, reply: Reply) {
+        self.assigned_mut(|assigned| assigned.silent_ticks = 0);
         untrack(|| self.file(reply));
         // Not every answer changes what the effect reads.
         untrack(|| self.dispatch());

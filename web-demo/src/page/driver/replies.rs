@@ -1,8 +1,8 @@
 //! What the worker's answers change: each is filed in the stores that it is about.
 
-use super::WorkerDriver;
 use super::connection::WorkerStart;
 use super::jobs::Job;
+use super::{Death, WorkerDriver};
 use crate::page::failures;
 use crate::page::intake::annotations;
 use crate::page::model_list;
@@ -64,7 +64,7 @@ impl WorkerDriver {
                 self.done(&Job::Profile(model.clone()));
                 self.unload_random(&model);
             }
-            Reply::Died(reason) => self.replace(&reason),
+            Reply::Died(reason) => self.replace(Death::Said(reason)),
         }
     }
 
