@@ -34,9 +34,8 @@ pub enum Request {
     Open {
         /// The picture's number, larger than all before.
         picture: u32,
-        /// The picture file: a reference to it, its bytes are not copied here.
-        #[serde(with = "serde_wasm_bindgen::preserve")]
-        blob: web_sys::Blob,
+        /// What it is made of.
+        source: PictureSource,
     },
     /// Run a loaded model on the picture opened last.
     Run { picture: u32, model: String },
@@ -45,6 +44,15 @@ pub enum Request {
     Measure { picture: u32, model: String, runs: usize },
     /// Time every layer of a loaded model.
     Profile { model: String },
+}
+
+/// What a picture is made of.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum PictureSource {
+    /// A file: a reference to it, its bytes are not copied here.
+    File(#[serde(with = "serde_wasm_bindgen::preserve")] web_sys::Blob),
+    /// A camera's frame, which needs no decoding; its pixels are copied.
+    Frame(#[serde(with = "serde_wasm_bindgen::preserve")] web_sys::ImageBitmap),
 }
 
 /// Where a model's weights come from.

@@ -7,17 +7,14 @@ use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    HtmlCanvasElement, HtmlVideoElement, MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaTrackConstraints,
+    HtmlVideoElement, ImageBitmap, MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaTrackConstraints,
 };
 
 use super::intake;
 use super::language::text;
 use super::panel::Panel;
-use super::picture::encode;
 use super::state::State;
 
-/// Quality of the frames' JPEGs: what a camera's own pictures have.
-const QUALITY: f64 = 0.92;
 /// Frames behind the rate that is shown.
 const FRAMES: usize = 10;
 
@@ -145,9 +142,9 @@ impl Camera {
                 return;
             }
             match frame {
-                Ok(blob) => {
+                Ok(bitmap) => {
                     self.count();
-                    intake::open_frame(self.state, blob);
+                    intake::open_frame(self.state, bitmap);
                 }
                 Err(error) => {
                     self.stop();
@@ -192,14 +189,8 @@ async fn open(is_back: bool) -> Result<(MediaStream, HtmlVideoElement), JsValue>
     Ok((stream, video))
 }
 
-async fn frame(video: &HtmlVideoElement) -> Result<web_sys::Blob, JsValue> {
-    let canvas: HtmlCanvasElement = document().create_element("canvas")?.unchecked_into();
-    canvas.set_width(video.video_width().max(1));
-    canvas.set_height(video.video_height().max(1));
-    let context = canvas.get_context("2d")?.ok_or("no canvas")?;
-    let context: web_sys::CanvasRenderingContext2d = context.unchecked_into();
-    context.draw_image_with_html_video_element(video, 0.0, 0.0)?;
-    encode(&canvas, "image/jpeg", QUALITY).await
+async fn frame(video: &HtmlVideoElement) -> Result<ImageBitmap, JsValue> {
+    Ok(JsFuture::from(window().create_image_bitmap_with_html_video_element(video)?).await?.unchecked_into())
 }
 
 /// Why there is no camera, in a sentence.

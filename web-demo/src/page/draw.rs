@@ -2,7 +2,7 @@
 
 use shared_model::{BBox, Colour};
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageBitmap};
 
 use super::marks::{Mark, Meaning};
 use super::zoom::Zoom;
@@ -49,6 +49,14 @@ impl Meaning {
             Self::FalsePositive => line((255, 115, 90), 3.0, &[8.0, 5.0]),
             Self::Ignored => line((200, 200, 205), 1.5, &[]),
         }
+    }
+}
+
+/// Puts a camera's frame on a canvas of its size.
+pub fn put(canvas: &HtmlCanvasElement, frame: &ImageBitmap) {
+    if let Ok(Some(context)) = canvas.get_context("2d") {
+        // Fails for a frame that has given way to the next: this canvas then does so, too.
+        let _ = context.unchecked_into::<CanvasRenderingContext2d>().draw_image_with_image_bitmap(frame, 0.0, 0.0);
     }
 }
 

@@ -1,39 +1,73 @@
-//! Pictures as files: what their first bytes say, a handle for one, and a canvas turned into one.
+//! Pictures: a handle for one, what a file's first bytes say, and a canvas turned into a file.
 
 use imagesize::{ImageError, blob_size};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, HtmlCanvasElement, ImageEncodeOptions, OffscreenCanvas, OffscreenCanvasRenderingContext2d, Url};
+use web_sys::{
+    Blob, HtmlCanvasElement, ImageBitmap, ImageEncodeOptions, OffscreenCanvas, OffscreenCanvasRenderingContext2d, Url,
+};
 
 use super::language::text;
 use super::samples::Sample;
+use crate::protocol::PictureSource;
 
 /// The most pixels a picture may have, in millions: decoded, that many take 256 MB, and twice as much for a moment.
 const MAX_MEGAPIXELS: usize = 64;
 
-/// A picture file.
+/// A picture to look at.
 #[derive(Clone)]
 pub struct Picture {
     /// Number, larger than all before.
     pub id: u32,
     pub name: String,
-    pub blob: Blob,
+    pub content: PictureContent,
     /// Where it comes from, if the page brought it along.
     pub sample: Option<&'static Sample>,
-    /// An URL of it within this tab, until [`Picture::release`].
-    pub url: String,
+}
+
+/// What a picture is made of, until [`Picture::release`].
+#[derive(Clone)]
+pub enum PictureContent {
+    /// A file, and an URL of it within this tab.
+    File { blob: Blob, url: String },
+    /// A camera's frame.
+    Frame(ImageBitmap),
 }
 
 impl Picture {
     /// A picture file with an URL of its own; empty if the browser gives none.
     pub fn new(id: u32, name: String, blob: Blob, sample: Option<&'static Sample>) -> Self {
         let url = Url::create_object_url_with_blob(&blob).unwrap_or_default();
-        Self { id, name, blob, sample, url }
+        Self { id, name, content: PictureContent::File { blob, url }, sample }
     }
 
-    /// Gives the URL back, which keeps the file in memory.
+    /// A camera's frame.
+    pub fn frame(id: u32, name: String, bitmap: ImageBitmap) -> Self {
+        Self { id, name, content: PictureContent::Frame(bitmap), sample: None }
+    }
+
+    /// The URL of a picture file; empty for a frame.
+    pub fn url(&self) -> String {
+        match &self.content {
+            PictureContent::File { url, .. } => url.clone(),
+            PictureContent::Frame(_) => String::new(),
+        }
+    }
+
+    /// The picture, for the worker.
+    pub fn source(&self) -> PictureSource {
+        match &self.content {
+            PictureContent::File { blob, .. } => PictureSource::File(blob.clone()),
+            PictureContent::Frame(bitmap) => PictureSource::Frame(bitmap.clone()),
+        }
+    }
+
+    /// Gives back what keeps the picture in memory.
     pub fn release(&self) {
-        let _ = Url::revoke_object_url(&self.url);
+        match &self.content {
+            PictureContent::File { url, .. } => drop(Url::revoke_object_url(url)),
+            PictureContent::Frame(bitmap) => bitmap.close(),
+        }
     }
 }
 

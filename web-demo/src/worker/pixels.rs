@@ -1,4 +1,4 @@
-//! From a picture file to pixels, by the browser's own decoders.
+//! From a picture to pixels, by the browser's own decoders.
 
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -8,7 +8,7 @@ use web_sys::{
 };
 
 use super::scope::{describe, scope};
-use crate::protocol::OpenError;
+use crate::protocol::{OpenError, PictureSource};
 
 /// Pixels copied at a time: the canvas in between stays small, and under iOS's limit of 16 megapixels.
 const BAND_PIXELS: u32 = 4 << 20;
@@ -23,18 +23,21 @@ pub struct PixelBuffer {
     pub height: u32,
 }
 
-/// Decodes a picture at its full size, upright.
+/// The pixels of a picture at its full size, upright.
 ///
 /// # Errors
 /// Says why it cannot be shown.
-pub async fn decode(blob: &Blob) -> Result<PixelBuffer, OpenError> {
-    let bitmap = bitmap(blob).await.map_err(|_| OpenError::Undecodable)?;
+pub async fn of(source: &PictureSource) -> Result<PixelBuffer, OpenError> {
+    let bitmap = match source {
+        PictureSource::File(blob) => decoded(blob).await.map_err(|_| OpenError::Undecodable)?,
+        PictureSource::Frame(bitmap) => bitmap.clone(),
+    };
     let pixels = read(&bitmap);
     bitmap.close();
     pixels
 }
 
-async fn bitmap(blob: &Blob) -> Result<ImageBitmap, JsValue> {
+async fn decoded(blob: &Blob) -> Result<ImageBitmap, JsValue> {
     let options = ImageBitmapOptions::new();
     // The only place where EXIF orientation is applied to the network's input.
     options.set_image_orientation(ImageOrientation::FromImage);

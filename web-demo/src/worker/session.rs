@@ -16,7 +16,9 @@ use wasm_bindgen_futures::spawn_local;
 use super::pixels::{self, PixelBuffer};
 use super::scope::{memory, now, post};
 use super::weights;
-use crate::protocol::{LoadError, MIN_SCORE, ModelFacts, Reply, Request, RunError, Timing, WeightsSource};
+use crate::protocol::{
+    LoadError, MIN_SCORE, ModelFacts, PictureSource, Reply, Request, RunError, Timing, WeightsSource,
+};
 
 /// Overlap used while timing; what is shown is chosen on the page.
 const TIMED_NMS: f32 = 0.45;
@@ -38,7 +40,7 @@ pub async fn serve(requests: UnboundedReceiver<Request>) {
                 spawn_local(load(Rc::clone(&session.models), model, source, input_size));
             }
             Request::Unload { model } => drop(session.models.borrow_mut().remove(&model)),
-            Request::Open { picture, blob } => session.open(picture, &blob).await,
+            Request::Open { picture, source } => session.open(picture, &source).await,
             Request::Run { picture, model } => session.run(picture, model),
             Request::Measure { picture, model, runs } => session.measure(picture, model, runs, &mut requests).await,
             Request::Profile { model } => session.profile(model),
@@ -59,10 +61,10 @@ struct LoadedModel {
 }
 
 impl Session {
-    async fn open(&mut self, picture: u32, blob: &web_sys::Blob) {
+    async fn open(&mut self, picture: u32, source: &PictureSource) {
         // The old picture's memory goes first: large ones come close to what a tab may use.
         self.picture = None;
-        match pixels::decode(blob).await {
+        match pixels::of(source).await {
             Ok(pixels) => {
                 let (width, height) = (pixels.width, pixels.height);
                 self.picture = Some((picture, pixels));

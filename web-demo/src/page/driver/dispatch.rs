@@ -28,7 +28,8 @@ impl WorkerDriver {
         if let Some(request) = self.next_load(assigned) {
             assigned.send(&request);
         }
-        let next = self.situation(assigned).next();
+        let situation = self.situation(assigned);
+        let next = situation.next();
         let is_free = |next: &Job| assigned.busy.as_ref().is_none_or(|busy| busy.gives_way() && !next.gives_way());
         let Some(job) = next.filter(is_free) else { return };
         if let Some(request) = self.request(&job) {
@@ -36,6 +37,12 @@ impl WorkerDriver {
         }
         if let Job::Open(picture) = job {
             assigned.opened = Some((picture, None));
+        }
+        for job in situation.ahead_of(&job) {
+            if let Some(request) = self.request(&job) {
+                assigned.send(&request);
+                assigned.ahead.push_back(job);
+            }
         }
         assigned.busy = Some(job);
         assigned.silent_ticks = 0;
@@ -103,7 +110,7 @@ impl WorkerDriver {
 
     fn request(self, job: &Job) -> Option<Request> {
         Some(match job.clone() {
-            Job::Open(picture) => Request::Open { picture, blob: self.state.input.find(picture)?.blob },
+            Job::Open(picture) => Request::Open { picture, source: self.state.input.find(picture)?.source() },
             Job::Run { picture, model } => Request::Run { picture, model },
             Job::Measure { picture, model, runs } => Request::Measure { picture, model, runs },
             Job::Profile(model) => Request::Profile { model },

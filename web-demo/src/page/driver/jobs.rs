@@ -77,6 +77,14 @@ impl Situation {
             .or_else(|| if asked { None } else { self.gallery.iter().find_map(|id| self.look_at(Some(*id), false)) })
     }
 
+    /// What will have to follow `job`, and can be asked for with it: of a camera's frame, all panels. The page then shows what one has
+    /// found while the worker runs the next.
+    pub fn ahead_of(&self, job: &Job) -> Vec<Job> {
+        let Job::Open(picture) = *job else { return Vec::new() };
+        let ready = self.panels.iter().filter(|look| self.is_live && look.is_ready);
+        ready.map(|look| Job::Run { picture, model: look.model.clone() }).collect()
+    }
+
     /// Opens a picture and runs on it whatever panel has not.
     fn look_at(&self, picture: Option<u32>, must_open: bool) -> Option<Job> {
         let picture = picture?;
@@ -126,6 +134,18 @@ mod tests {
 
     fn run(picture: u32, model: &str) -> Option<Job> {
         Some(Job::Run { picture, model: model.into() })
+    }
+
+    #[test]
+    fn all_panels_follow_a_frame_at_once() {
+        let mut now = Situation { wanted: Some(7), is_pending: true, is_live: true, ..Situation::default() };
+        now.panels = vec![look("a", &[], 2), look("b", &[], 2)];
+        now.panels[0].is_ready = false;
+        let job = now.next().unwrap();
+        assert_eq!(now.ahead_of(&job), [run(7, "b").unwrap()]);
+        assert_eq!(now.ahead_of(&run(7, "b").unwrap()), []);
+        now.is_live = false;
+        assert_eq!(now.ahead_of(&job), []);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod replies;
 mod watch;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use leptos::prelude::*;
@@ -38,6 +38,8 @@ struct Assigned {
     /// The picture that it holds, with its size once it has been decoded.
     opened: Option<(u32, Option<(u32, u32)>)>,
     busy: Option<Job>,
+    /// What it has been given to do after that.
+    ahead: VecDeque<Job>,
     /// Starts in a row without a sign of life, of this worker and those before it.
     failed_starts: u32,
     /// How long it has been busy without a word; see [`watch`].

@@ -72,7 +72,7 @@ impl WorkerDriver {
     fn done(self, job: &Job) {
         self.assigned_mut(|assigned| {
             if assigned.busy.as_ref() == Some(job) {
-                assigned.busy = None;
+                assigned.busy = assigned.ahead.pop_front();
             }
         });
     }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement};
+use web_sys::{Blob, CanvasRenderingContext2d, HtmlCanvasElement};
 
 use super::Snapshot;
 use crate::page::draw::{self, Scene};
@@ -11,6 +11,7 @@ use crate::page::marks::marks;
 use crate::page::picture::encode;
 use crate::page::state::State;
 use crate::page::words;
+use crate::protocol::PictureSource;
 
 /// Width in pixels of one panel.
 const WIDTH: f64 = 900.0;
@@ -25,9 +26,12 @@ const LINE: f64 = 34.0;
 /// Passes on the browser's.
 pub async fn png(state: State, content: &Snapshot) -> Result<Blob, JsValue> {
     let opened = untrack(|| state.input.shown()).ok_or("there is no picture")?;
-    let image = HtmlImageElement::new()?;
-    image.set_src(&opened.picture.url);
-    JsFuture::from(image.decode()).await?;
+    let bitmap = match opened.picture.source() {
+        PictureSource::File(blob) => {
+            JsFuture::from(window().create_image_bitmap_with_blob(&blob)?).await?.unchecked_into()
+        }
+        PictureSource::Frame(bitmap) => bitmap,
+    };
 
     let (zoom, differences_only) = (state.display.zoom.get_untracked(), state.display.differences_only.get_untracked());
     let height = WIDTH * f64::from(opened.height) / f64::from(opened.width);
@@ -51,8 +55,8 @@ pub async fn png(state: State, content: &Snapshot) -> Result<Blob, JsValue> {
         context.clip();
         let (sw, sh) = (f64::from(opened.width) / zoom.scale, f64::from(opened.height) / zoom.scale);
         let (sx, sy) = (zoom.x * f64::from(opened.width), zoom.y * f64::from(opened.height));
-        context.draw_image_with_html_image_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(
-            &image, sx, sy, sw, sh, 0.0, 0.0, WIDTH, height,
+        context.draw_image_with_image_bitmap_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(
+            &bitmap, sx, sy, sw, sh, 0.0, 0.0, WIDTH, height,
         )?;
         let marks = marks(&content.comparison, i, differences_only);
         let scene = Scene { marks: &marks, highlighted: None, picture: (opened.width, opened.height), zoom };

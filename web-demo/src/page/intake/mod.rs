@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, DataTransfer, File, FileList};
+use web_sys::{Blob, DataTransfer, File, FileList, ImageBitmap};
 
 use super::language::text;
 use super::model_list;
@@ -125,8 +125,8 @@ pub fn open_sample(state: State, sample: &'static Sample) {
 }
 
 /// Opens a frame of the camera.
-pub fn open_frame(state: State, blob: Blob) {
-    show(state, Picture::new(next_number(), text!("Camera"), blob, None));
+pub fn open_frame(state: State, bitmap: ImageBitmap) {
+    show(state, Picture::frame(next_number(), text!("Camera"), bitmap));
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(1);

@@ -158,7 +158,7 @@ fn Item(picture: Picture, comparisons: Memo<All>) -> impl IntoView {
                     intake::show(state, opened.clone());
                 }
             >
-                <img src=picture.url.clone() alt="" loading="lazy" decoding="async"/>
+                <img src=picture.url() alt="" loading="lazy" decoding="async"/>
                 <span class="name">{name}</span>
                 {move || match refused() {
                     Some(why) => view! { <span class="error">{why}</span> }.into_any(),

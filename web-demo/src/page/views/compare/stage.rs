@@ -9,6 +9,7 @@ use crate::page::draw::{self, Scene};
 use crate::page::language::text;
 use crate::page::marks::{Mark, hit, marks};
 use crate::page::panel::Panel;
+use crate::page::picture::PictureContent;
 use crate::page::state::State;
 use crate::page::words;
 
@@ -56,20 +57,40 @@ pub fn PictureStage(panels: Vec<(usize, Panel)>, #[prop(optional)] split: Option
         >
             {move || state.input.shown().map(|opened| {
                 let described = described.clone();
-                view! {
-                    <img
-                        src=opened.picture.url.clone()
-                        alt=move || description(state, &described)
-                        width=opened.width
-                        height=opened.height
-                        data-testid="picture"
-                        style:transform=move || {
-                            let zoom = state.display.zoom.get();
-                            format!(
-                                "scale({}) translate({}%, {}%)", zoom.scale, -100.0 * zoom.x, -100.0 * zoom.y
-                            )
+                let description = move || description(state, &described);
+                let transform = move || {
+                    let zoom = state.display.zoom.get();
+                    format!("scale({}) translate({}%, {}%)", zoom.scale, -100.0 * zoom.x, -100.0 * zoom.y)
+                };
+                match opened.picture.content {
+                    PictureContent::File { url, .. } => view! {
+                        <img
+                            src=url
+                            alt=description
+                            width=opened.width
+                            height=opened.height
+                            data-testid="picture"
+                            style:transform=transform
+                        />
+                    }
+                    .into_any(),
+                    PictureContent::Frame(bitmap) => {
+                        let canvas = NodeRef::<html::Canvas>::new();
+                        Effect::new(move || if let Some(canvas) = canvas.get() { draw::put(&canvas, &bitmap) });
+                        view! {
+                            <canvas
+                                node_ref=canvas
+                                class="frame"
+                                role="img"
+                                aria-label=description
+                                width=opened.width
+                                height=opened.height
+                                data-testid="picture"
+                                style:transform=transform
+                            ></canvas>
                         }
-                    />
+                        .into_any()
+                    }
                 }
             })}
             {layers.into_iter().enumerate().map(|(place, (_, marks))| {
