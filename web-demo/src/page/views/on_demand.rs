@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use leptos::prelude::*;
-use leptos::task::spawn_local_scoped_with_cancellation;
+use leptos::task::spawn_local;
 use leptos::wasm_split::SplitLoaderError;
 
 use crate::page::language::text;
@@ -17,7 +17,11 @@ pub fn on_demand(fetch: fn() -> Pin<Box<dyn Future<Output = MakeView>>>) -> impl
     let arrived = RwSignal::new(None);
     let start = move || {
         arrived.set(None);
-        spawn_local_scoped_with_cancellation(async move { arrived.set(Some(fetch().await.ok())) });
+        spawn_local(async move {
+            let made = fetch().await.ok();
+            // By then another view may be on show.
+            let _ = arrived.try_set(Some(made));
+        });
     };
     start();
     move || match arrived.get() {
