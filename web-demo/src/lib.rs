@@ -10,4 +10,5 @@ pub mod readers;
 pub mod worker;
 
 #[cfg(feature = "page")]
-rust_i18n::i18n!("locales", fallback = "en");
+// Of a folder that is not there, nothing is compiled in: what is not English comes as a file of the site.
+rust_i18n::i18n!("no-texts", fallback = "en", backend = page::FetchedTexts);

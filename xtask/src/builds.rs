@@ -9,11 +9,11 @@ use crate::cargo::{build, executable, root};
 use crate::toolchain::{TARGET, WasmToolchain};
 use crate::web::remap_sources;
 
-/// A build of the worker's program, beyond the plain one of simd128, whose flags are in `.cargo/config.toml`.
+/// A build of the worker's program. Never with the page: its parts (`split.rs`) are exported, and would stay in.
 pub struct Build {
     /// As files and the page's address call it.
     pub name: &'static str,
-    /// Flags for rustc in addition to those of the plain build.
+    /// Flags for rustc in addition to those in `.cargo/config.toml`, which are for simd128.
     rustflags: &'static [&'static str],
     /// Whether threads share memory, for which the standard library has to be compiled too.
     has_threads: bool,
@@ -21,6 +21,9 @@ pub struct Build {
 
 /// What cargo is asked for: the worker without the page.
 pub const WORKER: [&str; 5] = ["--package", "web-demo", "--no-default-features", "--bin", "worker"];
+
+/// For every browser that the page supports.
+pub const PLAIN: Build = Build { name: "plain", rustflags: &[], has_threads: false };
 
 /// Multiply-adds in one instruction.
 pub const RELAXED: Build =

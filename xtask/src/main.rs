@@ -15,6 +15,7 @@ mod reliability;
 mod screenshots;
 mod site;
 mod sizes;
+mod split;
 mod steps;
 mod test;
 mod toolchain;

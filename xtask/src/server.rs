@@ -66,6 +66,8 @@ struct ServedSite {
     faults: Mutex<Vec<(String, Fault)>>,
     /// Files beside those in the folder.
     extra: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Paths below the base that were asked for, in order.
+    requested: Mutex<Vec<String>>,
     is_isolated: AtomicBool,
     inbox: mpsc::Sender<Bytes>,
 }
@@ -88,6 +90,7 @@ impl Server {
             base: base.to_owned(),
             faults: Mutex::default(),
             extra: Mutex::default(),
+            requested: Mutex::default(),
             is_isolated: AtomicBool::new(true),
             inbox,
         });
@@ -135,6 +138,11 @@ impl Server {
         self.site.extra.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), content);
     }
 
+    /// The paths below the base that browsers have asked for, in order.
+    pub fn requested(&self) -> Vec<String> {
+        self.site.requested.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What a page has posted, to whatever path; waits for it at most so long.
     pub fn posted(&self, patience: Duration) -> Option<Vec<u8>> {
         self.posted.recv_timeout(patience).ok().map(Vec::from)
@@ -180,6 +188,7 @@ async fn answer(State(site): State<Arc<ServedSite>>, request: Request) -> Respon
             missing()
         };
     };
+    site.requested.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
     let fault = {
         let faults = site.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, fault)| *fault)

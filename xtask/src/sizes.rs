@@ -6,7 +6,10 @@ use anyhow::Result;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use xtask::names;
+
 use crate::site::Site;
+use crate::split::PART;
 
 /// The table: each file with its bytes, and its bytes after gzip, as most hosts send it.
 pub fn table(page: &str, site: &Site) -> Result<String> {
@@ -17,11 +20,13 @@ pub fn table(page: &str, site: &Site) -> Result<String> {
     // A visitor downloads one build of the worker.
     let builds = site.files().filter_map(|(name, _)| name.strip_prefix("worker-")?.strip_suffix(".wasm"));
     let builds: Vec<String> = builds.map(|build| format!("worker-{build}-")).collect();
-    let is_code = |url: &str| url.ends_with(".wasm") || url.ends_with(".js");
+    // What comes later, or when it is asked for, keeps no visitor waiting.
+    let is_later = |url: &str| PART.iter().any(|part| url.starts_with(part)) || url == names::SERVICE_WORKER;
+    let is_code = |url: &str| (url.ends_with(".wasm") || url.ends_with(".js")) && !is_later(url);
     let mut sums = Vec::new();
     for build in &builds {
         let is_other = |url: &str| builds.iter().any(|other| other != build && url.starts_with(other.as_str()));
-        let name = format!("wasm and js with {}", build.trim_end_matches('-'));
+        let name = format!("wasm and js of a first visit with {}", build.trim_end_matches('-'));
         sums.push(sum(name, rows.iter().filter(|row| is_code(&row.0) && !is_other(&row.0))));
     }
     sums.push(sum("everything".to_owned(), rows.iter()));

@@ -7,10 +7,11 @@ use std::{env, fs};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::bindgen::{WasmModule, bind};
-use crate::builds::{RELAXED, THREADS};
+use crate::bindgen::WasmModule;
+use crate::builds::{PLAIN, RELAXED, THREADS};
 use crate::cargo::{build, executable, root};
 use crate::site::Site;
+use crate::split::SplitProgram;
 use crate::toolchain::{TARGET, WasmToolchain, sysroot};
 use crate::{html, licences, sizes};
 
@@ -36,6 +37,9 @@ impl Web {
     }
 }
 
+/// leptos's views behind pointers: without this, every view is a type of its own with code of its own.
+const ERASED_VIEWS: [&str; 2] = ["--cfg", "erase_components"];
+
 /// Of published weights in two files, only the one that the page downloads.
 fn add_models(site: &mut Site) -> Result<()> {
     let folder = root().join("models");
@@ -52,15 +56,14 @@ fn add_models(site: &mut Site) -> Result<()> {
 /// Builds the site into `out` and returns the table of its sizes.
 pub fn build_site(toolchain: &WasmToolchain, out: &Path) -> Result<String> {
     let mut cargo = toolchain.cargo("build");
-    cargo.args(["--package", "web-demo", "--bins", "--profile", "web"]);
+    cargo.args(["--package", "web-demo", "--bin", "page", "--profile", "web"]);
+    cargo.arg(format!("--config=target.{TARGET}.rustflags={ERASED_VIEWS:?}"));
     remap_sources(&mut cargo)?;
     let programs = build(&mut cargo)?;
 
     let mut site = Site::default();
-    let page = bind(executable(&programs, "page")?)?;
-    site.add("page.js", page.js)?;
-    site.add("page.wasm", page.wasm)?;
-    add_worker(&mut site, "plain", bind(executable(&programs, "worker")?)?)?;
+    SplitProgram::of(executable(&programs, "page")?)?.publish(&mut site, "page")?;
+    add_worker(&mut site, PLAIN.name, PLAIN.compile(toolchain)?)?;
     add_worker(&mut site, RELAXED.name, RELAXED.compile(toolchain)?)?;
     match toolchain.ensure_std_sources() {
         Ok(()) => add_worker(&mut site, THREADS.name, THREADS.compile(toolchain)?)?,

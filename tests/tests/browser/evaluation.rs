@@ -104,7 +104,7 @@ fn without_annotations_the_view_says_what_it_needs() {
     browse(async |page| {
         page.open().await?;
         page.click("view-evaluation").await?;
-        ensure!(page.text("evaluation-empty").await?.contains("annotations"));
+        ensure!(page.wait_for_message("evaluation-empty").await?.contains("annotations"));
         ensure!(!page.shows("scores").await?);
         Ok(())
     });

@@ -31,5 +31,6 @@ mod sizes;
 mod smooth;
 mod thresholds;
 mod variants;
+mod weight;
 mod weights;
 mod worker;

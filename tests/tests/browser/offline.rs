@@ -12,13 +12,13 @@ use crate::objects::Object;
 use crate::page::Page;
 
 /// Waits until the service worker has all that it keeps and answers this page's requests.
-async fn wait_until_kept(page: &Page) -> Result<()> {
+pub async fn wait_until_kept(page: &Page) -> Result<()> {
     let controlled = "return navigator.serviceWorker.controller?.state === 'activated'";
     page.wait_for(controlled, vec![]).await.context("no service worker starts")
 }
 
 /// Takes away the server, and what the browser would have kept without being asked to.
-async fn go_offline(page: &Page) -> Result<()> {
+pub async fn go_offline(page: &Page) -> Result<()> {
     page.server.stop();
     page.devtools("Network.clearBrowserCache", json!({})).await?;
     Ok(())

@@ -55,7 +55,17 @@ fn current() -> Link {
     Link::parse(&window().location().hash().unwrap_or_default())
 }
 
-fn apply(State { display, .. }: State, link: &Link) {
+/// The language that the address asks for, or else the browser.
+pub fn language() -> Language {
+    language_of(&current())
+}
+
+fn language_of(link: &Link) -> Language {
+    link.language.as_deref().and_then(Language::of_code).unwrap_or_else(Language::of_browser)
+}
+
+fn apply(state: State, link: &Link) {
+    let State { display, .. } = state;
     display.view.set(link.view.unwrap_or_default());
     if let Some(score) = link.score {
         display.score.set(score);
@@ -64,7 +74,7 @@ fn apply(State { display, .. }: State, link: &Link) {
         display.max_iou.set(max_iou);
     }
     display.hide(link.hidden.iter().cloned());
-    link.language.as_deref().and_then(Language::of_code).unwrap_or_else(Language::of_browser).speak();
+    language_of(link).speak(state);
 }
 
 fn of_state(State { display, input, models, panels, .. }: State) -> Link {

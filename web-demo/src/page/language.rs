@@ -1,6 +1,16 @@
-//! The page's language. English texts stand in the code; `locales/ko.json` has the Korean ones, by the English.
+//! The page's language. English texts stand in the code; `assets/ko.json` has the Korean ones, by the English, and is fetched where they are wanted.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use leptos::prelude::*;
+use leptos::task::spawn_local;
+use rust_i18n::Backend;
+
+use super::parts::fetched;
+use super::site::{Assets, fetch_text};
+use super::state::State;
 
 /// A language that the page speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +46,37 @@ impl Language {
         languages.iter().filter_map(|code| Self::of_code(&code.as_string()?)).next().unwrap_or_default()
     }
 
-    /// Speaks this language from now on.
-    pub fn speak(self) {
+    /// Speaks this language as soon as its texts are here.
+    pub fn speak(self, state: State) {
+        if self.is_known() {
+            return self.set();
+        }
+        spawn_local(async move {
+            if fetched(state, self.learn(state.assets)).await.is_some() {
+                self.set();
+            }
+        });
+    }
+
+    fn is_known(self) -> bool {
+        self == Self::English || KOREAN.get().is_some()
+    }
+
+    /// Fetches this language's texts.
+    ///
+    /// # Errors
+    /// Passes on the sentence of [`fetch_text`].
+    pub async fn learn(self, assets: Assets) -> Result<(), String> {
+        if !self.is_known() {
+            let texts = fetch_text(&assets.url("ko.json")).await?;
+            let texts = serde_json::from_str(&texts).map_err(|error| error.to_string())?;
+            // Whoever was faster has the same.
+            let _ = KOREAN.set(texts);
+        }
+        Ok(())
+    }
+
+    fn set(self) {
         rust_i18n::set_locale(self.code());
         if let Some(html) = document().document_element() {
             let _ = html.set_attribute("lang", self.code());
@@ -48,6 +87,27 @@ impl Language {
     /// The language spoken; whatever runs this in a reactive context runs again when it changes.
     pub fn current() -> Self {
         CURRENT.with(|current| current.get())
+    }
+}
+
+/// The Korean texts by the English, once they were fetched.
+static KOREAN: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+
+/// Where rust-i18n finds texts that do not stand in the code.
+pub struct FetchedTexts;
+
+impl Backend for FetchedTexts {
+    fn available_locales(&self) -> Vec<Cow<'_, str>> {
+        Language::ALL.map(|(language, _)| language.code().into()).into()
+    }
+
+    fn translate(&self, locale: &str, key: &str) -> Option<Cow<'_, str>> {
+        let texts = KOREAN.get().filter(|_| locale == Language::Korean.code())?;
+        texts.get(key).map(Cow::from)
+    }
+
+    fn messages_for_locale(&self, _: &str) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
+        None
     }
 }
 
@@ -120,26 +180,29 @@ mod tests {
         text.split("%{").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect()
     }
 
+    fn korean() -> BTreeMap<String, String> {
+        serde_json::from_str(include_str!("../../assets/ko.json")).unwrap()
+    }
+
     #[test]
     fn every_text_has_a_translation_and_no_translation_is_left_over() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut used = BTreeSet::new();
         texts(&folder.join("src"), &mut used);
-        let korean = fs::read_to_string(folder.join("locales/ko.json")).unwrap();
-        let korean: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_str(&korean).unwrap();
-        let translated: BTreeSet<String> = korean.keys().filter(|key| *key != "_version").cloned().collect();
+        let korean = korean();
+        let translated: BTreeSet<String> = korean.keys().cloned().collect();
         let missing: Vec<_> = used.difference(&translated).collect();
         assert!(missing.is_empty(), "ko.json lacks {missing:#?}");
         let unused: Vec<_> = translated.difference(&used).collect();
         assert!(unused.is_empty(), "nothing says {unused:#?}");
         for english in &used {
-            let korean = korean[english].as_str().expect("a text");
-            assert_eq!(placeholders(english), placeholders(korean), "{english}");
+            assert_eq!(placeholders(english), placeholders(&korean[english]), "{english}");
         }
     }
 
     #[test]
     fn texts_are_translated_with_their_values() {
+        KOREAN.get_or_init(korean);
         assert_eq!(rust_i18n::t!("%{count} objects", locale = "en", count = 3), "3 objects");
         assert_eq!(rust_i18n::t!("%{count} objects", locale = "ko", count = 3), "물체 3개");
     }

@@ -17,6 +17,7 @@ mod link;
 mod marks;
 mod model_list;
 mod panel;
+mod parts;
 mod picture;
 mod results;
 mod samples;
@@ -28,7 +29,11 @@ mod words;
 mod zoom;
 
 use leptos::prelude::*;
+use site::Assets;
 use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::spawn_local;
+
+pub(crate) use language::FetchedTexts;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use {link::Link, picture::Verdict, truth::TruthFile, truth::evaluate};
@@ -44,7 +49,11 @@ pub fn start() {
             let _ = failure.remove_attribute("hidden");
         }
     }));
-    let app = document().get_element_by_id("app").expect("index.html has a place for the page");
-    app.set_inner_html("");
-    mount_to(app.unchecked_into(), views::App).forget();
+    spawn_local(async {
+        // Of texts that do not come, the page tells when it is there.
+        let _ = address::language().learn(Assets::of_page()).await;
+        let app = document().get_element_by_id("app").expect("index.html has a place for the page");
+        app.set_inner_html("");
+        mount_to(app.unchecked_into(), views::App).forget();
+    });
 }

@@ -115,6 +115,7 @@ fn files_can_be_added_and_pages_can_answer() {
     let mut stream = TcpStream::connect(server.address).unwrap();
     write!(stream, "POST /demo/ HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n1.5ms").unwrap();
     assert_eq!(server.posted(Duration::from_secs(2)).as_deref(), Some(b"1.5ms".as_slice()));
+    assert_eq!(server.requested(), ["bench.html", ""]);
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl WorkerDriver {
         self.done(&Job::Open(id));
         self.assigned_mut(|assigned| assigned.opened = Some((id, Some(size))));
         if let Some(picture) = input.find(id) {
-            annotations::resolve(self.state, &picture, size);
+            annotations::resolve_opened(self.state, picture, size);
         }
         let Some(picture) = input.pending().filter(|pending| pending.id == id) else { return };
         for panel in panels.known() {

@@ -1,10 +1,13 @@
 //! Annotation files: read, kept, and put beside the pictures they are about.
 
 use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos::wasm_split::{SplitLoaderError, wasm_split};
 use web_sys::File;
 
 use super::read;
 use crate::page::language::text;
+use crate::page::parts::fetched;
 use crate::page::picture::{OpenedPicture, Picture};
 use crate::page::state::State;
 use crate::page::truth::{TruthFile, TruthNote};
@@ -75,8 +78,23 @@ fn keep(state: State, files: Vec<TruthFile>, taken: &[Picture]) {
     }
 }
 
+/// Puts what the annotation files, if there are any, say beside a picture whose size is known by now, in pixels.
+pub fn resolve_opened(state: State, picture: Picture, size: (u32, u32)) {
+    if state.annotations.has_files() {
+        spawn_local(async move {
+            fetched(state, resolving(state, picture, size)).await;
+        });
+    }
+}
+
+#[wasm_split(intake, wasm_split_path = leptos::wasm_split, fallible)]
+fn resolving(state: State, picture: Picture, size: (u32, u32)) -> Result<(), SplitLoaderError> {
+    resolve(state, &picture, size);
+    Ok(())
+}
+
 /// Puts what the annotation files say beside a picture of this size, in pixels.
-pub fn resolve(state: State, picture: &Picture, size: (u32, u32)) {
+fn resolve(state: State, picture: &Picture, size: (u32, u32)) {
     match state.annotations.resolve(picture.id, &picture.name, size) {
         Ok(Some(note)) => state.notices.tell(describe(&note)),
         Ok(None) => {}

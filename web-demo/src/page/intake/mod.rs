@@ -5,13 +5,16 @@ mod folders;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures_util::future::LocalBoxFuture;
 use leptos::task::spawn_local;
+use leptos::wasm_split::{SplitLoaderError, wasm_split};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, DataTransfer, File, FileList, ImageBitmap};
 
 use super::language::text;
 use super::model_list;
+use super::parts::fetched;
 use super::picture::{Picture, Verdict};
 use super::samples::Sample;
 use super::site::fetch_blob;
@@ -47,6 +50,17 @@ pub fn open_drop(state: State, data: &DataTransfer) {
 }
 
 async fn take(state: State, files: Vec<File>) {
+    if let Some(sorting) = fetched(state, sorting(state, files)).await {
+        sorting.await;
+    }
+}
+
+#[wasm_split(intake, wasm_split_path = leptos::wasm_split, fallible)]
+fn sorting(state: State, files: Vec<File>) -> Result<LocalBoxFuture<'static, ()>, SplitLoaderError> {
+    Ok(Box::pin(sort(state, files)))
+}
+
+async fn sort(state: State, files: Vec<File>) {
     state.notices.dismiss();
     let (mut pictures, mut truths) = (Vec::new(), Vec::new());
     for file in files {

@@ -36,6 +36,11 @@ impl Annotations {
         self.truth.read().is_empty()
     }
 
+    /// Whether there are files that may be about some picture.
+    pub fn has_files(self) -> bool {
+        self.files.with_value(|files| !files.is_empty())
+    }
+
     /// Keeps annotation files in place of those before. Of `only`, one of them says what is in it whatever they are called.
     pub fn keep(self, files: Vec<TruthFile>, only: Option<u32>) {
         self.only.set_value(only);

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leptos::prelude::*;
+use leptos::wasm_split::wasm_split;
 use leptos_use_signal_debounce_throttle::signal_debounced;
 
+use super::on_demand::{MakeView, on_demand};
 use crate::page::compare::{Comparison, Filter, Predictions};
 use crate::page::intake;
 use crate::page::language::text;
@@ -57,9 +59,25 @@ fn comparisons(state: State) -> Memo<All> {
     })
 }
 
-/// The pictures that were given together; a click opens one.
+/// The pictures that were given together, if there are several.
 #[component]
 pub fn Gallery() -> impl IntoView {
+    let state = State::get();
+    view! {
+        <Show when=move || { state.input.gallery_len() > 0 }>
+            {on_demand(|| Box::pin(gallery()))}
+        </Show>
+    }
+}
+
+#[wasm_split(gallery, wasm_split_path = leptos::wasm_split, fallible)]
+fn gallery() -> MakeView {
+    Ok(|| view! { <Pictures/> }.into_any())
+}
+
+/// A click on one of the pictures opens it.
+#[component]
+fn Pictures() -> impl IntoView {
     let state = State::get();
     let comparisons = comparisons(state);
     let done = move || {
@@ -68,28 +86,26 @@ pub fn Gallery() -> impl IntoView {
         state.input.gallery_ids().iter().filter(|id| is_done(id)).count()
     };
     view! {
-        <Show when=move || { state.input.gallery_len() > 0 }>
-            <section class="gallery card" aria-labelledby="gallery-title" data-testid="gallery">
-                <header>
-                    <h2 id="gallery-title">{move || text!("%{count} pictures", count = state.input.gallery_len())}</h2>
-                    <progress
-                        aria-label=move || text!("Pictures that all models have looked at")
-                        value=move || done().to_string()
-                        max=move || state.input.gallery_len().to_string()
-                    />
-                    <span data-testid="gallery-done">{move || format!("{} / {}", done(), state.input.gallery_len())}</span>
-                    <button type="button" class="plain" data-testid="gallery-close"
-                        on:click=move |_| state.input.close_gallery()
-                    >{move || text!("Close")}</button>
-                </header>
-                <Totals comparisons/>
-                <ul>
-                    <For each=move || state.input.gallery() key=|picture| picture.id let(picture)>
-                        <Item picture comparisons/>
-                    </For>
-                </ul>
-            </section>
-        </Show>
+        <section class="gallery card" aria-labelledby="gallery-title" data-testid="gallery">
+            <header>
+                <h2 id="gallery-title">{move || text!("%{count} pictures", count = state.input.gallery_len())}</h2>
+                <progress
+                    aria-label=move || text!("Pictures that all models have looked at")
+                    value=move || done().to_string()
+                    max=move || state.input.gallery_len().to_string()
+                />
+                <span data-testid="gallery-done">{move || format!("{} / {}", done(), state.input.gallery_len())}</span>
+                <button type="button" class="plain" data-testid="gallery-close"
+                    on:click=move |_| state.input.close_gallery()
+                >{move || text!("Close")}</button>
+            </header>
+            <Totals comparisons/>
+            <ul>
+                <For each=move || state.input.gallery() key=|picture| picture.id let(picture)>
+                    <Item picture comparisons/>
+                </For>
+            </ul>
+        </section>
     }
 }
 

@@ -51,6 +51,7 @@ fn ViewSwitch() -> impl IntoView {
 /// A button a language.
 #[component]
 fn LanguageSwitch() -> impl IntoView {
+    let state = State::get();
     view! {
         <div class="languages" role="group" aria-label=move || text!("Language")>
             {Language::ALL.map(|(language, name)| view! {
@@ -60,7 +61,7 @@ fn LanguageSwitch() -> impl IntoView {
                     lang=language.code()
                     aria-pressed=move || (Language::current() == language).to_string()
                     data-testid=format!("language-{}", language.code())
-                    on:click=move |_| language.speak()
+                    on:click=move |_| language.speak(state)
                 >{name}</button>
             })}
         </div>

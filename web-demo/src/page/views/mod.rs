@@ -9,11 +9,12 @@ mod gallery;
 mod header;
 mod kept;
 mod notice;
+mod on_demand;
 mod sources;
 mod variants;
 
 use leptos::prelude::*;
-use leptos::{ev, task::spawn_local};
+use leptos::{ev, task::spawn_local, wasm_split::wasm_split};
 
 use super::address;
 use super::camera::Camera;
@@ -28,6 +29,7 @@ use drop::DropTarget;
 use evaluation::EvaluationView;
 use header::Header;
 use notice::NoticeBar;
+use on_demand::{MakeView, on_demand};
 use variants::VariantsView;
 
 /// The page, whichever view is on show.
@@ -52,9 +54,9 @@ pub fn App() -> impl IntoView {
             <main class="layout" data-view=move || state.display.view.get().name()>
                 {move || match state.display.view.get() {
                     PageView::Compare => view! { <CompareView/> }.into_any(),
-                    PageView::Evaluation => view! { <EvaluationView/> }.into_any(),
-                    PageView::Benchmark => view! { <BenchmarkView/> }.into_any(),
-                    PageView::Variants => view! { <VariantsView/> }.into_any(),
+                    PageView::Evaluation => on_demand(|| Box::pin(evaluation())).into_any(),
+                    PageView::Benchmark => on_demand(|| Box::pin(benchmark())).into_any(),
+                    PageView::Variants => on_demand(|| Box::pin(variants())).into_any(),
                 }}
             </main>
             <footer class="bottom">
@@ -67,4 +69,19 @@ pub fn App() -> impl IntoView {
             </footer>
         </DropTarget>
     }
+}
+
+#[wasm_split(evaluation, wasm_split_path = leptos::wasm_split, fallible)]
+fn evaluation() -> MakeView {
+    Ok(|| view! { <EvaluationView/> }.into_any())
+}
+
+#[wasm_split(benchmark, wasm_split_path = leptos::wasm_split, fallible)]
+fn benchmark() -> MakeView {
+    Ok(|| view! { <BenchmarkView/> }.into_any())
+}
+
+#[wasm_split(variants, wasm_split_path = leptos::wasm_split, fallible)]
+fn variants() -> MakeView {
+    Ok(|| view! { <VariantsView/> }.into_any())
 }

@@ -1,12 +1,15 @@
 //! What the visitor can take away: figures, a picture, a link.
 
+use futures_util::future::LocalBoxFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use leptos::wasm_split::{SplitLoaderError, wasm_split};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::page::export::{self, Snapshot};
 use crate::page::language::text;
+use crate::page::parts::fetched;
 use crate::page::state::State;
 
 /// Buttons that hand out files, and one for the link.
@@ -16,16 +19,8 @@ pub fn TakeAway() -> impl IntoView {
     let copied = RwSignal::new(false);
     let save = move |ending: &'static str| {
         spawn_local(async move {
-            let Some(content) = Snapshot::of(state) else { return };
-            let name =
-                format!("{}-comparison.{ending}", content.picture.rsplit_once('.').map_or("picture", |(stem, _)| stem));
-            let blob = match ending {
-                "json" => export::text_blob(&export::json(&content), "application/json"),
-                "csv" => export::text_blob(&export::csv(&content), "text/csv"),
-                _ => export::png(state, &content).await,
-            };
-            if blob.and_then(|blob| export::download(&name, &blob)).is_err() {
-                state.notices.tell(text!("The browser could not make the file."));
+            if let Some(saving) = fetched(state, saving(state, ending)).await {
+                saving.await;
             }
         });
     };
@@ -56,6 +51,24 @@ pub fn TakeAway() -> impl IntoView {
             </button>
         </span>
     }
+}
+
+/// Makes a file of the comparison, and hands it out.
+#[wasm_split(export, wasm_split_path = leptos::wasm_split, fallible)]
+fn saving(state: State, ending: &'static str) -> Result<LocalBoxFuture<'static, ()>, SplitLoaderError> {
+    Ok(Box::pin(async move {
+        let Some(content) = Snapshot::of(state) else { return };
+        let name =
+            format!("{}-comparison.{ending}", content.picture.rsplit_once('.').map_or("picture", |(stem, _)| stem));
+        let blob = match ending {
+            "json" => export::text_blob(&export::json(&content), "application/json"),
+            "csv" => export::text_blob(&export::csv(&content), "text/csv"),
+            _ => export::png(state, &content).await,
+        };
+        if blob.and_then(|blob| export::download(&name, &blob)).is_err() {
+            state.notices.tell(text!("The browser could not make the file."));
+        }
+    }))
 }
 
 async fn copy_address() -> Result<(), JsValue> {
