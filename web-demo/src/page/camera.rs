@@ -1,4 +1,5 @@
-//! The camera: frame after frame becomes a picture, each as soon as all panels have looked at the one before.
+//! The camera: frame after frame becomes a picture, each as soon as the last panel looks at the one before, so that the worker never waits
+//! for a frame.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -15,8 +16,17 @@ use super::language::text;
 use super::panel::Panel;
 use super::state::State;
 
-/// Frames behind the rate that is shown.
+/// Frames behind the pace that is shown.
 const FRAMES: usize = 10;
+
+/// How frames follow each other.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Frames a second.
+    pub rate: f64,
+    /// The share of the time in which networks ran: near 1, they alone limit the rate.
+    pub busy: f64,
+}
 
 /// The camera's state: handles, cheap to copy.
 #[derive(Clone, Copy)]
@@ -28,10 +38,9 @@ pub struct Camera {
     pub is_back: RwSignal<bool>,
     /// Whether the last frame stays.
     pub is_paused: RwSignal<bool>,
-    /// When the last frames were taken, in milliseconds.
-    taken: StoredValue<Vec<f64>>,
-    /// Frames a second.
-    pub rate: RwSignal<Option<f64>>,
+    /// When the last frames were taken, and how long networks had run until then, in milliseconds.
+    taken: StoredValue<Vec<(f64, f64)>>,
+    pub pace: RwSignal<Option<Pace>>,
     is_busy: StoredValue<bool>,
 }
 
@@ -45,17 +54,17 @@ impl Camera {
             is_back: RwSignal::new(true),
             is_paused: RwSignal::new(false),
             taken: StoredValue::new(Vec::new()),
-            rate: RwSignal::new(None),
+            pace: RwSignal::new(None),
             is_busy: StoredValue::new(false),
         };
         let visibility = use_document_visibility();
         Effect::new(move || {
             let is_visible = visibility.get() == web_sys::VisibilityState::Visible;
             let State { input, panels, .. } = state;
-            let is_done = |panel: Panel| input.shown_id().is_none() || state.is_current(panel);
-            let is_idle = !input.is_pending() && panels.shown().into_iter().all(is_done);
+            let is_behind = |panel: &Panel| input.shown_id().is_some() && !state.is_current(*panel);
+            let is_time = !input.is_pending() && panels.shown().iter().filter(|panel| is_behind(panel)).count() <= 1;
             let is_on = input.is_live() && camera.stream.read().is_some() && !camera.is_paused.get();
-            if is_on && is_idle && is_visible {
+            if is_on && is_time && is_visible {
                 camera.take();
             }
         });
@@ -124,7 +133,7 @@ impl Camera {
         }
         self.video.set_value(None);
         self.taken.set_value(Vec::new());
-        self.rate.set(None);
+        self.pace.set(None);
     }
 
     /// Takes the next frame.
@@ -155,14 +164,19 @@ impl Camera {
     }
 
     fn count(self) {
-        let now = js_sys::Date::now();
-        let rate = self.taken.try_update_value(|taken| {
-            taken.push(now);
+        let (now, busy) = (js_sys::Date::now(), untrack(|| self.state.worker.busy_ms()));
+        let pace = self.taken.try_update_value(|taken| {
+            taken.push((now, busy));
             let surplus = taken.len().saturating_sub(FRAMES);
             taken.drain(..surplus);
-            (taken.len() > 1).then(|| 1000.0 * (taken.len() - 1) as f64 / (now - taken[0]).max(1.0))
+            let (first, busy_before) = taken[0];
+            let time = (now - first).max(1.0);
+            (taken.len() > 1).then(|| Pace {
+                rate: 1000.0 * (taken.len() - 1) as f64 / time,
+                busy: ((busy - busy_before) / time).min(1.0),
+            })
         });
-        self.rate.set(rate.flatten());
+        self.pace.set(pace.flatten());
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the worker is given: the next model, and the next job as soon as it is free for it.
 
+use std::collections::VecDeque;
+
 use super::jobs::{Job, PanelProgress, Situation};
 use super::{Assigned, WorkerDriver};
 use crate::page::panel::{Panel, Run, WeightsState};
@@ -31,21 +33,30 @@ impl WorkerDriver {
         let situation = self.situation(assigned);
         let next = situation.next();
         let is_free = |next: &Job| assigned.busy.as_ref().is_none_or(|busy| busy.gives_way() && !next.gives_way());
-        let Some(job) = next.filter(is_free) else { return };
-        if let Some(request) = self.request(&job) {
-            assigned.send(&request);
+        // The worker need not wait for a camera's next frame: it is there while the last panel looks at the one before.
+        let is_early = |next: &Job| {
+            let is_last = matches!(assigned.busy, Some(Job::Run { .. })) && assigned.ahead.is_empty();
+            is_last && situation.is_live && matches!(next, Job::Open(_))
+        };
+        let Some(job) = next.filter(|next| is_free(next) || is_early(next)) else { return };
+        let is_now = is_free(&job);
+        if let (Job::Open(picture), true) = (&job, is_now) {
+            assigned.opened = Some((*picture, None));
         }
-        if let Job::Open(picture) = job {
-            assigned.opened = Some((picture, None));
-        }
-        for job in situation.ahead_of(&job) {
-            if let Some(request) = self.request(&job) {
+        let (ahead, mut jobs) = (situation.ahead_of(&job), VecDeque::from([job]));
+        jobs.extend(ahead);
+        jobs.retain(|job| match self.request(job) {
+            Some(request) => {
                 assigned.send(&request);
-                assigned.ahead.push_back(job);
+                true
             }
+            None => false,
+        });
+        if is_now {
+            assigned.busy = jobs.pop_front();
+            assigned.silent_ticks = 0;
         }
-        assigned.busy = Some(job);
-        assigned.silent_ticks = 0;
+        assigned.ahead.extend(jobs);
     }
 
     /// The request for the next model that is called for, if none is on its way: one after another, so that the first model's

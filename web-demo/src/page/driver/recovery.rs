@@ -48,8 +48,9 @@ impl WorkerDriver {
         let State { input, notices, .. } = self.state;
         let is_silent = matches!(death, Death::Silent);
         match died_on {
-            Some(picture) if Some(picture) == input.wanted() => {
-                input.set_suspect(picture);
+            // Of a camera, the next frame may be on its way already: it waits, too, lest worker after worker dies.
+            Some(picture) if Some(picture) == input.wanted() || input.is_live() => {
+                input.set_suspect(input.wanted().unwrap_or(picture));
                 notices.offer_retry(if is_silent {
                     text!("The worker that runs the networks has not answered for a minute on this picture. It has been replaced.")
                 } else {

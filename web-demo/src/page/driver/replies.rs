@@ -36,7 +36,7 @@ impl WorkerDriver {
             }
             Reply::Found { picture, model, candidates, timing, cold, memory } => {
                 let panel = state.panels.of(&model);
-                state.worker.count_runs(1, memory);
+                state.worker.count_runs(&[timing], memory);
                 if cold {
                     panel.set_cold(timing);
                 }
@@ -53,7 +53,7 @@ impl WorkerDriver {
                 self.done(&Job::Run { picture, model });
             }
             Reply::Measured { picture, model, timings, memory } => {
-                state.worker.count_runs(timings.len(), memory);
+                state.worker.count_runs(&timings, memory);
                 self.measured(picture, &model, timings);
             }
             Reply::Profiled { model, times } => {

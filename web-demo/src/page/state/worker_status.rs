@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use crate::protocol::Timing;
+
 /// Whether the worker can be given work.
 #[derive(Clone, PartialEq)]
 pub enum WorkerState {
@@ -30,6 +32,7 @@ pub struct WorkerStatus {
     build: RwSignal<Option<WorkerBuild>>,
     memory: RwSignal<u64>,
     runs: RwSignal<usize>,
+    busy_ms: RwSignal<f64>,
 }
 
 impl WorkerStatus {
@@ -39,6 +42,7 @@ impl WorkerStatus {
             build: RwSignal::new(None),
             memory: RwSignal::new(0),
             runs: RwSignal::new(0),
+            busy_ms: RwSignal::new(0.0),
         }
     }
 
@@ -75,6 +79,11 @@ impl WorkerStatus {
         self.runs.get()
     }
 
+    /// Milliseconds that all these runs took.
+    pub fn busy_ms(self) -> f64 {
+        self.busy_ms.get()
+    }
+
     /// A worker is starting.
     pub fn set_starting(self) {
         self.state.set(WorkerState::Starting);
@@ -91,9 +100,10 @@ impl WorkerStatus {
         self.state.set(WorkerState::Broken(why));
     }
 
-    /// Networks have run so often, after which the worker has so many bytes.
-    pub fn count_runs(self, runs: usize, memory: u64) {
-        self.runs.update(|all| *all += runs);
+    /// Networks have run and taken these times, after which the worker has so many bytes.
+    pub fn count_runs(self, timings: &[Timing], memory: u64) {
+        self.runs.update(|all| *all += timings.len());
+        self.busy_ms.update(|all| *all += timings.iter().map(Timing::total).sum::<f64>());
         self.memory.set(memory);
     }
 

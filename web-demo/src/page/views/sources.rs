@@ -3,13 +3,11 @@
 use leptos::html;
 use leptos::prelude::*;
 
-use crate::page::camera::Camera;
+use crate::page::camera::{Camera, Pace};
 use crate::page::intake;
 use crate::page::language::text;
-use crate::page::panel::Panel;
 use crate::page::samples::SAMPLES;
 use crate::page::state::State;
-use crate::protocol::Timing;
 
 /// Files that the page takes: pictures, annotations, weights.
 const ACCEPTED: &str =
@@ -83,16 +81,6 @@ fn Unfold() -> impl IntoView {
     }
 }
 
-/// Milliseconds that all panels' networks took for the frame on show, or for the one before where they are still at work.
-fn network_time(state: State) -> f64 {
-    let of_last = |panel: Panel| {
-        let last = panel.pictures().last().copied()?;
-        let Timing { preprocess, network, postprocess } = panel.run(last)?.first?;
-        Some(preprocess + network + postprocess)
-    };
-    state.panels.shown().into_iter().filter_map(of_last).sum()
-}
-
 /// Pause, the other side, off, and how fast frames follow each other.
 #[component]
 pub fn CameraControls() -> impl IntoView {
@@ -101,11 +89,11 @@ pub fn CameraControls() -> impl IntoView {
     view! {
         <Show when=move || state.input.is_live()>
             <div class="camera" role="group" aria-label=move || text!("Camera") data-testid="camera">
-                <span class="rate" data-testid="fps">{move || match camera.rate.get() {
-                    Some(rate) => text!(
+                <span class="rate" data-testid="fps">{move || match camera.pace.get() {
+                    Some(Pace { rate, busy }) => text!(
                         "%{rate} frames a second; %{percent} % of the time is the networks'",
                         rate = format!("{rate:.1}"),
-                        percent = format!("{:.0}", (0.1 * rate * network_time(state)).min(100.0))
+                        percent = format!("{:.0}", 100.0 * busy)
                     ),
                     None => text!("Starting"),
                 }}</span>
