@@ -219,6 +219,79 @@ fn the_camera_runs_pauses_and_ends() {
     });
 }
 
+/// Records two seconds of a moving square, and gives the page the file as the file dialogue does.
+const GIVE_VIDEO: &str = "const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 240 });
+    const context = canvas.getContext('2d');
+    let at = 0;
+    const draw = setInterval(() => {
+        context.fillStyle = 'white';
+        context.fillRect(0, 0, 320, 240);
+        context.fillStyle = 'red';
+        context.fillRect(at++ % 280, 100, 40, 40);
+    }, 40);
+    const recorder = new MediaRecorder(canvas.captureStream(25), { mimeType: 'video/webm' });
+    const parts = [];
+    recorder.ondataavailable = event => parts.push(event.data);
+    recorder.onstop = () => {
+        clearInterval(draw);
+        const files = new DataTransfer();
+        files.items.add(new File(parts, 'square.webm', { type: 'video/webm' }));
+        const input = document.querySelector('[data-testid=upload]');
+        input.files = files.files;
+        input.dispatchEvent(new Event('change', { bubbles: true }));
+    };
+    recorder.start();
+    setTimeout(() => recorder.stop(), 2000);";
+
+#[test]
+#[ignore = "needs the site and a browser: cargo xtask test"]
+fn a_video_plays_pauses_and_goes_to_any_place() {
+    browse(async |page| {
+        page.open_at("#v=baseline-coco,baseline-voc&s=coffee").await?;
+        page.script(GIVE_VIDEO, vec![]).await?;
+        page.wait_for("return /\\d/.test(document.querySelector('[data-testid=fps]')?.textContent)", vec![]).await?;
+        // A recording says how long it is once it has been played.
+        page.wait_for("return Boolean(document.querySelector('[data-testid=video-place]'))", vec![]).await?;
+        page.slide("video-place", 1.0).await?;
+        page.wait_for(
+            "return document.querySelector('[data-testid=video-time]').textContent.startsWith('1.0 / ')",
+            vec![],
+        )
+        .await?;
+        page.wait_for_boxes("square.webm").await?;
+        ensure!(page.element("camera-pause").await?.attr("aria-pressed").await?.as_deref() == Some("true"));
+        let runs = page.runs().await?;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        ensure!(page.runs().await? == runs, "a paused video goes on");
+        page.click("camera-pause").await?;
+        page.wait_for(
+            "return !document.querySelector('[data-testid=video-time]').textContent.startsWith('1.0')",
+            vec![],
+        )
+        .await?;
+        page.click("camera-stop").await?;
+        ensure!(!page.shows("camera").await?);
+        page.pick_sample("chelsea").await?;
+        page.wait_for_boxes("chelsea.jpg").await
+    });
+}
+
+#[test]
+#[ignore = "needs the site and a browser: cargo xtask test"]
+fn a_video_that_cannot_be_played_gets_a_sentence() {
+    browse(async |page| {
+        page.open().await?;
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("holiday.mp4");
+        fs::write(&file, b"no video")?;
+        page.upload(&[&file]).await?;
+        let message = page.wait_for_message("notice").await?;
+        ensure!(message.contains("holiday.mp4") && message.contains("WebM"), "{message}");
+        page.pick_sample("chelsea").await?;
+        page.wait_for_boxes("chelsea.jpg").await
+    });
+}
+
 #[test]
 #[ignore = "needs the site and a browser: cargo xtask test"]
 fn a_denied_camera_gets_a_sentence() {

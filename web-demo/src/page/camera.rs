@@ -1,5 +1,5 @@
-//! The camera: frame after frame becomes a picture, each as soon as the last panel looks at the one before, so that the worker never waits
-//! for a frame.
+//! The camera, and video files: frame after frame becomes a picture, each as soon as the last panel looks at the one before, so that the
+//! worker never waits for a frame.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -8,13 +8,13 @@ use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    HtmlVideoElement, ImageBitmap, MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaTrackConstraints,
+    HtmlVideoElement, ImageBitmap, MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaTrackConstraints, Url,
 };
 
 use super::intake;
 use super::language::text;
 use super::panel::Panel;
-use super::state::State;
+use super::state::{Film, State};
 
 /// Frames behind the pace that is shown.
 const FRAMES: usize = 10;
@@ -28,12 +28,27 @@ pub struct Pace {
     pub busy: f64,
 }
 
+/// Where a video file is, in seconds.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Position {
+    pub at: f64,
+    /// Infinite for recordings of browsers, which do not say it, until they have been played to their end.
+    pub length: f64,
+}
+
 /// The camera's state: handles, cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Camera {
     state: State,
-    video: StoredValue<Option<HtmlVideoElement>, LocalStorage>,
-    stream: RwSignal<Option<MediaStream>, LocalStorage>,
+    /// Where frames come from, once it plays.
+    video: RwSignal<Option<HtmlVideoElement>, LocalStorage>,
+    /// What the pictures are called.
+    name: StoredValue<String>,
+    stream: StoredValue<Option<MediaStream>, LocalStorage>,
+    /// The URL of a video file within this tab.
+    url: StoredValue<Option<String>>,
+    /// Where the file is that plays; none for the camera.
+    pub position: RwSignal<Option<Position>>,
     /// Whether it is the one that looks away from the visitor.
     pub is_back: RwSignal<bool>,
     /// Whether the last frame stays.
@@ -49,8 +64,11 @@ impl Camera {
     pub fn new(state: State) -> Self {
         let camera = Self {
             state,
-            video: StoredValue::new_local(None),
-            stream: RwSignal::new_local(None),
+            video: RwSignal::new_local(None),
+            name: StoredValue::new(String::new()),
+            stream: StoredValue::new_local(None),
+            url: StoredValue::new(None),
+            position: RwSignal::new(None),
             is_back: RwSignal::new(true),
             is_paused: RwSignal::new(false),
             taken: StoredValue::new(Vec::new()),
@@ -63,9 +81,22 @@ impl Camera {
             let State { input, panels, .. } = state;
             let is_behind = |panel: &Panel| input.shown_id().is_some() && !state.is_current(*panel);
             let is_time = !input.is_pending() && panels.shown().iter().filter(|panel| is_behind(panel)).count() <= 1;
-            let is_on = input.is_live() && camera.stream.read().is_some() && !camera.is_paused.get();
+            let is_on = input.is_live() && camera.video.read().is_some() && !camera.is_paused.get();
             if is_on && is_time && is_visible {
                 camera.take();
+            }
+        });
+        Effect::new(move || {
+            if let Some(film) = state.input.film() {
+                untrack(|| camera.play(film));
+            }
+        });
+        // A camera goes on meanwhile: it is the moment that counts.
+        Effect::new(move || {
+            let is_paused = camera.is_paused.get();
+            let is_film = camera.url.with_value(Option::is_some);
+            if let Some(video) = camera.video.get().filter(|_| is_film) {
+                if is_paused { drop(video.pause()) } else { drop(video.play()) }
             }
         });
         // Any other picture ends it.
@@ -85,12 +116,9 @@ impl Camera {
             self.release();
             match open(self.is_back.get_untracked()).await {
                 Ok((stream, video)) => {
-                    self.video.set_value(Some(video));
-                    self.is_paused.set(false);
-                    state.notices.dismiss();
-                    state.input.set_live(true);
                     self.watch(&stream);
-                    self.stream.set(Some(stream));
+                    self.stream.set_value(Some(stream));
+                    self.begin(video, text!("Camera"));
                 }
                 Err(error) => {
                     state.input.set_live(false);
@@ -98,6 +126,52 @@ impl Camera {
                 }
             }
         });
+    }
+
+    /// Plays a video file, over and over.
+    fn play(self, film: Film) {
+        let state = self.state;
+        spawn_local(async move {
+            self.release();
+            let url = Url::create_object_url_with_blob(&film.blob).unwrap_or_default();
+            self.url.set_value(Some(url.clone()));
+            match opened(&url).await {
+                Ok(video) => {
+                    // The visitor has chosen a place: a paused film shows the frame there.
+                    let sought = Closure::<dyn Fn()>::new(move || {
+                        if self.is_paused.get_untracked() {
+                            self.take();
+                        }
+                    });
+                    video.set_onseeked(Some(sought.into_js_value().unchecked_ref()));
+                    self.position.set(Some(Position { at: 0.0, length: video.duration() }));
+                    self.begin(video, film.name);
+                }
+                Err(_) => {
+                    state.input.set_live(false);
+                    self.release();
+                    state.notices.tell(text!(
+                        "The browser cannot play %{name}. Most browsers play MP4 (H.264) and WebM.",
+                        name = film.name
+                    ));
+                }
+            }
+        });
+    }
+
+    fn begin(self, video: HtmlVideoElement, name: String) {
+        self.name.set_value(name);
+        self.is_paused.set(false);
+        self.state.notices.dismiss();
+        self.state.input.set_live(true);
+        self.video.set(Some(video));
+    }
+
+    /// Goes to a place in the video file, in seconds.
+    pub fn seek(self, at: f64) {
+        if let Some(video) = self.video.get_untracked() {
+            video.set_current_time(at);
+        }
     }
 
     /// Notices when the camera is unplugged or taken away: its last frame would be looked at for ever.
@@ -125,13 +199,21 @@ impl Camera {
     }
 
     fn release(self) {
-        if let Some(stream) = self.stream.get_untracked() {
+        if let Some(stream) = self.stream.get_value() {
             for track in stream.get_tracks() {
                 track.unchecked_into::<MediaStreamTrack>().stop();
             }
-            self.stream.set(None);
+            self.stream.set_value(None);
         }
-        self.video.set_value(None);
+        if let Some(video) = self.video.get_untracked() {
+            drop(video.pause());
+            self.video.set(None);
+        }
+        if let Some(url) = self.url.get_value() {
+            drop(Url::revoke_object_url(&url));
+            self.url.set_value(None);
+        }
+        self.position.set(None);
         self.taken.set_value(Vec::new());
         self.pace.set(None);
     }
@@ -141,19 +223,24 @@ impl Camera {
         if self.is_busy.get_value() {
             return;
         }
-        let Some(video) = self.video.get_value() else { return };
+        let Some(video) = self.video.get_untracked() else { return };
         self.is_busy.set_value(true);
+        let was_paused = self.is_paused.get_untracked();
         spawn_local(async move {
             let frame = frame(&video).await;
             self.is_busy.set_value(false);
             // The visitor may have turned to something else meanwhile.
-            if !untrack(|| self.state.input.is_live()) || self.is_paused.get_untracked() {
+            let is_paused = self.is_paused.get_untracked();
+            if !untrack(|| self.state.input.is_live()) || (is_paused && !was_paused) {
                 return;
             }
             match frame {
                 Ok(bitmap) => {
                     self.count();
-                    intake::open_frame(self.state, bitmap);
+                    if self.position.get_untracked().is_some() {
+                        self.position.set(Some(Position { at: video.current_time(), length: video.duration() }));
+                    }
+                    intake::open_frame(self.state, self.name.get_value(), bitmap);
                 }
                 Err(error) => {
                     self.stop();
@@ -201,6 +288,17 @@ async fn open(is_back: bool) -> Result<(MediaStream, HtmlVideoElement), JsValue>
     video.set_src_object(Some(&stream));
     JsFuture::from(video.play()?).await?;
     Ok((stream, video))
+}
+
+/// A video file, playing.
+async fn opened(url: &str) -> Result<HtmlVideoElement, JsValue> {
+    let video: HtmlVideoElement = document().create_element("video")?.unchecked_into();
+    video.set_muted(true);
+    video.set_loop(true);
+    video.set_attribute("playsinline", "")?;
+    video.set_src(url);
+    JsFuture::from(video.play()?).await?;
+    Ok(video)
 }
 
 async fn frame(video: &HtmlVideoElement) -> Result<ImageBitmap, JsValue> {

@@ -18,7 +18,7 @@ use super::parts::fetched;
 use super::picture::{Picture, Verdict};
 use super::samples::Sample;
 use super::site::fetch_blob;
-use super::state::State;
+use super::state::{Film, State};
 
 /// Enough of a file for its size in nearly all cases.
 const BEGINNING: f64 = 256.0 * 1024.0;
@@ -62,7 +62,7 @@ fn sorting(state: State, files: Vec<File>) -> Result<LocalBoxFuture<'static, ()>
 
 async fn sort(state: State, files: Vec<File>) {
     state.notices.dismiss();
-    let (mut pictures, mut truths) = (Vec::new(), Vec::new());
+    let (mut pictures, mut truths, mut film) = (Vec::new(), Vec::new(), None);
     for file in files {
         let name = file.name().to_ascii_lowercase();
         // Of a folder, what the system put there.
@@ -73,6 +73,8 @@ async fn sort(state: State, files: Vec<File>) {
             model_list::take(state, file);
         } else if annotations::is_annotation(&name) {
             truths.push(file);
+        } else if file.type_().starts_with("video/") {
+            film = Some(Film { name: file.name(), blob: file.unchecked_into() });
         } else {
             pictures.push(file);
         }
@@ -80,6 +82,9 @@ async fn sort(state: State, files: Vec<File>) {
     let taken = open_pictures(state, pictures).await;
     if !truths.is_empty() {
         annotations::take(state, truths, &taken).await;
+    }
+    if let Some(film) = film {
+        state.input.set_film(film);
     }
 }
 
@@ -139,8 +144,8 @@ pub fn open_sample(state: State, sample: &'static Sample) {
 }
 
 /// Opens a frame of the camera.
-pub fn open_frame(state: State, bitmap: ImageBitmap) {
-    show(state, Picture::frame(next_number(), text!("Camera"), bitmap));
+pub fn open_frame(state: State, name: String, bitmap: ImageBitmap) {
+    show(state, Picture::frame(next_number(), name, bitmap));
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(1);

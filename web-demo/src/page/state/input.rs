@@ -3,8 +3,16 @@
 use std::collections::BTreeMap;
 
 use leptos::prelude::*;
+use web_sys::Blob;
 
 use crate::page::picture::{OpenedPicture, Picture};
+
+/// A video file that is to be played.
+#[derive(Clone)]
+pub struct Film {
+    pub name: String,
+    pub blob: Blob,
+}
 
 /// The store of pictures. It gives a picture's URL back once nothing can show the picture again.
 #[derive(Clone, Copy)]
@@ -18,6 +26,7 @@ pub struct PictureInput {
     /// The picture that a worker died on, kept from its successor until the visitor asks.
     suspect: RwSignal<Option<u32>>,
     live: RwSignal<bool>,
+    film: RwSignal<Option<Film>, LocalStorage>,
 }
 
 impl PictureInput {
@@ -29,6 +38,7 @@ impl PictureInput {
             refused: RwSignal::new(BTreeMap::new()),
             suspect: RwSignal::new(None),
             live: RwSignal::new(false),
+            film: RwSignal::new_local(None),
         }
     }
 
@@ -98,7 +108,12 @@ impl PictureInput {
         self.suspect.get()
     }
 
-    /// Whether pictures come from the camera, one after another.
+    /// The video file that was given last.
+    pub fn film(self) -> Option<Film> {
+        self.film.get()
+    }
+
+    /// Whether pictures come from the camera or a video file, one after another.
     pub fn is_live(self) -> bool {
         self.live.get()
     }
@@ -166,7 +181,12 @@ impl PictureInput {
         self.suspect.set(None);
     }
 
-    /// Pictures come from the camera from now on, or no longer.
+    /// Asks for a video file to be played.
+    pub fn set_film(self, film: Film) {
+        self.film.set(Some(film));
+    }
+
+    /// Pictures come from the camera or a video file from now on, or no longer.
     pub fn set_live(self, is_live: bool) {
         self.live.set(is_live);
     }

@@ -17,6 +17,7 @@ use super::panel::{Panel, Run};
 use super::site::Assets;
 use annotations::Annotations;
 use benchmark::Benchmark;
+pub use input::Film;
 use input::PictureInput;
 use models::Models;
 use notices::Notices;

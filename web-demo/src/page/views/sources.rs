@@ -3,7 +3,7 @@
 use leptos::html;
 use leptos::prelude::*;
 
-use crate::page::camera::{Camera, Pace};
+use crate::page::camera::{Camera, Pace, Position};
 use crate::page::intake;
 use crate::page::language::text;
 use crate::page::samples::SAMPLES;
@@ -11,7 +11,10 @@ use crate::page::state::State;
 
 /// Files that the page takes: pictures, annotations, weights.
 const ACCEPTED: &str =
-    "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/avif,.xml,.json,.txt,.names,.safetensors";
+    "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/avif,video/*,.xml,.json,.txt,.names,.safetensors";
+
+/// Seconds between two frames of most videos.
+const FRAME: f64 = 0.04;
 
 /// The strip of buttons that choose a picture.
 #[component]
@@ -60,7 +63,7 @@ pub fn Sources() -> impl IntoView {
                 }).collect_view()}
             </ul>
             <p class="upload-hint folded">{move || text!(
-                "Or drop or paste anywhere: pictures, their annotations (VOC, COCO, YOLO) to score the models, or weights of your own (.safetensors)."
+                "Or drop or paste anywhere: pictures, their annotations (VOC, COCO, YOLO) to score the models, a video, or weights of your own (.safetensors)."
             )}</p>
         </nav>
     }
@@ -86,6 +89,8 @@ fn Unfold() -> impl IntoView {
 pub fn CameraControls() -> impl IntoView {
     let state = State::get();
     let camera = expect_context::<Camera>();
+    // Of a video file. The slider so stays the same element while it plays.
+    let length = Memo::new(move |_| camera.position.get().map(|position| position.length));
     view! {
         <Show when=move || state.input.is_live()>
             <div class="camera" role="group" aria-label=move || text!("Camera") data-testid="camera">
@@ -101,13 +106,47 @@ pub fn CameraControls() -> impl IntoView {
                     aria-pressed=move || camera.is_paused.get().to_string()
                     on:click=move |_| camera.is_paused.update(|is_paused| *is_paused = !*is_paused)
                 >{move || if camera.is_paused.get() { text!("Go on") } else { text!("Pause") }}</button>
-                <button type="button" class="plain" data-testid="camera-turn" on:click=move |_| camera.turn()>
-                    {move || if camera.is_back.get() { text!("Front camera") } else { text!("Back camera") }}
-                </button>
+                {move || match length.get() {
+                    Some(length) => view! { <Timeline length/> }.into_any(),
+                    None => view! {
+                        <button type="button" class="plain" data-testid="camera-turn" on:click=move |_| camera.turn()>
+                            {move || if camera.is_back.get() { text!("Front camera") } else { text!("Back camera") }}
+                        </button>
+                    }
+                    .into_any(),
+                }}
                 <button type="button" class="plain" data-testid="camera-stop" on:click=move |_| camera.stop()>
-                    {move || text!("Camera off")}
+                    {move || if length.get().is_some() { text!("Close") } else { text!("Camera off") }}
                 </button>
             </div>
         </Show>
+    }
+}
+
+/// Where a video file is, of `length` seconds; the arrow keys go from frame to frame.
+#[component]
+fn Timeline(length: f64) -> impl IntoView {
+    let camera = expect_context::<Camera>();
+    let at = move || camera.position.get().map_or(0.0, |Position { at, .. }| at);
+    let place =
+        move || if length.is_finite() { format!("{:.1} / {length:.1} s", at()) } else { format!("{:.1} s", at()) };
+    view! {
+        {length.is_finite().then(|| view! {
+            <input
+                type="range"
+                min="0"
+                max=length.to_string()
+                step=FRAME.to_string()
+                aria-label=move || text!("Place in the video")
+                aria-valuetext=place
+                data-testid="video-place"
+                prop:value=move || at().to_string()
+                on:input=move |event| {
+                    camera.is_paused.set(true);
+                    camera.seek(event_target_value(&event).parse().unwrap_or_default());
+                }
+            />
+        })}
+        <span class="rate" data-testid="video-time">{place}</span>
     }
 }
