@@ -84,7 +84,7 @@ impl Models {
         }
     }
 
-    /// Name for the smaller file ([`SmallFile`]) of weights in `file`.
+    /// Name for the smaller file ([`shared_model::SmallFile`]) of weights in `file`.
     pub fn small_file(file: &str) -> String {
         format!(
             "{}.{SMALL_WEIGHTS}",

@@ -278,13 +278,6 @@ pub struct Timing {
     pub postprocess: f64,
 }
 
-impl Timing {
-    /// All three together.
-    pub fn total(&self) -> f64 {
-        self.preprocess + self.network + self.postprocess
-    }
-}
-
 /// A message as `postMessage` takes it.
 pub fn encode(message: &impl Serialize) -> JsValue {
     serde_wasm_bindgen::to_value(message).expect("messages hold nothing that JavaScript cannot")

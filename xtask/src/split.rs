@@ -55,7 +55,7 @@ impl SplitProgram {
         Ok(Self { main, parts: parts.collect::<Result<_>>()? })
     }
 
-    /// Publishes all of it as `name.js`, `name.wasm` and `name-PART.wasm`.
+    /// Publishes the script, the main part and all others under names that begin with `name`.
     pub fn publish(self, site: &mut Site, name: &str) -> Result<()> {
         let mut js = String::from_utf8(self.main.js)?;
         for (file, content) in self.parts {

@@ -103,7 +103,8 @@ impl WorkerStatus {
     /// Networks have run and taken these times, after which the worker has so many bytes.
     pub fn count_runs(self, timings: &[Timing], memory: u64) {
         self.runs.update(|all| *all += timings.len());
-        self.busy_ms.update(|all| *all += timings.iter().map(Timing::total).sum::<f64>());
+        let total = |timing: &Timing| timing.preprocess + timing.network + timing.postprocess;
+        self.busy_ms.update(|all| *all += timings.iter().map(total).sum::<f64>());
         self.memory.set(memory);
     }
 
