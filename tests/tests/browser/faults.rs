@@ -109,9 +109,10 @@ fn a_worker_that_falls_silent_is_replaced() {
         ensure!(message.contains("Try again"), "{message}");
         let message = page.text("notice").await?;
         ensure!(message.contains("has not answered for a minute on this picture"), "{message}");
-        ensure!(!page.objects().await?.is_empty(), "what was found before has gone");
         page.click("retry").await?;
-        page.wait_for_boxes("chelsea.jpg").await
+        page.wait_for_boxes("chelsea.jpg").await?;
+        ensure!(page.objects().await?[0].class == "cat");
+        Ok(())
     });
 }
 
