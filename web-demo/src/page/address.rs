@@ -35,12 +35,12 @@ pub fn provide(state: State) -> Link {
     let changed = window_event_listener(ev::hashchange, move |_| {
         let link = current();
         apply(state, &link);
+        if let Some(sample) = link.sample.as_deref().and_then(named) {
+            intake::open_sample(state, sample);
+        }
         if let Some(manifest) = untrack(|| state.models.manifest()) {
             state.panels.show(link.models_in(&manifest));
             model_list::follow(state, &link);
-        }
-        if let Some(sample) = link.sample.as_deref().and_then(named) {
-            intake::open_sample(state, sample);
         }
     });
     on_cleanup(move || changed.remove());

@@ -128,14 +128,18 @@ pub fn show(state: State, picture: Picture) {
     state.notices.dismiss();
     state.input.request(picture);
 }
+
+/// Opens one of the samples, unless another picture is asked for until it is here.
 pub fn open_sample(state: State, sample: &'static Sample) {
+    // Not when it is here: what is said meanwhile is about something else, such as a link's weights.
+    state.notices.dismiss();
     spawn_local(async move {
         let number = next_number();
         match fetch_blob(&state.assets.url(&sample.file())).await {
             // Of two that race, the one asked for last is shown.
             Ok(blob) if number + 1 == NEXT.load(Ordering::Relaxed) => {
                 state.input.set_live(false);
-                show(state, Picture::new(number, format!("{}.jpg", sample.id), blob, Some(sample)));
+                state.input.request(Picture::new(number, format!("{}.jpg", sample.id), blob, Some(sample)));
             }
             Ok(_) => {}
             Err(message) => state.notices.tell(message),
