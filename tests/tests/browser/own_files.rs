@@ -260,6 +260,8 @@ fn a_video_plays_pauses_and_goes_to_any_place() {
         .await?;
         page.wait_for_boxes("square.webm").await?;
         ensure!(page.element("camera-pause").await?.attr("aria-pressed").await?.as_deref() == Some("true"));
+        // The frame before may still have been on its way.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         let runs = page.runs().await?;
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         ensure!(page.runs().await? == runs, "a paused video goes on");
