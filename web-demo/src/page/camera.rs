@@ -1,6 +1,8 @@
 //! The camera, and video files: frame after frame becomes a picture, each as soon as the last panel looks at the one before, so that the
 //! worker never waits for a frame.
 
+use std::time::Duration;
+
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_use_document_visibility::use_document_visibility;
@@ -18,6 +20,9 @@ use super::state::{Film, State};
 
 /// Frames behind the pace that is shown.
 const FRAMES: usize = 10;
+
+/// Until a video file is asked again for a frame that it did not have.
+const NEXT_TRY: Duration = Duration::from_millis(30);
 
 /// How frames follow each other.
 #[derive(Clone, Copy, PartialEq)]
@@ -242,6 +247,8 @@ impl Camera {
                     }
                     intake::open_frame(self.state, self.name.get_value(), bitmap);
                 }
+                // While it seeks, and when it begins anew, a video file has no frame for a moment.
+                Err(_) if self.position.get_untracked().is_some() => set_timeout(move || self.take(), NEXT_TRY),
                 Err(error) => {
                     self.stop();
                     self.state.notices.tell(refusal(&error));
