@@ -48,12 +48,23 @@ fn write_images(folder: &Path, count: usize) -> Result<Vec<String>> {
     Ok((0..count).map(name).collect())
 }
 
-/// Resident memory in MiB of all processes that are `wanted`.
-fn resident_mib(system: &mut System, wanted: &dyn Fn(&sysinfo::Process) -> bool) -> f64 {
-    let what = ProcessRefreshKind::nothing().with_memory().with_cmd(UpdateKind::OnlyIfNotSet).without_tasks();
-    system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
-    let bytes: u64 = system.processes().values().filter(|process| wanted(process)).map(sysinfo::Process::memory).sum();
-    bytes as f64 / f64::from(1 << 20)
+/// What processes hold and have used.
+struct Usage {
+    /// Resident memory.
+    memory_mib: f64,
+    /// Time of the processor since they began.
+    cpu_seconds: f64,
+}
+
+/// Of all processes that are `wanted`.
+fn usage(system: &mut System, wanted: &dyn Fn(&sysinfo::Process) -> bool) -> Usage {
+    let what = ProcessRefreshKind::nothing().with_memory().with_cpu().with_cmd(UpdateKind::OnlyIfNotSet);
+    system.refresh_processes_specifics(ProcessesToUpdate::All, true, what.without_tasks());
+    let these = || system.processes().values().filter(|process| wanted(process));
+    Usage {
+        memory_mib: these().map(sysinfo::Process::memory).sum::<u64>() as f64 / f64::from(1 << 20),
+        cpu_seconds: these().map(sysinfo::Process::accumulated_cpu_time).sum::<u64>() as f64 / 1e3,
+    }
 }
 
 fn system() -> System {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::kernels::block::Residual;
@@ -20,6 +20,11 @@ use crate::training::{Moments, NormOrBias};
 fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let Some((start, end)) = layout.contiguous_offsets() else { bail!("the tensor must be contiguous") };
     Ok(&storage.as_slice::<f32>()?[start..end])
+}
+
+/// So many zeros, written by all threads: the memory is rarely new, and one thread's writing is a tenth of a training step.
+fn zeros(len: usize) -> Vec<f32> {
+    rayon::iter::repeat_n(0.0, len).collect()
 }
 
 /// Calls `work` for every image's part of `out`: each on one thread, or, where there are fewer images than threads, one
@@ -61,123 +66,112 @@ impl<F: Fn(&[f32], &[f32]) -> (Vec<f32>, Shape)> CustomOp2 for Plain<F> {
     }
 }
 
-/// A convolution without bias and activation.
-struct Convolve {
-    convolution: Convolution,
+impl<F: Fn(&[f32], &[f32], &[f32]) -> (Vec<f32>, Shape)> CustomOp3 for Plain<F> {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (values, shape) = self.1(numbers(s1, l1)?, numbers(s2, l2)?, numbers(s3, l3)?);
+        Ok((CpuStorage::F32(values), shape))
+    }
+}
+
+/// A convolution of images of one size.
+struct Convolve<'a> {
+    convolution: &'a Convolution,
     /// (batch, channels, height, width) of the input; of the stem: of the image.
     input: (usize, usize, usize, usize),
 }
 
-/// `x` (images x channels x height x width; of the stem: the image) convolved by `kernels`, all of its kernel tensors'
-/// numbers one after another.
-///
-/// # Errors
-/// Fails where the tensors are not on the CPU in single precision.
-pub(super) fn convolve(convolution: &Convolution, x: &Tensor, kernels: &Tensor) -> Result<Tensor> {
-    let op = Convolve { convolution: convolution.clone(), input: x.dims4()? };
-    x.contiguous()?.apply_op2(&kernels.contiguous()?, op)
-}
+impl Convolve<'_> {
+    /// Numbers of an image of the input.
+    fn of_x(&self) -> usize {
+        let (_, channels, height, width) = self.input;
+        channels * height * width
+    }
 
-impl Convolve {
-    /// Numbers of an image of the input and of the output, and the output's shape.
-    fn sizes(&self) -> (usize, usize, Shape) {
-        let (batch, channels, height, width) = self.input;
+    /// (batch, channels, height, width) of the output.
+    fn output(&self) -> (usize, usize, usize, usize) {
+        let (batch, _, height, width) = self.input;
         let stride = if self.convolution.kind == ConvKind::Stem { 2 } else { self.convolution.stride };
-        let (out_height, out_width) = (height / stride, width / stride);
-        let out = self.convolution.channels * out_height * out_width;
-        let shape = Shape::from((batch, self.convolution.channels, out_height, out_width));
-        (channels * height * width, out, shape)
+        (batch, self.convolution.channels, height / stride, width / stride)
+    }
+
+    /// Numbers of a channel of the output.
+    fn plane(&self) -> usize {
+        let (_, _, height, width) = self.output();
+        height * width
+    }
+
+    /// Numbers of an image of the output.
+    fn of_y(&self) -> usize {
+        self.convolution.channels * self.plane()
     }
 
     fn split<'a>(&self, kernels: &'a [f32]) -> Vec<&'a [f32]> {
-        let Convolution { kind, channels, inputs, ref widths, .. } = self.convolution;
+        let Convolution { kind, channels, inputs, ref widths, .. } = *self.convolution;
         let each = if kind == ConvKind::Depthwise { channels / widths.len() } else { channels * inputs };
         let mut rest = kernels;
         let lens = widths.iter().map(|k| each * k * k);
         lens.map(|len| rest.split_off(..len).expect("kernels have the numbers that their shape says")).collect()
     }
 
-    fn kernels_gradient(&self, x: &[f32], gradient: &[f32], len: usize) -> Vec<f32> {
-        let (of_x, of_gradient, _) = self.sizes();
+    fn forward(&self, x: &[f32], kernels: &[&[f32]], bias: &[f32], activation: Activation) -> Vec<f32> {
         let (batch, _, height, width) = self.input;
-        let Convolution { channels, inputs, .. } = self.convolution;
-        let plane = of_gradient / channels;
+        let (of_x, weights) = (self.of_x(), self.convolution.forward_weights(kernels, bias, activation));
+        let mut y = zeros(batch * self.of_y());
+        for_each_image(batch, &mut y, |team, i, y| {
+            weights.run(team, &x[i * of_x..][..of_x], height, width, Residual::None, y);
+        });
+        y
+    }
+
+    /// The gradient with respect to the input, from that with respect to the output, written to `of_x`.
+    fn input_gradient(&self, gradient: &[f32], kernels: &[f32], of_x: &mut [f32]) {
+        let (batch, _, height, width) = self.input;
+        let (of_y, weights) = (self.of_y(), self.convolution.input_gradient(&self.split(kernels)));
+        for_each_image(batch, of_x, |team, i, out| {
+            weights.run(team, &gradient[i * of_y..][..of_y], height, width, Residual::None, out);
+        });
+    }
+
+    /// The gradient with respect to the kernels, written to `out`, which is zero.
+    fn kernels_gradient(&self, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+        let (batch, _, height, width) = self.input;
+        let (of_x, of_y, plane, len) = (self.of_x(), self.of_y(), self.plane(), out.len());
         if self.convolution.sums_up_per_image(plane) {
-            let mut parts = vec![0.0; batch * len];
-            let all = x.par_chunks(of_x).zip(gradient.par_chunks(of_gradient)).zip(parts.par_chunks_mut(len));
+            let mut parts = zeros(batch * len);
+            let all = x.par_chunks(of_x).zip(gradient.par_chunks(of_y)).zip(parts.par_chunks_mut(len));
             all.for_each(|((x, gradient), out)| {
                 self.convolution.kernel_gradient(x, gradient, height, width, out);
             });
-            let (sum, others) = parts.split_at_mut(len);
-            for part in others.chunks(len) {
-                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            for part in parts.chunks(len) {
+                out.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
             }
-            parts.truncate(len);
-            return parts;
+            return;
         }
-        let mut out = vec![0.0; len];
-        let gradient = ImagePlanes { numbers: gradient, start: 0, step: of_gradient };
+        let gradient = ImagePlanes { numbers: gradient, start: 0, step: of_y };
         let x = ImagePlanes { numbers: x, start: 0, step: of_x };
-        out.par_chunks_mut(TASK_ROWS * inputs).enumerate().for_each(|(i, out)| {
+        out.par_chunks_mut(TASK_ROWS * self.convolution.inputs).enumerate().for_each(|(i, out)| {
             self.convolution.pointwise_rows_gradient(batch, plane, i * TASK_ROWS, gradient, x, out);
         });
-        out
     }
 }
 
-impl CustomOp2 for Convolve {
-    fn name(&self) -> &'static str {
-        "convolve"
-    }
-
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, kernels) = (numbers(s1, l1)?, self.split(numbers(s2, l2)?));
-        let (batch, _, height, width) = self.input;
-        let (of_x, of_out, shape) = self.sizes();
-        let no_bias = vec![0.0; self.convolution.channels];
-        let weights = self.convolution.forward_weights(&kernels, &no_bias, Activation::Identity);
-        let mut out = vec![0.0; batch * of_out];
-        for_each_image(batch, &mut out, |team, i, out| {
-            weights.run(team, &x[i * of_x..][..of_x], height, width, Residual::None, out);
-        });
-        Ok((CpuStorage::F32(out), shape))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        kernels: &Tensor,
-        _: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let (batch, _, height, width) = self.input;
-        let (of_x, of_out, _) = self.sizes();
-        // An image's gradient is nobody's: `Yolox` does not use this operation where it is.
-        let of_input = if self.convolution.kind == ConvKind::Stem {
-            None
-        } else {
-            let op = |gradient: &[f32], kernels: &[f32]| {
-                let weights = self.convolution.input_gradient(&self.split(kernels));
-                let mut out = vec![0.0; batch * of_x];
-                for_each_image(batch, &mut out, |team, i, out| {
-                    weights.run(team, &gradient[i * of_out..][..of_out], height, width, Residual::None, out);
-                });
-                (out, Shape::from(self.input))
-            };
-            Some(gradient.apply_op2_no_bwd(&kernels.contiguous()?, &Plain("convolve-input-gradient", op))?)
-        };
-        let len = kernels.elem_count();
-        let op = |x: &[f32], gradient: &[f32]| (self.kernels_gradient(x, gradient, len), Shape::from(len));
-        let of_kernels = x.apply_op2_no_bwd(&gradient, &Plain("convolve-kernel-gradient", op))?;
-        Ok((of_input, Some(of_kernels.reshape(kernels.shape())?)))
-    }
-}
-
-/// As [`convolve`], with a bias and the activation, for inference: nothing is recorded for gradients.
+/// A convolution of `x` (images x channels x height x width; of the stem: the image) with bias and activation, for inference:
+/// nothing is recorded for gradients.
 ///
 /// # Errors
-/// As for [`convolve`].
+/// Fails where the tensor is not on the CPU in single precision.
 pub(super) fn infer(
     convolution: &Convolution,
     x: &Tensor,
@@ -185,17 +179,8 @@ pub(super) fn infer(
     bias: &[f32],
     activation: Activation,
 ) -> Result<Tensor> {
-    let op = Convolve { convolution: convolution.clone(), input: x.dims4()? };
-    let weights = convolution.forward_weights(kernels, bias, activation);
-    let (of_x, of_out, shape) = op.sizes();
-    let (batch, _, height, width) = op.input;
-    let forward = |x: &[f32]| {
-        let mut out = vec![0.0; batch * of_out];
-        for_each_image(batch, &mut out, |team, i, out| {
-            weights.run(team, &x[i * of_x..][..of_x], height, width, Residual::None, out);
-        });
-        (out, shape.clone())
-    };
+    let op = Convolve { convolution, input: x.dims4()? };
+    let forward = |x: &[f32]| (op.forward(x, kernels, bias, activation), Shape::from(op.output()));
     x.contiguous()?.apply_op1_no_bwd(&Plain("convolution", forward))
 }
 
@@ -208,51 +193,97 @@ pub(super) enum By {
     Running,
 }
 
-/// Batch normalisation (or a bias) and activation.
-struct NormaliseOp {
-    norm: Arc<Mutex<NormOrBias>>,
+/// A convolution, batch normalisation (or a bias) and activation: one operation, as each that candle records costs the
+/// backward pass a tensor of zeros and an addition to it.
+struct ConvNormAct {
+    convolution: Convolution,
     activation: Activation,
     by: By,
-    dims: (usize, usize, usize, usize),
+    input: (usize, usize, usize, usize),
+    between: Arc<Mutex<Between>>,
 }
 
-/// `y` (images x channels x height x width) normalised; `parameters`: all that [`NormOrBias::load`] takes, as one array. The
+/// What the backward pass needs beside inputs and output.
+struct Between {
+    norm: NormOrBias,
+    /// What the convolution computed.
+    y: Vec<f32>,
+}
+
+/// `x` (images x channels x height x width; of the stem: the image) convolved by `kernels`, all of its kernel tensors'
+/// numbers one after another, then normalised by `parameters`, all that [`NormOrBias::load`] takes, as one array. The
 /// gradient with respect to them is that of weights and biases, and 0 at statistics. Also returns the places of the running
 /// statistics with the batch's, the variance as training or as observation takes it.
 ///
 /// # Errors
 /// Fails where the tensors are not on the CPU in single precision.
-pub(super) fn normalised(
-    y: &Tensor,
+pub(super) fn conv_norm_act(
+    convolution: &Convolution,
+    x: &Tensor,
+    kernels: &Tensor,
     parameters: &Tensor,
-    norm: &NormOrBias,
-    activation: Activation,
-    by: By,
+    (norm, activation, by): (&NormOrBias, Activation, By),
 ) -> Result<(Tensor, Vec<f32>)> {
     // Each call's own: there may be others before its gradient is asked for.
-    let norm = Arc::new(Mutex::new(norm.clone()));
-    let op = NormaliseOp { norm: norm.clone(), activation, by, dims: y.dims4()? };
-    let z = y.contiguous()?.apply_op2(&parameters.contiguous()?, op)?;
+    let between = Arc::new(Mutex::new(Between { norm: norm.clone(), y: Vec::new() }));
+    let convolution = convolution.clone();
+    let op = ConvNormAct { convolution, activation, by, input: x.dims4()?, between: between.clone() };
+    let z = x.contiguous()?.apply_op3(&kernels.contiguous()?, &parameters.contiguous()?, op)?;
     let mut statistics = vec![0.0; parameters.elem_count()];
-    norm.lock().unwrap_or_else(PoisonError::into_inner).write_statistics(by == By::Batch, &mut statistics);
+    let between = between.lock().unwrap_or_else(PoisonError::into_inner);
+    between.norm.write_statistics(by == By::Batch, &mut statistics);
     Ok((z, statistics))
 }
 
-impl NormaliseOp {
-    fn plane(&self) -> usize {
-        self.dims.2 * self.dims.3
+impl ConvNormAct {
+    fn convolve(&self) -> Convolve<'_> {
+        Convolve { convolution: &self.convolution, input: self.input }
+    }
+
+    /// The gradient with respect to `y`, from that with respect to the output, and that with respect to normalisation's
+    /// parameters, written to `of_parameters`.
+    fn norm_gradient(&self, between: &Between, gradient: &[f32], of_parameters: &mut [f32]) -> Vec<f32> {
+        let (instructions, plane, channels) =
+            (Instructions::best(), self.convolve().plane(), self.convolution.channels);
+        let Between { norm, y } = between;
+        let mut of_y: Vec<f32> = gradient.par_iter().copied().collect();
+        let parts: Vec<(f64, f64)> = of_y
+            .par_chunks_mut(plane)
+            .zip(y.par_chunks(plane))
+            .enumerate()
+            .map(|(i, (gradient, y))| {
+                let (affine, mean) = (norm.affine[i % channels], norm.mean[i % channels]);
+                activation_gradient(instructions, self.activation, affine, mean, y, gradient)
+            })
+            .collect();
+        let factors = norm.backward(&parts, self.input.0 * plane, of_parameters);
+        of_y.par_chunks_mut(plane).zip(y.par_chunks(plane)).enumerate().for_each(|(i, (gradient, y))| {
+            affine_gradient(instructions, factors[i % channels], y, gradient);
+        });
+        of_y
     }
 }
 
-impl CustomOp2 for NormaliseOp {
+impl CustomOp3 for ConvNormAct {
     fn name(&self) -> &'static str {
-        "normalise"
+        "conv-norm-act"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (y, parameters) = (numbers(s1, l1)?, numbers(s2, l2)?);
-        let (instructions, plane, channels) = (Instructions::best(), self.plane(), self.dims.1);
-        let mut norm = self.norm.lock().unwrap_or_else(PoisonError::into_inner);
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, kernels, parameters) = (numbers(s1, l1)?, numbers(s2, l2)?, numbers(s3, l3)?);
+        let (op, instructions) = (self.convolve(), Instructions::best());
+        let (plane, channels) = (op.plane(), self.convolution.channels);
+        let y = op.forward(x, &op.split(kernels), &vec![0.0; channels], Activation::Identity);
+        let mut between = self.between.lock().unwrap_or_else(PoisonError::into_inner);
+        let norm = &mut between.norm;
         norm.load(parameters);
         if norm.is_batch() {
             let of = |y: &[f32]| {
@@ -262,48 +293,45 @@ impl CustomOp2 for NormaliseOp {
             let parts: Vec<Moments> = y.par_chunks(plane).map(of).collect();
             norm.observe(&parts, self.by == By::Batch);
         }
-        let (norm, mut out) = (&*norm, vec![0.0; y.len()]);
+        let (norm, mut out) = (&*norm, zeros(y.len()));
         out.par_chunks_mut(plane).zip(y.par_chunks(plane)).enumerate().for_each(|(i, (out, y))| {
             normalise(instructions, self.activation, norm.affine[i % channels], y, None, out);
         });
-        Ok((CpuStorage::F32(out), Shape::from(self.dims)))
+        between.y = y;
+        Ok((CpuStorage::F32(out), Shape::from(op.output())))
     }
 
     fn bwd(
         &self,
-        y: &Tensor,
+        x: &Tensor,
+        kernels: &Tensor,
         parameters: &Tensor,
         _: &Tensor,
         gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (instructions, plane, channels) = (Instructions::best(), self.plane(), self.dims.1);
-        let (len, count) = (parameters.elem_count(), self.dims.0 * plane);
-        let norm = self.norm.lock().unwrap_or_else(PoisonError::into_inner);
-        // Both gradients in one array, that with respect to y first.
-        let op = |y: &[f32], gradient: &[f32]| {
-            let mut out = vec![0.0; y.len() + len];
-            let (of_y, of_parameters) = out.split_at_mut(y.len());
-            of_y.copy_from_slice(gradient);
-            let parts: Vec<(f64, f64)> = of_y
-                .par_chunks_mut(plane)
-                .zip(y.par_chunks(plane))
-                .enumerate()
-                .map(|(i, (gradient, y))| {
-                    let (affine, mean) = (norm.affine[i % channels], norm.mean[i % channels]);
-                    activation_gradient(instructions, self.activation, affine, mean, y, gradient)
-                })
-                .collect();
-            let factors = norm.backward(&parts, count, of_parameters);
-            of_y.par_chunks_mut(plane).zip(y.par_chunks(plane)).enumerate().for_each(|(i, (gradient, y))| {
-                affine_gradient(instructions, factors[i % channels], y, gradient);
-            });
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let conv = self.convolve();
+        let between = self.between.lock().unwrap_or_else(PoisonError::into_inner);
+        // An image's gradient is nobody's: `Yolox` does not use this operation where it is.
+        let has_input_gradient = self.convolution.kind != ConvKind::Stem;
+        let lens = [if has_input_gradient { x.elem_count() } else { 0 }, kernels.elem_count(), parameters.elem_count()];
+        // All gradients in one array, as an operation of candle returns one tensor.
+        let op = |x: &[f32], kernels: &[f32], gradient: &[f32]| {
+            let mut out = zeros(lens.iter().sum());
+            let (of_x, rest) = out.split_at_mut(lens[0]);
+            let (of_kernels, of_parameters) = rest.split_at_mut(lens[1]);
+            let of_y = self.norm_gradient(&between, gradient, of_parameters);
+            conv.kernels_gradient(x, &of_y, of_kernels);
+            if has_input_gradient {
+                conv.input_gradient(&of_y, kernels, of_x);
+            }
             let len = out.len();
             (out, Shape::from(len))
         };
-        let both = y.apply_op2_no_bwd(&gradient.contiguous()?, &Plain("normalise-gradient", op))?;
-        let of_y = both.narrow(0, 0, y.elem_count())?.reshape(y.shape())?;
-        let of_parameters = both.narrow(0, y.elem_count(), len)?.reshape(parameters.shape())?;
-        Ok((Some(of_y), Some(of_parameters)))
+        let plain = Plain("conv-norm-act-gradient", op);
+        let all = x.apply_op3_no_bwd(&kernels.contiguous()?, &gradient.contiguous()?, &plain)?;
+        let part = |i: usize, like: &Tensor| all.narrow(0, lens[..i].iter().sum(), lens[i])?.reshape(like.shape());
+        let of_x = has_input_gradient.then(|| part(0, x)).transpose()?;
+        Ok((of_x, Some(part(1, kernels)?), Some(part(2, parameters)?)))
     }
 }
 
@@ -325,7 +353,7 @@ impl CustomOp1 for MaxPoolSame {
 
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, (batch, _, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
-        let (mut out, size) = (vec![0.0; x.len()], x.len() / batch);
+        let (mut out, size) = (zeros(x.len()), x.len() / batch);
         for_each_image(batch, &mut out, |team, i, out| {
             let x = &x[i * size..][..size];
             pool::max_pool_same(team, Instructions::best(), x, height, width, self.0, out);
@@ -336,7 +364,7 @@ impl CustomOp1 for MaxPoolSame {
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let (batch, _, height, width) = x.dims4()?;
         let op = |x: &[f32], gradient: &[f32]| {
-            let (mut out, size) = (vec![0.0; x.len()], x.len() / batch);
+            let (mut out, size) = (zeros(x.len()), x.len() / batch);
             out.par_chunks_mut(size)
                 .zip(x.par_chunks(size))
                 .zip(gradient.par_chunks(size))
@@ -367,7 +395,7 @@ impl CustomOp1 for MaxPoolHalving {
 
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, (batch, channels, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
-        let (mut out, size) = (vec![0.0; x.len() / 4], x.len() / batch);
+        let (mut out, size) = (zeros(x.len() / 4), x.len() / batch);
         for_each_image(batch, &mut out, |team, i, out| {
             pool::max_pool_halving(team, Instructions::best(), &x[i * size..][..size], width, out);
         });
@@ -377,7 +405,7 @@ impl CustomOp1 for MaxPoolHalving {
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let (_, _, _, width) = x.dims4()?;
         let op = |x: &[f32], gradient: &[f32]| {
-            let mut out = vec![0.0; x.len()];
+            let mut out = zeros(x.len());
             let rows = out.par_chunks_mut(2 * width).zip(x.par_chunks(2 * width)).zip(gradient.par_chunks(width / 2));
             rows.for_each(|((out, x), gradient)| max_pool_halving_gradient(x, width, gradient, out));
             let len = out.len();
@@ -406,7 +434,7 @@ impl CustomOp1 for Upsample {
 
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, (batch, channels, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
-        let (mut out, size) = (vec![0.0; 4 * x.len()], x.len() / batch);
+        let (mut out, size) = (zeros(4 * x.len()), x.len() / batch);
         for_each_image(batch, &mut out, |team, i, out| {
             elementwise::upsample(team, &x[i * size..][..size], width, out);
         });
@@ -416,7 +444,7 @@ impl CustomOp1 for Upsample {
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let (_, _, _, width) = x.dims4()?;
         let op = |gradient: &[f32]| {
-            let mut out = vec![0.0; gradient.len() / 4];
+            let mut out = zeros(gradient.len() / 4);
             out.par_chunks_mut(width).zip(gradient.par_chunks(4 * width)).for_each(|(out, gradient)| {
                 upsample_gradient(width, gradient, out);
             });

@@ -86,17 +86,17 @@ impl CandleConv {
                 Tensor::cat(&flat, 0)?
             }
         };
-        let y = cpu::convolve(&self.convolution, x, &kernels)?;
         let by = if mode == NormMode::Batch { By::Batch } else { By::Running };
+        let follows = (&self.norm, self.conv.activation, by);
         match &self.affine {
-            Follows::Bias(bias) => Ok(cpu::normalised(&y, bias, &self.norm, self.conv.activation, by)?.0),
+            Follows::Bias(bias) => Ok(cpu::conv_norm_act(&self.convolution, x, &kernels, bias, follows)?.0),
             Follows::BatchNorm(norm) => {
                 let (mean, variance) = (norm.running_mean(), norm.running_var());
                 let (weight, bias) = affine(norm);
                 let parameters = Tensor::cat(&[weight, bias, &mean.detach(), &variance.detach()], 0)?;
-                let (z, statistics) = cpu::normalised(&y, &parameters, &self.norm, self.conv.activation, by)?;
+                let (z, statistics) = cpu::conv_norm_act(&self.convolution, x, &kernels, &parameters, follows)?;
                 let channels = self.convolution.channels;
-                let statistics = Tensor::from_vec(statistics, 4 * channels, y.device())?;
+                let statistics = Tensor::from_vec(statistics, 4 * channels, x.device())?;
                 let [new_mean, new_variance] = [2, 3].map(|part| statistics.narrow(0, part * channels, channels));
                 let momentum = if mode == NormMode::Batch { norm.momentum() } else { 1.0 };
                 follow(mean, &new_mean?, momentum)?;

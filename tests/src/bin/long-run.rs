@@ -62,7 +62,7 @@ fn main() -> Result<()> {
     };
     let course: Course = match Arguments::parse().what {
         What::Detect { images } => long_run::detect(images, &mut progress)?,
-        What::Train { time } => long_run::train(time)?,
+        What::Train { time } => long_run::train(time, &mut progress)?,
         What::Metrics { file, batch } => long_run::course(&file, batch)?,
         What::Gallery { images } => {
             let site = env::var_os("YOLOX_DIST").map_or_else(|| repository().join("dist"), PathBuf::from);

@@ -16,6 +16,8 @@ pub struct Moment {
     pub images: usize,
     /// Since the beginning.
     pub seconds: f64,
+    /// Time of the processor since the beginning, where it was looked at: other work on the machine slows a run down without adding to it.
+    pub cpu_seconds: Option<f64>,
     /// Resident memory.
     pub memory_mib: f64,
     /// The longest time in milliseconds since the moment before in which the page showed nothing new, where there is a page.
@@ -36,6 +38,8 @@ pub struct Course {
 struct Part {
     images: usize,
     per_second: f64,
+    /// Time of the processor an image.
+    cpu_ms: Option<f64>,
     /// The median over the part's moments.
     memory_mib: f64,
     pause_ms: Option<f64>,
@@ -46,7 +50,7 @@ impl Course {
     fn parts(&self) -> Vec<Part> {
         let Some(last) = self.moments.last() else { return Vec::new() };
         let mut parts = Vec::new();
-        let mut start = Moment { images: 0, seconds: 0.0, ..*last };
+        let mut start = Moment { images: 0, seconds: 0.0, cpu_seconds: Some(0.0), ..*last };
         let mut rest = &self.moments[..];
         for part in 1..=PARTS {
             let end = last.images * part / PARTS;
@@ -56,9 +60,12 @@ impl Course {
             let Some(&stop) = these.last() else { continue };
             let mut memory: Vec<f64> = these.iter().map(|moment| moment.memory_mib).collect();
             memory.sort_by(f64::total_cmp);
+            let images = (stop.images - start.images) as f64;
+            let cpu_seconds = stop.cpu_seconds.zip(start.cpu_seconds).map(|(stop, start)| stop - start);
             parts.push(Part {
                 images: stop.images,
-                per_second: (stop.images - start.images) as f64 / (stop.seconds - start.seconds).max(1e-9),
+                per_second: images / (stop.seconds - start.seconds).max(1e-9),
+                cpu_ms: cpu_seconds.map(|seconds| seconds * 1e3 / images),
                 memory_mib: memory[memory.len() / 2],
                 pause_ms: these.iter().filter_map(|moment| moment.pause_ms).reduce(f64::max),
             });
@@ -88,11 +95,12 @@ impl Course {
 impl fmt::Display for Course {
     /// A table in Markdown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| {}: images | images/s | memory, MiB | longest pause, ms |", self.name)?;
-        writeln!(f, "| ---: | ---: | ---: | ---: |")?;
-        for Part { images, per_second, memory_mib, pause_ms } in self.parts() {
-            let pause = pause_ms.map_or_else(String::new, |pause| format!("{pause:.0}"));
-            writeln!(f, "| {images} | {per_second:.1} | {memory_mib:.0} | {pause} |")?;
+        writeln!(f, "| {}: images | images/s | ms of a core an image | memory, MiB | longest pause, ms |", self.name)?;
+        writeln!(f, "| ---: | ---: | ---: | ---: | ---: |")?;
+        let known = |value: Option<f64>, digits| value.map_or_else(String::new, |value| format!("{value:.digits$}"));
+        for Part { images, per_second, cpu_ms, memory_mib, pause_ms } in self.parts() {
+            let (cpu, pause) = (known(cpu_ms, 1), known(pause_ms, 0));
+            writeln!(f, "| {images} | {per_second:.1} | {cpu} | {memory_mib:.0} | {pause} |")?;
         }
         Ok(())
     }
@@ -103,7 +111,10 @@ mod tests {
     use super::*;
 
     fn course(memory: impl Fn(usize) -> f64) -> Course {
-        let moment = |i: usize| Moment { images: 10 * i, seconds: i as f64, memory_mib: memory(i), pause_ms: None };
+        let moment = |i: usize| {
+            let (seconds, cpu_seconds) = (i as f64, Some(2.0 * i as f64));
+            Moment { images: 10 * i, seconds, cpu_seconds, memory_mib: memory(i), pause_ms: None }
+        };
         Course { name: "run".into(), moments: (1..=100).map(moment).collect() }
     }
 
@@ -115,6 +126,7 @@ mod tests {
             (1..=10).map(|i| 100 * i).collect::<Vec<_>>()
         );
         assert!(parts.iter().all(|part| (part.per_second - 10.0).abs() < 1e-9), "{parts:?}");
+        assert!(parts.iter().all(|part| (part.cpu_ms.unwrap() - 200.0).abs() < 1e-9), "{parts:?}");
     }
 
     #[test]

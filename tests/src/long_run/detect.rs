@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use sysinfo::Pid;
 
-use super::{Course, Moment, resident_mib, system, write_images};
+use super::{Course, Moment, Usage, system, usage, write_images};
 use crate::{repository, yolox_nano};
 
 /// Has the program find objects in `count` images.
@@ -28,8 +28,9 @@ pub fn detect(count: usize, progress: &mut dyn FnMut(Moment)) -> Result<Course> 
         line?;
         images += 1;
         if images % step == 0 || images == count {
-            let memory_mib = resident_mib(&mut system, &|process| process.pid() == pid);
-            let moment = Moment { images, seconds: start.elapsed().as_secs_f64(), memory_mib, pause_ms: None };
+            let Usage { memory_mib, cpu_seconds } = usage(&mut system, &|process| process.pid() == pid);
+            let seconds = start.elapsed().as_secs_f64();
+            let moment = Moment { images, seconds, cpu_seconds: Some(cpu_seconds), memory_mib, pause_ms: None };
             progress(moment);
             course.moments.push(moment);
         }

@@ -8,7 +8,7 @@ use sysinfo::{Process, System};
 use thirtyfour::{By, WebDriver};
 use xtask::server::Server;
 
-use super::{Course, Moment, resident_mib, system, write_images};
+use super::{Course, Moment, Usage, system, usage, write_images};
 use crate::browser::{drive, wait_for};
 
 /// What the page is opened with: the two models that it opens with by itself.
@@ -76,8 +76,9 @@ async fn watch(
             changed.elapsed() < PATIENCE,
             "nothing has gone on for {PATIENCE:?}, after {images} of {count} pictures"
         );
-        let memory_mib = resident_mib(system, &is_renderer);
-        let moment = Moment { images, seconds: start.elapsed().as_secs_f64(), memory_mib, pause_ms: pause.as_f64() };
+        let Usage { memory_mib, cpu_seconds } = usage(system, &is_renderer);
+        let (seconds, pause_ms) = (start.elapsed().as_secs_f64(), pause.as_f64());
+        let moment = Moment { images, seconds, cpu_seconds: Some(cpu_seconds), memory_mib, pause_ms };
         progress(moment);
         course.moments.push(moment);
         if images == count {
