@@ -28,6 +28,8 @@ pub struct FoundImages {
     pub skipped: usize,
     /// What cannot be looked into, such as a link that leads nowhere, and why.
     pub unreadable: Vec<String>,
+    /// Those of them that have an image's name.
+    pub unreadable_images: Vec<PathBuf>,
 }
 
 /// Finds the image files in `paths`.
@@ -52,6 +54,9 @@ pub fn find_images(paths: &[PathBuf]) -> Result<FoundImages> {
                 Ok(entry) => entry,
                 Err(error) => {
                     found.unreadable.push(error.to_string());
+                    found
+                        .unreadable_images
+                        .extend(error.path().filter(|path| has_image_extension(path)).map(PathBuf::from));
                     continue;
                 }
             };

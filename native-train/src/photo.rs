@@ -25,7 +25,7 @@ const MAX_PASSES_BYTES: f64 = 3.0 * MAX_JPEG_PIXELS as f64;
 const MAX_PASSES_PIXELS: u64 = 12 * MAX_JPEG_PIXELS;
 
 /// Extensions of the image formats that can be read, in lower case.
-pub const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"];
+pub const EXTENSIONS: [&str; 10] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
 /// A decoded image: upright, 8 bits a channel, transparency dropped as OpenCV does.
 #[derive(Debug)]
@@ -399,6 +399,20 @@ mod tests {
             assert!(photo.pixels() == whole.pixels(), "only the mark of the end is missing");
             let error = Photo::decode(&jpeg[..jpeg.len() / 8]).unwrap_err().to_string();
             assert!(error.contains("damaged or cut short (the data end too early)"), "{progressive}: {error}");
+        }
+        // A copy that broke off may have all of its length.
+        for progressive in [false, true] {
+            let jpeg = noise(progressive);
+            for kept in [jpeg.len() / 5, jpeg.len() / 2, jpeg.len() * 4 / 5, jpeg.len() - 300] {
+                let zeroed = [&jpeg[..kept], &vec![0; jpeg.len() - kept]].concat();
+                let told = |bytes: &[u8]| Photo::decode(bytes).map(|photo| photo.damage().map(String::from));
+                let [zeroed, cut] =
+                    [&zeroed, &jpeg[..kept]].map(|bytes| told(bytes).map_err(|error| error.to_string()));
+                assert_eq!(zeroed, cut, "{progressive}, {kept} of {}", jpeg.len());
+                assert!(!matches!(zeroed, Ok(None)), "{progressive}, {kept}");
+            }
+            let behind = Photo::decode(&[&jpeg, &[0; 1000][..]].concat()).unwrap();
+            assert_eq!(behind.damage(), None, "zeros behind the end do no harm");
         }
         let jpeg = noise(false);
         let short = Photo::decode(&jpeg[..jpeg.len() - 200]).unwrap();

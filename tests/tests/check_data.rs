@@ -297,6 +297,95 @@ fn turned_images_whose_boxes_fit_the_stored_ones_are_named() {
     }
 }
 
+/// Some programs write the stored size to upright boxes, and to images without any.
+#[test]
+fn a_stored_size_does_not_tell_more_than_the_setting_and_nothing_of_background() {
+    let folder = Folder::new();
+    folder.image("high", 6, &[("dog", [1.0, 1.0, 40.0, 60.0])]);
+    folder.image("empty", 6, &[]);
+    folder.image("wide", 6, &[("dog", [1.0, 1.0, 60.0, 40.0])]);
+    for name in ["high", "empty", "wide"] {
+        turned(&folder, name, 6, [64, 48]);
+    }
+    folder.write("ImageSets/Main/train.txt", "high\nempty\n");
+    folder.check(&["train"]).assert().code(1).stdout(contains("--exif-boxes upright"));
+    let report = |split: &str| report(folder.check(&[split]).args(["--exif-boxes", "upright"]));
+    assert_eq!(problems(&report("train")).iter().filter(|(kind, _)| kind != "duplicate-image").count(), 0);
+    folder.write("ImageSets/Main/wide.txt", "wide\n");
+    let wide = problems(&report("wide"));
+    assert!(
+        wide.len() == 1 && wide[0].1.contains("do not fit the upright one") && wide[0].1.contains("stored"),
+        "{wide:?}"
+    );
+}
+
+#[test]
+fn what_is_there_under_another_name_is_found_or_named() {
+    let folder = Folder::new();
+    for (shade, name) in ["a", "b", "cafe\u{301}", "d"].into_iter().enumerate() {
+        folder.image(name, 60 * shade as u8, &[("dog", BOX)]);
+    }
+    let at = |path: &str| folder.path().join(path);
+    fs::rename(at("JPEGImages/a.jpg"), at("JPEGImages/a.JPE")).unwrap();
+    fs::rename(at("Annotations/b.xml"), at("Annotations/b.XML")).unwrap();
+    fs::rename(at("JPEGImages/d.jpg"), at("JPEGImages/d.HEIC")).unwrap();
+    // In lists that end otherwise, or do not.
+    folder.write("ImageSets/Main/train.TXT", "a\nb\ncaf\u{e9}\n");
+    folder.write("ImageSets/Main/val", "d\n");
+    folder.check(&["train"]).assert().success().stdout(contains("3 images, 3 objects"));
+    folder.check(&["val"]).assert().code(1).stdout(contains("\"d.HEIC\" is not read: save it as JPEG"));
+    folder.check(&["test"]).assert().code(1).stderr(contains("the splits are train, val"));
+}
+
+#[test]
+fn layouts_that_are_nearly_known_are_explained() {
+    let folder = Folder::new();
+    folder.image("a", 1, &[("dog", BOX)]);
+    let kit = tempfile::tempdir().unwrap();
+    let copy = |from: &str, to: &str| {
+        let to = kit.path().join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(folder.path().join(from), to).unwrap();
+    };
+    for (image, annotation) in [
+        ("flat/train/a.jpg", "flat/train/a.xml"),
+        ("apart/train/images/a.jpg", "apart/train/annotations/a.xml"),
+        ("apart/val/images/a.jpg", "apart/val/annotations/a.xml"),
+        ("xmls/images/a.jpg", "xmls/xmls/a.xml"),
+    ] {
+        copy("JPEGImages/a.jpg", image);
+        copy("Annotations/a.xml", annotation);
+    }
+    for (source, complaint) in [
+        ("flat/train:train", "flat:train"),
+        ("apart:train", "side by side into one folder"),
+        ("xmls:train", "it has no Annotations"),
+    ] {
+        let source = kit.path().join(source).display().to_string();
+        let refused = Command::new(yolox_nano()).args(["check-data", &source]).assert().code(1);
+        refused.stderr(contains(complaint));
+    }
+    let right = kit.path().join("flat:train").display().to_string();
+    Command::new(yolox_nano()).args(["check-data", &right]).assert().success();
+}
+
+#[test]
+fn a_class_of_another_split_is_named_with_what_was_meant() {
+    let folder = Folder::new();
+    for (i, class) in ["disc", "Disc"].into_iter().enumerate() {
+        folder.image(class, 90 * i as u8, &[(class, BOX)]);
+    }
+    folder.write("ImageSets/Main/train.txt", "disc\n");
+    folder.write("ImageSets/Main/val.txt", "Disc\n");
+    folder.check(&["train", "val"]).assert().code(1).stdout(contains("is in no split for training (is it \"disc\"?)"));
+    let source = |split: &str| format!("{}:{split}", folder.path().display());
+    let mut train = Command::new(yolox_nano());
+    train.args(["train", "--train", &source("train"), "--val", &source("val"), "--batch", "1", "--out"]);
+    let refused = train.arg(folder.path().join("run")).assert().code(1);
+    // Both in one list would be refused in turn.
+    refused.stderr(contains("nowhere in --train: Disc (is it \"disc\"?). Mend their names;"));
+}
+
 #[test]
 fn what_is_left_out_is_said_and_what_is_damaged_too() {
     let folder = Folder::new();

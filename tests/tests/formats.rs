@@ -273,6 +273,53 @@ fn what_is_left_out_is_left_out_of_all_formats() {
     assert_eq!(objects(&source(&out)).len(), 3 + 2);
 }
 
+#[test]
+fn what_yolo_and_coco_name_twice_or_nowhere_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    // YOLO: a list of classes, and links to nowhere.
+    draw(&root.join("yolo/images/train/a.jpg"), 9);
+    put(&root.join("yolo/labels/train/a.txt"), "1 0.5 0.5 0.5 0.5\n");
+    for (list, complaint) in [
+        ("0: box\n1: disc\n", "classes.txt: line 1: The lines begin with numbers"),
+        ("# mine\nbox\ndisc", "classes.txt: line 1: A line that begins with #"),
+        ("box\ndisc\nbox\n", "classes.txt: line 3: The class \"box\" is twice"),
+        ("box, disc", "classes.txt: line 1: All names seem to be in one line"),
+    ] {
+        put(&root.join("yolo/classes.txt"), list);
+        command("check-data").arg(root.join("yolo")).assert().code(1).stderr(contains(complaint));
+    }
+    put(&root.join("yolo/classes.txt"), "\"box\"\r\"disc\"\r");
+    command("check-data").arg(root.join("yolo")).assert().success().stdout(contains("disc"));
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere.jpg", root.join("yolo/images/train/b.jpg")).unwrap();
+        let found = command("check-data").arg(root.join("yolo")).assert().code(1);
+        found.stdout(contains("b.jpg: the image is missing").and(contains("2 images")));
+    }
+    // COCO: two categories of one name, and a file whose name is written otherwise.
+    coco(&root.join("coco"));
+    let json = root.join("coco/annotations/instances_val.json");
+    let text = fs::read_to_string(&json).unwrap();
+    let image = text.split("\"file_name\"").nth(1).and_then(|rest| rest.split('"').nth(1)).unwrap().to_string();
+    put(&json, &text.replace(&image, &image.to_uppercase()));
+    command("check-data").arg(&json).assert().code(1).stdout(contains(format!("(is it \"{image}\"?)")));
+    put(&json, &text.replace("zebra & co", "cat"));
+    command("check-data").arg(&json).assert().code(1).stderr(contains("two categories are called \"cat\""));
+}
+
+#[test]
+fn conversion_warns_of_classes_that_training_would_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("yolo");
+    draw(&root.join("images/train/a.jpg"), 9);
+    put(&root.join("labels/train/a.txt"), "0 0.5 0.5 0.5 0.5\n1 0.5 0.5 0.2 0.2\n");
+    put(&root.join("classes.txt"), "disc\nDisc\n");
+    let out = folder.path().join("voc");
+    let done = command("convert").arg(&root).args(["--to", "voc", "--out"]).arg(&out).assert().success();
+    done.stderr(contains("warning: ").and(contains("differs from \"Disc\" only by case")));
+}
+
 /// Boxes in parts are of upright images, unless it is said that they are of the stored ones.
 #[test]
 fn parts_are_of_upright_images() {

@@ -92,3 +92,25 @@ fn importing_megviis_file_gives_the_published_weights() {
     let published = repository().join("models").join(entry["file"].as_str().unwrap());
     assert!(std::fs::read(out).unwrap() == std::fs::read(published).unwrap(), "the files differ");
 }
+
+/// Two damaged copies of that file, on which the import once went on for minutes.
+#[test]
+fn damage_in_megviis_file_is_refused_at_once() {
+    let Some(shared) = shared("damaged copies of Megvii's ONNX file") else { return };
+    let whole = std::fs::read(shared.join("weights/yolox_nano.onnx")).unwrap();
+    let recipe = std::fs::read_to_string(shared.join("cases/90-onnx-loops/recipe.txt")).unwrap();
+    let hex = recipe.lines().last().expect("the bytes are in its last line").trim();
+    let inserted: Vec<u8> =
+        (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hexadecimal")).collect();
+    let inserted = [&whole[..3_558_579], &inserted, &whole[3_558_579..]].concat();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in [("removed", [&whole[..83_894], &whole[83_966..]].concat()), ("inserted", inserted)] {
+        let file = folder.path().join(format!("{name}.onnx"));
+        std::fs::write(&file, bytes).unwrap();
+        let out = folder.path().join("out.safetensors");
+        let mut import = command();
+        import.arg("import").arg(&file).args(["--source", "a test", "--out"]).arg(&out);
+        import.timeout(std::time::Duration::from_secs(60));
+        import.assert().code(1).stderr(predicates::str::contains(format!("{name}.onnx")));
+    }
+}

@@ -11,12 +11,14 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 const BLOCK: u64 = 512;
 
 /// First bytes of files that were compressed, and what decompresses them.
-const COMPRESSED: [(&[u8], &str, &str); 5] = [
+const COMPRESSED: [(&[u8], &str, &str); 7] = [
     (b"PK\x03\x04", "zip", "unzip"),
     (b"\x1f\x8b", "gzip", "gunzip"),
     (b"BZh", "bzip2", "bunzip2"),
     (b"\xfd7zXZ\0", "xz", "unxz"),
     (b"\x28\xb5\x2f\xfd", "Zstandard", "unzstd"),
+    (b"7z\xbc\xaf\x27\x1c", "7-Zip", "7z x"),
+    (b"Rar!\x1a\x07", "RAR", "unrar x"),
 ];
 
 /// An open archive.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use shared_model::voc::{AnnotatedObject, VocObject};
 
-use super::class_list::{ClassList, Origin};
+use super::class_list::{ClassList, Origin, closest};
 use super::files::DataFile;
 use super::judge::{Judged, judge, similar_classes};
 use super::problem::{Problem, ProblemKind, read_image};
@@ -213,8 +213,13 @@ fn unseen_classes(images: &mut [Looked], source: &SourceAnnotations, classes: &C
             }
             let Some(class) = unknown.next().filter(|class| !learned.contains(class)) else { return true };
             problem.kind = ProblemKind::UnseenClass;
+            let hint = match closest(class, &classes.names) {
+                Some(known) => format!(" (is it \"{}\"?)", shown(known)),
+                None => String::new(),
+            };
             problem.message = format!(
-                "the class \"{}\" is in no split for training: mend the name, or give the list of all classes with --classes",
+                "the class \"{}\" is in no split for training{hint}: mend the name, or give the list of all classes with \
+                 --classes",
                 shown(class)
             );
             told.insert(class)

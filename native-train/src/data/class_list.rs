@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use shared_model::VOC_CLASSES;
+use shared_model::annotations::{FormatError, class_names};
 
 use super::files::DataFile;
-use super::list::unquoted;
-use super::text::{self, folded, is_invisible, shown, trim};
+use super::text::{self, folded, shown, trim, unquoted};
 
 /// The classes, and where they are from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,15 @@ pub fn parse(list: &str) -> Result<Vec<String>> {
         let looks_like_a_file =
             list.contains(['/', '\\']) || path.extension().is_some_and(|e| e == "txt" || e == "names");
         ensure!(!looks_like_a_file, "there is no file {list} with a list of classes: mend its name, or write a,b,c");
-        list.split(',').map(trim).filter(|name| !name.is_empty()).map(String::from).collect()
+        let names: Vec<String> =
+            list.split(',').map(trim).filter(|name| !name.is_empty()).map(|name| unquoted(name).into()).collect();
+        let is_in_doubt = |name: &String| name.contains(['"', ';']) || name.starts_with(['\'', '[']);
+        if let Some(name) = names.iter().find(|name| is_in_doubt(name)) {
+            bail!(
+                "\"{name}\" is hardly a class: write --classes a,b,c; names with commas or quotes need a file, one a line"
+            );
+        }
+        names
     };
     ensure!(!names.is_empty(), "the list of classes \"{list}\" has no name: write one a line in a file, or a,b,c");
     check(&names)?;
@@ -53,21 +61,11 @@ pub fn parse(list: &str) -> Result<Vec<String>> {
 fn read(path: &Path) -> Result<Vec<String>> {
     let name = path.display();
     let text = text::read(&DataFile::on_disk(path))?;
-    let mut names = Vec::new();
-    for (i, line) in text::lines(&text).enumerate() {
-        let class = unquoted(trim(line));
-        if class.is_empty() {
-            continue;
-        }
-        // A comment in a list of names is a mistake, or a name is.
-        ensure!(!class.starts_with('#'), "{name}:{}: a line that begins with # is no class: remove it", i + 1);
-        if let Some(hidden) = class.chars().find(|c| is_invisible(*c)) {
-            let (line, code) = (i + 1, u32::from(hidden));
-            bail!("{name}:{line}: the class \"{}\" has a character U+{code:04X} in it: write it anew", shown(class));
-        }
-        names.push(class.to_string());
-    }
-    Ok(names)
+    let names = class_names(&text).map_err(|FormatError { line, kind }| match line {
+        Some(line) => anyhow!("{name}:{line}: {kind}"),
+        None => anyhow!("{name}: {kind}"),
+    })?;
+    Ok(names.into_iter().map(|(_, name)| name.to_string()).collect())
 }
 
 /// Checks a list of classes.
@@ -82,7 +80,8 @@ pub fn check(names: &[String]) -> Result<()> {
                 bail!("the class \"{}\" is twice in the list of classes: remove one", shown(name))
             }
             Some(other) => bail!(
-                "the classes \"{}\" and \"{}\" differ only by case, spaces or invisible characters: remove one",
+                "the classes \"{}\" and \"{}\" differ only by case, spaces, invisible characters or ways to write the same \
+                 letter: remove one",
                 shown(other),
                 shown(name)
             ),
@@ -133,23 +132,29 @@ mod tests {
             std::fs::write(file.path(), bytes).unwrap();
             assert_eq!(parse(file.path().to_str().unwrap()).unwrap(), ["cat", "traffic light, red", "hot dog"]);
         }
-        assert_eq!(parse("cat, traffic light,").unwrap(), ["cat", "traffic light"]);
+        assert_eq!(parse("cat, 'traffic light',").unwrap(), ["cat", "traffic light"]);
         for (text, message) in [
             (" , ", "no name"),
             ("cat,dog,cat", "\"cat\" is twice"),
             ("cat,Cat", "differ only by case"),
             ("traffic light,trafficlight", "differ only by case, spaces"),
+            ("caf\u{e9},cafe\u{301}", "differ only by case"),
             ("classes.txt", "there is no file classes.txt"),
+            ("\"vehicle, car\",dog", "\"\"vehicle\" is hardly a class"),
+            ("box;disc", "\"box;disc\" is hardly a class"),
+            ("[box,disc]", "need a file"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
         for (text, message) in [
             (&b"cat\nb\xe4r\n"[..], ":2: the text is not in UTF-8"),
-            (b"cat\n\n# dogs\ndog", ":3: a line that begins with #"),
-            ("cat\ndo\u{200b}g".as_bytes(), ":2: the class \"do\\u{200b}g\""),
-            (b"cat\tdog", ":1: the class \"cat\\u{9}dog\""),
-            (b"\n \n", "no name"),
+            (b"cat\n\n# dogs\ndog", ":3: A line that begins with #"),
+            ("cat\ndo\u{200b}g".as_bytes(), ":2: The class \"do\\u{200b}g\""),
+            (b"cat\tdog", ":1: The class \"cat\\u{9}dog\""),
+            (b"\n \n", "is empty"),
+            (b"cat, dog\n", ":1: All names seem to be in one line"),
+            (b"0: cat\n1: dog\n", "begin with numbers"),
         ] {
             std::fs::write(file.path(), text).unwrap();
             let error = parse(file.path().to_str().unwrap()).unwrap_err().to_string();

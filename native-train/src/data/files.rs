@@ -251,6 +251,8 @@ mod tests {
             ("empty", &[][..], "train", &["voc.tar is empty", "again"][..]),
             ("gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\0", "train", &["compressed (gzip)", "gunzip"]),
             ("zip", &[b"PK\x03\x04".as_slice(), &[0; 600]].concat(), "train", &["compressed (zip)", "unzip"]),
+            ("7z", b"7z\xbc\xaf\x27\x1c\0\x04", "train", &["compressed (7-Zip)", "7z x"]),
+            ("rar", b"Rar!\x1a\x07\x01\0", "train", &["compressed (RAR)", "unrar x"]),
             ("text", &[b'x'; 2000], "train", &["voc.tar is no tar archive", "name a folder"]),
             ("in a header", &good[..header + 100], "train", &["voc.tar is cut short", "again"]),
             ("before a header", &good[..header], "train", &["voc.tar is cut short", "again"]),

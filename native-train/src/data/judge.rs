@@ -10,7 +10,7 @@ use super::problem::{Problem, ProblemKind};
 use super::reading::{ExifBoxes, Reading, Unannotated};
 use super::source::{Labelled, SourceAnnotations};
 use super::text::{folded, is_invisible, shown};
-use super::turn::{BoxesOf, boxes_of, turn};
+use super::turn::{BoxesOf, boxes_of, fits, turn};
 use crate::photo::PhotoHeader;
 
 /// What was found out about an image.
@@ -49,7 +49,8 @@ pub(super) fn judge(
                 exif_boxes = if is_stored { exif_boxes } else { ExifBoxes::Upright };
             }
             let entry = annotation.entry.clone();
-            let mut examined = Examined { file: &listed.annotation, entry: entry.as_deref(), problems: Vec::new() };
+            let (file, problems) = (&listed.annotation, Vec::new());
+            let mut examined = Examined { file, entry: entry.as_deref(), reading, problems };
             let size_tells = examined.turn(&mut annotation, header.as_ref(), exif_boxes);
             examined.filename(&annotation, &listed.image, &listed.name);
             examined.size(&annotation, header.as_ref().filter(|_| size_tells));
@@ -85,6 +86,7 @@ pub(super) fn shrunk(b: VocBox, shrink: f64) -> VocBox {
 struct Examined<'a> {
     file: &'a DataFile,
     entry: Option<&'a str>,
+    reading: &'a Reading,
     problems: Vec<Problem>,
 }
 
@@ -103,9 +105,21 @@ impl Examined<'_> {
     /// annotation still has to be that of the image.
     fn turn(&mut self, annotation: &mut Annotation, header: Option<&PhotoHeader>, meant: ExifBoxes) -> bool {
         let Some(header) = header else { return true };
+        if annotation.objects.is_empty() {
+            // Of which of the two nothing is to be found in makes no difference.
+            let of_stored = annotation.size.map(|size| [size.width, size.height]);
+            return of_stored != Some(header.stored.map(|side| side as f64));
+        }
         let of = boxes_of(annotation, header);
         match (of, meant) {
             (BoxesOf::Upright, _) | (BoxesOf::Unknown, ExifBoxes::Upright) => true,
+            // Some programs write the stored size to upright boxes.
+            (BoxesOf::Stored, ExifBoxes::Upright) if fits(annotation, header.upright()) => {
+                if let Some(size) = &mut annotation.size {
+                    std::mem::swap(&mut size.width, &mut size.height);
+                }
+                true
+            }
             (BoxesOf::Stored | BoxesOf::Unknown, ExifBoxes::Stored) => {
                 turn(annotation, header);
                 true
@@ -113,13 +127,22 @@ impl Examined<'_> {
             (BoxesOf::Stored | BoxesOf::Unknown, _) => {
                 let line = annotation.size.map_or(annotation.objects[0].box_line, |size| size.line);
                 let ([width, height], exif) = (header.stored, header.orientation.to_exif());
-                let fits = match of {
-                    BoxesOf::Stored => "the image as it is stored",
-                    _ => "the image as it is stored as well as the upright one",
+                let [which, remedy] = match (of, meant) {
+                    (_, ExifBoxes::Upright) => [
+                        "do not fit the upright one, but the image as it is stored",
+                        "with --exif-boxes stored they are turned with it; or draw them anew",
+                    ],
+                    (BoxesOf::Stored, _) => [
+                        "are of the image as it is stored, by its size",
+                        "say what they are of with --exif-boxes stored or --exif-boxes upright",
+                    ],
+                    _ => [
+                        "may be of the image as it is stored as well as of the upright one",
+                        "say what they are of with --exif-boxes stored or --exif-boxes upright",
+                    ],
                 };
                 let message = format!(
-                    "EXIF turns the image (orientation {exif}), and its boxes fit {fits} ({width} x {height}): say what \
-                     they are of with --exif-boxes stored or --exif-boxes upright"
+                    "EXIF turns the image (orientation {exif}), and its boxes {which} ({width} x {height}): {remedy}"
                 );
                 self.add(ProblemKind::TurnedImage, line, message);
                 false
@@ -165,6 +188,11 @@ impl Examined<'_> {
         }
     }
 
+    /// A remedy, behind others; none where it was taken.
+    fn remedy(&self, kind: ProblemKind, remedy: &str) -> String {
+        if self.reading.leaves_out(kind) { String::new() } else { format!(", or {remedy}") }
+    }
+
     /// What is wrong with each object.
     fn objects(
         &mut self,
@@ -180,11 +208,19 @@ impl Examined<'_> {
             let &AnnotatedObject { object: VocObject { ref class, bbox, .. }, class_line, box_line, coco } = annotated;
             let mut kinds = Vec::new();
             if let Some(classes) = classes.filter(|classes| !classes.names.contains(class)) {
-                self.add_of(coco, ProblemKind::UnknownClass, class_line, unknown(class, classes));
+                let remedy = self.remedy(ProblemKind::UnknownClass, "leave such objects out with --other-classes skip");
+                self.add_of(coco, ProblemKind::UnknownClass, class_line, unknown(class, classes, remedy));
                 kinds.push(ProblemKind::UnknownClass);
             }
             if let Some((kind, message)) = box_problem(&bbox, size) {
-                self.add_of(coco, kind, box_line, format!("a \"{}\" with {bbox} {message}", shown(class)));
+                let remedy = match kind {
+                    ProblemKind::OverhangingBox => String::new(),
+                    _ => {
+                        let skip = self.remedy(kind, "leave such objects out with --bad-boxes skip");
+                        if skip.is_empty() { skip } else { format!(": draw it anew, remove the object{skip}") }
+                    }
+                };
+                self.add_of(coco, kind, box_line, format!("a \"{}\" with {bbox} {message}{remedy}", shown(class)));
                 kinds.push(kind);
             }
             let key = (class, [bbox.xmin, bbox.ymin, bbox.xmax, bbox.ymax].map(f64::to_bits));
@@ -213,7 +249,11 @@ fn numbered(coco: &CocoExtra) -> String {
     format!("annotation {}", coco.id)
 }
 
-fn unknown(class: &str, ClassList { names, origin }: &ClassList) -> String {
+/// Lists of so few classes are told whole.
+const FEW: usize = 5;
+
+/// What is said of an object whose class is not in the list. `skip`: the last of several remedies, where it was not taken.
+fn unknown(class: &str, ClassList { names, origin }: &ClassList, skip: String) -> String {
     let hint = match closest(class, names) {
         Some(known) => format!(" (is it \"{}\"?)", shown(known)),
         None => String::new(),
@@ -224,11 +264,17 @@ fn unknown(class: &str, ClassList { names, origin }: &ClassList) -> String {
             "the class \"{class}\" is not among Pascal VOC's{hint}, as most classes here are, so that it is taken for a \
              mistake: mend the name, or give the list of all classes with --classes"
         ),
-        _ => format!(
-            "the class \"{class}\" is not among the {} of the list{hint}: mend the name, give a list that has it with \
-             --classes, or leave such objects out with --other-classes skip",
-            names.len()
-        ),
+        _ if skip.is_empty() => format!("the class \"{class}\" is not in the list"),
+        _ => {
+            let quoted = || names.iter().map(|name| format!("\"{}\"", shown(name))).collect::<Vec<_>>().join(", ");
+            let list = match names.len() {
+                1..=FEW => format!("in the list, which has {}", quoted()),
+                more => format!("among the {more} of the list"),
+            };
+            format!(
+                "the class \"{class}\" is not {list}{hint}: mend the name, give a list that has it with --classes{skip}"
+            )
+        }
     }
 }
 
@@ -236,14 +282,13 @@ fn unknown(class: &str, ClassList { names, origin }: &ClassList) -> String {
 fn box_problem(b: &VocBox, size: Option<[f64; 2]>) -> Option<(ProblemKind, String)> {
     // Rounding while an image is scaled.
     const TOLERANCE: f64 = 1.0;
-    const REMEDY: &str = "draw it anew, remove the object, or leave such objects out with --bad-boxes skip";
     if b.is_impossible() || b.xmax == b.xmin || b.ymax == b.ymin {
-        return Some((ProblemKind::DegenerateBox, format!("is no box: {REMEDY}")));
+        return Some((ProblemKind::DegenerateBox, "is no box".into()));
     }
     let [width, height] = size?;
     // The first pixel is 1.
     if b.xmin > width || b.ymin > height || b.xmax < 1.0 || b.ymax < 1.0 {
-        let message = format!("lies outside the image ({width} x {height}): {REMEDY}");
+        let message = format!("lies outside the image ({width} x {height})");
         return Some((ProblemKind::OutsideBox, message));
     }
     let over = (1.0 - b.xmin).max(1.0 - b.ymin).max(b.xmax - width).max(b.ymax - height);
@@ -279,8 +324,8 @@ pub(super) fn similar_classes(read: &[SourceAnnotations], classes: &ClassList) -
         let right = alike.max_by_key(|(other, others)| (**others, std::cmp::Reverse(**other)));
         let message = match right {
             Some((other, others)) if others > count || (others == count && **other < *class) => format!(
-                "the class \"{}\" differs from \"{}\" only by case, spaces or invisible characters, and would be learned \
-                 as another one: write all of them alike (objects: {count} and {others})",
+                "the class \"{}\" differs from \"{}\" only by case, spaces, invisible characters or ways to write the \
+                 same letter, and would be learned as another one: write all of them alike (objects: {count} and {others})",
                 shown(class),
                 shown(other)
             ),

@@ -90,6 +90,10 @@ pub fn read(sources: &[Source], classes: Classes<'_>, reading: &Reading) -> Resu
         }
     }
     let (mut images, mut warnings, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    if known.is_none() {
+        // It is nobody's mistake until somebody learns them.
+        warnings.extend(similar_classes(&read, &classes_of(&read)).into_iter().flatten());
+    }
     let numbered = numbered_classes(&read);
     for (i, (source, annotations)) in sources.iter().zip(read).enumerate() {
         let judge = |labelled: &Labelled| {

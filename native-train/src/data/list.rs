@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::text::{is_invisible, lines, trim};
+use super::text::{composed, folded, is_invisible, lines, trim, unquoted};
 use crate::photo::EXTENSIONS;
 
 /// Values of the second column that lists of single classes have: no, difficult, yes.
@@ -14,8 +14,10 @@ const COLUMN: [&str; 3] = ["-1", "0", "1"];
 pub(super) struct ImageIndex {
     /// By name without extension: the extensions.
     extensions: HashMap<String, Vec<String>>,
-    /// By name in lower case: the first name in the order of the alphabet.
-    lower: HashMap<String, String>,
+    /// By name as it looks: the first name in the order of the alphabet.
+    alike: HashMap<String, String>,
+    /// The same by name as most systems write its letters.
+    composed: HashMap<String, String>,
 }
 
 /// An image's name, and the extension of its file.
@@ -39,7 +41,8 @@ impl ImageIndex {
         };
         index.extensions.values_mut().for_each(|extensions| extensions.sort_by_key(rank));
         let names: Vec<String> = index.names().into_iter().rev().map(String::from).collect();
-        index.lower = names.into_iter().map(|name| (name.to_lowercase(), name)).collect();
+        index.alike = names.iter().map(|name| (folded(name), name.clone())).collect();
+        index.composed = names.into_iter().map(|name| (composed(&name), name)).collect();
         index
     }
 
@@ -57,6 +60,17 @@ impl ImageIndex {
 
     /// The image called `text`, which may have an extension: an image's or its annotation's.
     fn find(&self, text: &str) -> Option<Found> {
+        self.find_exactly(text).or_else(|| {
+            let (name, extension) = image_name(text).unwrap_or((text, ""));
+            let name = self.composed.get(&composed(name))?;
+            self.find_exactly(name).map(|found| match self.extensions[name].iter().any(|known| known == extension) {
+                true => Found { extension: extension.into(), ..found },
+                false => found,
+            })
+        })
+    }
+
+    fn find_exactly(&self, text: &str) -> Option<Found> {
         if let Some(extensions) = self.extensions.get(text) {
             return Some(Found { name: text.into(), extension: extensions[0].clone() });
         }
@@ -66,9 +80,9 @@ impl ImageIndex {
         Some(Found { name: name.into(), extension: exact.unwrap_or(&extensions[0]).clone() })
     }
 
-    /// An image whose name differs from `name` by case only, with its extension.
+    /// An image whose name looks like `name`, but for case and spaces, with its extension.
     pub(super) fn similar(&self, name: &str) -> Option<String> {
-        let known = self.lower.get(&name.to_lowercase())?;
+        let known = self.alike.get(&folded(name))?;
         Some(format!("{known}.{}", self.extension(known)?))
     }
 }
@@ -144,12 +158,6 @@ fn plain(line: &str) -> String {
     name.unwrap_or(path)
 }
 
-/// Without the quotes that shells put around names with spaces.
-pub(super) fn unquoted(text: &str) -> &str {
-    let inside = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
-    inside('\'').or_else(|| inside('"')).unwrap_or(text)
-}
-
 /// Without the backslashes that shells put before spaces and brackets.
 fn unescaped(text: &str) -> String {
     let mut chars = text.chars().peekable();
@@ -175,10 +183,31 @@ fn inside(path: &str) -> String {
 
 /// Whether a file is none of the user's: what systems leave in folders.
 pub fn is_of_the_system(path: &Path) -> bool {
-    const NAMES: [&str; 8] =
-        ["thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", "__macosx", "@eadir", "$recycle.bin", ".thumbnails"];
+    const NAMES: [&str; 17] = [
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        ".ds_store",
+        "__macosx",
+        "@eadir",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "#recycle",
+        "@recycle",
+        "#snapshot",
+        ".fseventsd",
+        ".spotlight-v100",
+        ".ipynb_checkpoints",
+        ".git",
+        ".svn",
+    ];
+    // Resource forks of macOS, waste baskets, small copies, and what office programs have open.
+    const BEGINNINGS: [&str; 4] = ["._", ".trash", ".thumb", "~$"];
     let name = |part: &std::ffi::OsStr| part.to_string_lossy().to_lowercase();
-    path.iter().map(name).any(|name| name.starts_with("._") || NAMES.contains(&name.as_str()))
+    let is_one =
+        |name: String| BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) || NAMES.contains(&name.as_str());
+    path.iter().map(name).any(is_one)
 }
 
 #[cfg(test)]
@@ -252,6 +281,13 @@ mod tests {
         ] {
             assert_eq!(read(line, &files), [expected], "{line:?}");
         }
+        // One letter, or a letter and its accent, as macOS names files.
+        assert_eq!(
+            read("caf\u{e9}\ncafe\u{301}.png\n", &["cafe\u{301}.jpg", "cafe\u{301}.png"]),
+            ["cafe\u{301}.jpg", "cafe\u{301}.png"]
+        );
+        let index = ImageIndex::new(["Photo\u{a0}1.jpg"]);
+        assert_eq!(index.similar("photo 1").as_deref(), Some("Photo\u{a0}1.jpg"));
         assert_eq!(read("# the first ones\n\n \na\n#7\n", &files), ["a.jpg", "#7.jpg"]);
     }
 
@@ -273,7 +309,19 @@ mod tests {
 
     #[test]
     fn files_of_systems_are_none_of_the_users() {
-        for name in ["Thumbs.db", "a/.DS_Store", "._a.jpg", "__MACOSX/a.jpg", "photos/@eaDir/a.jpg"] {
+        for name in [
+            "Thumbs.db",
+            "a/.DS_Store",
+            "._a.jpg",
+            "__MACOSX/a.jpg",
+            "photos/@eaDir/a.jpg",
+            ".Trash-1000/files/a.jpg",
+            ".trashed-1700000000-a.jpg",
+            "#recycle/a.jpg",
+            ".thumbnails/a.jpg",
+            "~$a.jpg",
+            ".ipynb_checkpoints/a-checkpoint.jpg",
+        ] {
             assert!(is_of_the_system(Path::new(name)), "{name}");
         }
         assert!(!is_of_the_system(Path::new("a/thumbs.jpg")));

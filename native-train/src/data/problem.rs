@@ -8,7 +8,7 @@ use shared_model::voc::Annotation;
 
 use super::files::DataFile;
 use super::source::Listed;
-use super::text::decode_xml;
+use super::text::{decode_xml, shown};
 use crate::photo::{Photo, PhotoError};
 
 /// What is wrong with a file of a data set.
@@ -102,7 +102,7 @@ impl ProblemKind {
             Self::UnseenClass => "classes that are in splits for evaluation only",
             Self::NoObjects => "splits without objects",
             Self::NothingToScore => "splits without objects that count",
-            Self::TurnedImage => "images that EXIF turns, annotated as they are stored",
+            Self::TurnedImage => "images that EXIF turns, whose boxes are, or may be, of the stored image",
             Self::OtherFilename => "annotations that name another image",
             Self::SizeMismatch => "annotations of another size than the image",
             Self::NoSize => "annotations without the image's size",
@@ -155,6 +155,9 @@ pub fn read_annotation(file: &DataFile) -> Result<Annotation, Problem> {
     Annotation::parse(&xml).map_err(|error| corrupt(Some(error.line), &error.kind))
 }
 
+/// Formats of images that are not read, which cameras and programs write.
+const UNREAD: [&str; 8] = ["heic", "heif", "avif", "jp2", "jxl", "psd", "dng", "svg"];
+
 /// What opening an image said, as a problem.
 ///
 /// # Errors
@@ -165,9 +168,18 @@ pub fn read_image<T>(listed: &Listed, opened: Result<T, PhotoError>) -> Result<T
         let (kind, message) = if file.exists() {
             (ProblemKind::CorruptImage, error.to_string())
         } else {
+            let other = || {
+                let name = file.path().file_stem()?.to_string_lossy().into_owned();
+                UNREAD.iter().flat_map(|extension| [extension.to_string(), extension.to_uppercase()]).find_map(
+                    |extension| {
+                        let name = format!("{name}.{extension}");
+                        file.sibling(&name).exists().then_some(name)
+                    },
+                )
+            };
             let hint = match &listed.similar {
-                Some(similar) => format!(" (is it \"{similar}\"?)"),
-                None => String::new(),
+                Some(similar) => format!(" (is it \"{}\"?)", shown(similar)),
+                None => other().map(|other| format!(" (\"{other}\" is not read: save it as JPEG)")).unwrap_or_default(),
             };
             let line = listed.line.map(|line| format!(", where it is in line {line}")).unwrap_or_default();
             let message = format!(

@@ -1,13 +1,13 @@
 //! Text files as editors, shells and spreadsheets write them: encodings, line ends, and characters that nobody sees.
 
 use anyhow::{Result, anyhow};
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::Encoding;
+
+use shared_model::annotations::text::encoding;
+pub use shared_model::annotations::text::{is_invisible, lines, shown, trim, unquoted};
+use unicode_normalization::UnicodeNormalization;
 
 use super::files::DataFile;
-
-/// A text without a mark says that it is UTF-16 by so many zero bytes at least: a quarter of all, as half of Latin
-/// letters' bytes are zero.
-const ZEROS: usize = 4;
 
 /// What is wrong with a text file, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +40,7 @@ pub fn decode(bytes: &[u8]) -> Result<String, TextError> {
     if bytes.starts_with(&[0xff, 0xfe, 0, 0]) || bytes.starts_with(&[0, 0, 0xfe, 0xff]) {
         return Err(TextError { line: None, message: "the text is in UTF-32: save it as UTF-8".into() });
     }
-    let text = decode_as(bytes, Encoding::for_bom(bytes).map_or_else(|| guess(bytes), |(encoding, _)| encoding))?;
+    let text = decode_as(bytes, &encoding(bytes, false))?;
     // DOS ends texts with this.
     let text = text.strip_suffix('\u{1a}').map(String::from).unwrap_or(text);
     let control = |(_, c): &(usize, char)| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
@@ -58,30 +58,17 @@ pub fn decode(bytes: &[u8]) -> Result<String, TextError> {
 /// # Errors
 /// Fails where it is not in that encoding, or in an unknown one.
 pub fn decode_xml(bytes: &[u8]) -> Result<String, TextError> {
-    if Encoding::for_bom(bytes).is_some() || guess(bytes) != UTF_8 {
-        return decode(bytes);
+    match encoding(bytes, true) {
+        utf if utf.starts_with("utf-") => decode(bytes),
+        declared => decode_as(bytes, &declared),
     }
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-    let declared = start.split_once("?>").and_then(|(head, _)| head.split_once("encoding=")).map(|(_, rest)| rest);
-    let Some(label) = declared.and_then(|rest| rest.split(['"', '\'']).nth(1)) else { return decode_as(bytes, UTF_8) };
+}
+
+fn decode_as(bytes: &[u8], label: &str) -> Result<String, TextError> {
     let Some(encoding) = Encoding::for_label(label.as_bytes()) else {
         let message = format!("its encoding \"{label}\" is unknown: save it as UTF-8");
         return Err(TextError { line: Some(1), message });
     };
-    // Whatever calls itself UTF-16 has zero bytes, and was recognised by them.
-    decode_as(bytes, if encoding == UTF_16LE || encoding == UTF_16BE { UTF_8 } else { encoding })
-}
-
-fn guess(bytes: &[u8]) -> &'static Encoding {
-    let zeros = |odd: usize| bytes.iter().skip(odd).step_by(2).filter(|&&byte| byte == 0).count();
-    match [zeros(0), zeros(1)] {
-        [0, low] if ZEROS * low >= bytes.len() && low > 0 => UTF_16LE,
-        [high, 0] if ZEROS * high >= bytes.len() && high > 0 => UTF_16BE,
-        _ => UTF_8,
-    }
-}
-
-fn decode_as(bytes: &[u8], encoding: &'static Encoding) -> Result<String, TextError> {
     let (text, had_errors) = encoding.decode_with_bom_removal(bytes);
     if !had_errors {
         return Ok(text.into_owned());
@@ -98,47 +85,17 @@ fn line_at(text: &str, place: usize) -> usize {
     lines(&format!("{}.", &text[..place])).count()
 }
 
-/// The lines of a text, which may end as on any system: LF, CR LF or CR.
-pub fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.split_inclusive(['\n', '\r'])
-        .scan("", |last, part| {
-            let whole = std::mem::replace(last, part);
-            // What is left of a CR LF.
-            let rest = part == "\n" && whole.ends_with('\r');
-            Some((!rest).then(|| part.trim_end_matches(['\n', '\r'])))
-        })
-        .flatten()
-}
-
-/// Whether a character takes no room where it is shown: two names that differ by it look the same.
-pub fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-        || c.is_control()
-}
-
-/// Without spaces and invisible characters at either end.
-pub fn trim(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c))
-}
-
-/// What is the same in names that differ by case, spaces or invisible characters only.
+/// What is the same in names that differ only by case, spaces, invisible characters, or the way in which the same letters are
+/// written (`é` as one character or as two, wide letters).
 pub fn folded(name: &str) -> String {
-    name.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c)).flat_map(char::to_lowercase).collect()
+    let letters = name.nfkc().filter(|c| !c.is_whitespace() && !is_invisible(*c));
+    // Some letters have no single capital: `ß` and `ss` are the same.
+    letters.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect::<String>().nfkc().collect()
 }
 
-/// A name with escapes for what cannot be told from a space or from nothing, such as `disc\u{200b}`.
-pub fn shown(name: &str) -> String {
-    let hidden = |c: char| is_invisible(c) || (c.is_whitespace() && c != ' ');
-    name.chars().fold(String::new(), |mut text, c| {
-        match hidden(c) {
-            true => text.extend(c.escape_unicode()),
-            false => text.push(c),
-        }
-        text
-    })
+/// A name as most systems write it: of letters that may be one character or several, one. macOS writes several.
+pub fn composed(name: &str) -> String {
+    name.nfc().collect()
 }
 
 #[cfg(test)]
@@ -184,14 +141,6 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_as_on_any_system() {
-        for text in ["a\n\nb\nc", "a\r\n\r\nb\r\nc\r\n", "a\r\rb\rc\r"] {
-            assert_eq!(lines(text).collect::<Vec<_>>(), ["a", "", "b", "c"], "{text:?}");
-        }
-        assert_eq!(lines("").count(), 0);
-    }
-
-    #[test]
     fn xml_says_its_encoding() {
         let xml = b"<?xml version='1.0' encoding='ISO-8859-1'?><name>b\xe4r</name>";
         assert!(decode_xml(xml).unwrap().ends_with("<name>b\u{e4}r</name>"));
@@ -210,7 +159,14 @@ mod tests {
         {
             assert_eq!(folded(name), "trafficlight", "{name:?}");
         }
-        assert_eq!(trim(" \u{feff}a b\u{200b}\t"), "a b");
-        assert_eq!(shown("a b\u{a0}\u{200b}"), "a b\\u{a0}\\u{200b}");
+        for [one, other] in [
+            ["caf\u{e9}", "cafe\u{301}"],
+            ["\u{b3fc}\u{c9c0}", "\u{1103}\u{116b}\u{110c}\u{1175}"],
+            ["\u{ff44}\u{ff4f}\u{ff47}", "dog"],
+            ["stra\u{df}e", "STRASSE"],
+        ] {
+            assert_eq!(folded(one), folded(other), "{one:?}");
+        }
+        assert_eq!(composed("cafe\u{301}"), "caf\u{e9}");
     }
 }

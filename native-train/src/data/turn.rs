@@ -18,7 +18,7 @@ pub(super) enum BoxesOf {
 
 /// Which image `annotation` is of, by the size that it tells, else by where its boxes have room.
 pub(super) fn boxes_of(annotation: &Annotation, header: &PhotoHeader) -> BoxesOf {
-    if header.orientation == Orientation::NoTransforms || annotation.objects.is_empty() {
+    if header.orientation == Orientation::NoTransforms {
         return BoxesOf::Upright;
     }
     let [stored, upright] = [header.stored, header.upright()].map(|size| size.map(|side| side as f64));
@@ -26,11 +26,7 @@ pub(super) fn boxes_of(annotation: &Annotation, header: &PhotoHeader) -> BoxesOf
         return BoxesOf::Unknown;
     }
     let said = annotation.size.map(|ImageSize { width, height, .. }| [width, height]);
-    let fits = |[width, height]: [f64; 2]| {
-        // Boxes are often a pixel too far.
-        annotation.objects.iter().all(|o| o.object.bbox.xmax <= width + 1.0 && o.object.bbox.ymax <= height + 1.0)
-    };
-    match (said, fits(stored), fits(upright)) {
+    match (said, fits(annotation, header.stored), fits(annotation, header.upright())) {
         (Some(said), ..) if said == upright => BoxesOf::Upright,
         (Some(said), ..) if said == stored => BoxesOf::Stored,
         (None, true, false) => BoxesOf::Stored,
@@ -39,6 +35,13 @@ pub(super) fn boxes_of(annotation: &Annotation, header: &PhotoHeader) -> BoxesOf
         (Some(_), ..) => BoxesOf::Upright,
         _ => BoxesOf::Unknown,
     }
+}
+
+/// Whether all boxes have room in an image of `size` pixels.
+pub(super) fn fits(annotation: &Annotation, size: [usize; 2]) -> bool {
+    // Boxes are often a pixel too far.
+    let [width, height] = size.map(|side| side as f64 + 1.0);
+    annotation.objects.iter().all(|o| o.object.bbox.xmax <= width && o.object.bbox.ymax <= height)
 }
 
 /// Turns boxes and size of an annotation of the stored image so that they are of the upright one.

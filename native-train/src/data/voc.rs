@@ -65,8 +65,27 @@ impl VocFolder {
                 true => ("the archive ", "make an archive of each"),
                 false => ("", "name one of them, as in FOLDER/VOC2007:trainval"),
             };
+            let has_lists = |folder: &PathBuf| part_of(&files, folder, &["imagesets"]).is_some();
+            let remedy = match sets.iter().any(has_lists) {
+                true => remedy,
+                false => {
+                    "if they are splits, put each one's images and annotations side by side into one folder, as Roboflow's \
+                     export has them, or list each one's names in ImageSets/Main/SPLIT.txt"
+                }
+            };
             let folders = folders.join(", ");
             bail!("{what}{} holds several data sets, in its folders {folders}: {remedy}", root.display());
+        }
+        if let (true, Some(name)) = (sets.is_empty() && !files.is_archive(), root.file_name())
+            && files.below(Path::new(""), 1).iter().any(|file| xml_name(file).is_some())
+        {
+            bail!(
+                "{} has annotations in it, but no folders: a split with images and annotations side by side is named by the \
+                 folder that it is in, as in {}:{}",
+                root.display(),
+                root.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new(".")).display(),
+                name.display()
+            );
         }
         let files = files.at(sets.first().map_or(Path::new(""), PathBuf::as_path));
         let mut found = Vec::new();
@@ -109,7 +128,7 @@ impl VocFolder {
                     let similar = if extension.is_none() { index.similar(&name) } else { None };
                     let extension = extension.as_deref().unwrap_or("jpg");
                     let image = self.files.file(format!("{images}/{name}.{extension}"));
-                    let annotation = self.files.file(format!("{annotations}/{name}.xml"));
+                    let annotation = self.annotation(annotations, &name);
                     Listed { name, line: Some(line), image, annotation, similar }
                 });
                 let listed: Vec<_> = listed.collect();
@@ -121,18 +140,24 @@ impl VocFolder {
                 let files = self.files.below(Path::new(split), 1);
                 let index = ImageIndex::new(files.iter().map(String::as_str));
                 // An annotation whose image is missing is not passed over in silence.
-                let annotated = files.iter().filter_map(|file| file.strip_suffix(".xml"));
+                let annotated = files.iter().filter_map(|file| xml_name(file));
                 let names: BTreeSet<&str> = index.names().into_iter().chain(annotated).collect();
                 let listed = names.into_iter().map(|name| Listed {
                     name: name.into(),
                     line: None,
                     image: self.files.file(format!("{split}/{name}.{}", index.extension(name).unwrap_or("jpg"))),
-                    annotation: self.files.file(format!("{split}/{name}.xml")),
+                    annotation: self.annotation(split, name),
                     similar: index.extension(name).is_none().then(|| index.similar(name)).flatten(),
                 });
                 Ok(listed.collect())
             }
         }
+    }
+
+    /// The annotation of the image `name`.
+    fn annotation(&self, folder: &str, name: &str) -> DataFile {
+        let [usual, capital] = ["xml", "XML"].map(|extension| self.files.file(format!("{folder}/{name}.{extension}")));
+        if !usual.exists() && capital.exists() { capital } else { usual }
     }
 
     /// The splits, where they are apart: Pascal VOC's lists overlap, Roboflow's folders do not.
@@ -147,7 +172,10 @@ impl VocFolder {
     pub fn split_list(&self, split: &str) -> DataFile {
         match &self.layout {
             Layout::Voc { lists, .. } => {
-                let mut files = lists.iter().map(|folder| self.files.file(format!("{folder}/{split}.txt")));
+                let names = [".txt", ".TXT", ""].map(|extension| format!("{split}{extension}"));
+                let mut files = names
+                    .iter()
+                    .flat_map(|name| lists.iter().map(move |folder| self.files.file(format!("{folder}/{name}"))));
                 let first = files.next().expect("there is a folder of lists");
                 if first.exists() { first } else { files.find(DataFile::exists).unwrap_or(first) }
             }
@@ -170,7 +198,11 @@ impl VocFolder {
     /// The splits of whole data sets, without those of single classes (`dog_train.txt` beside `train.txt`).
     fn splits(&self, lists: &[String]) -> Vec<String> {
         let names = lists.iter().flat_map(|folder| self.files.below(Path::new(folder), 1));
-        let mut splits: Vec<String> = names.filter_map(|name| name.strip_suffix(".txt").map(String::from)).collect();
+        let split = |name: String| match name.rsplit_once('.') {
+            Some((split, extension)) => extension.eq_ignore_ascii_case("txt").then(|| split.to_string()),
+            None => Some(name),
+        };
+        let mut splits: Vec<String> = names.filter_map(split).collect();
         splits.sort();
         splits.dedup();
         let of_class =
@@ -208,6 +240,16 @@ fn part_of(files: &Files, folder: &Path, names: &[&str]) -> Option<String> {
 
 /// The folders in `folder` with annotations in them.
 fn splits_in(files: &Files, folder: &Path) -> Vec<String> {
-    let is_annotated = |name: &String| files.below(&folder.join(name), 1).iter().any(|file| file.ends_with(".xml"));
-    files.folders(folder).into_iter().filter(is_annotated).collect()
+    let inside = |name: &String| files.below(&folder.join(name), 1);
+    let is_annotated = |name: &String| inside(name).iter().any(|file| xml_name(file).is_some());
+    let has_image = |name: &String| !ImageIndex::new(inside(name).iter().map(String::as_str)).names().is_empty();
+    let (splits, others): (Vec<String>, Vec<String>) = files.folders(folder).into_iter().partition(is_annotated);
+    // Annotations alone, beside a folder of images alone, are no split.
+    let are_apart = !splits.iter().any(has_image) && others.iter().any(has_image);
+    if are_apart { Vec::new() } else { splits }
+}
+
+/// The name of an annotation's image.
+fn xml_name(file: &str) -> Option<&str> {
+    file.strip_suffix(".xml").or_else(|| file.strip_suffix(".XML"))
 }

@@ -16,6 +16,9 @@ use super::PhotoError;
 /// A file cut short is refused where more of its rows are missing: objects would lie in what the decoder makes up.
 const MOST_MISSING: f64 = 0.1;
 
+/// So many zeros at a file's end are no part of an image.
+const ZEROS: usize = 256;
+
 /// What libjpeg says where a marker comes before all data of a pass have.
 const CUT: &str = "Corrupt JPEG data: premature end of data segment";
 
@@ -97,6 +100,7 @@ pub(super) struct Jpeg {
 /// The image, which says that it has `area` pixels, with sides divided by `shrink` (1, 2, 4 or 8, rounded up); `None` for inks
 /// (CMYK), which libjpeg leaves to others.
 pub(super) fn decode(bytes: &[u8], area: u64, shrink: usize) -> Result<Option<Jpeg>, PhotoError> {
+    let bytes = without_zeros(bytes);
     let area = area as f64;
     if area * (1.0 - MOST_MISSING) > (bytes.len() as u64 * MOST_PIXELS_A_BYTE) as f64 {
         return Err(PhotoError::Damaged(TOO_EARLY.into()));
@@ -138,6 +142,13 @@ pub(super) fn decode(bytes: &[u8], area: u64, shrink: usize) -> Result<Option<Jp
         (false, None) => None,
     };
     Ok(Some(Jpeg { pixels, damage }))
+}
+
+/// Without the zeros that take the place of what was not copied, as file systems and programs for downloads leave them: the
+/// decoder would take them for data, gray or black, and find nothing wrong.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    if bytes.len() - end < ZEROS { bytes } else { &bytes[..end] }
 }
 
 /// The pixels, and how many of their rows were decoded from data that are there. `refining`: whether the last pass only makes

@@ -49,6 +49,7 @@ pub struct Settings {
     #[serde_as(as = "Vec<DisplayFromStr>")]
     pub val: Vec<Source>,
     /// Names of the classes, in the order of the network's outputs; where there are none, those that occur.
+    #[serde(deserialize_with = "names_or_list")]
     pub classes: Vec<String>,
     /// What training makes of difficult objects. Older runs have `skip-difficult = true` or `false` instead.
     #[serde(alias = "skip-difficult", deserialize_with = "difficult_or_skip")]
@@ -124,6 +125,7 @@ pub struct Settings {
     /// Learns so many images by heart.
     pub overfit: Option<usize>,
     /// Evaluations in a row that are no better, after which the last stage begins.
+    #[serde(alias = "early-stop")]
     pub patience: Option<usize>,
     /// Epochs between two evaluations.
     pub eval_every: Option<f64>,
@@ -417,6 +419,20 @@ impl Settings {
     }
 }
 
+/// Names of classes, or what `--classes` takes: a file of them, or `a,b,c`.
+fn names_or_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "classes must be names, as in [\"cat\", \"dog\"], or the name of a file of them")]
+    enum Given {
+        Names(Vec<String>),
+        List(String),
+    }
+    match Given::deserialize(deserializer)? {
+        Given::Names(names) => Ok(names),
+        Given::List(list) => class_list::parse(&list).map_err(serde::de::Error::custom),
+    }
+}
+
 /// What is made of difficult objects, or whether they are left out.
 fn difficult_or_skip<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Difficult, D::Error> {
     #[derive(Deserialize)]
@@ -448,6 +464,8 @@ mod tests {
             "difficult = 'ignore'\nbox-loss = 'siou'",
             "multi-scale = '320:640'\ntime-budget = '90m'\nlr = 0.123",
             "classes = ['a']",
+            "classes = 'a,b'",
+            "early-stop = 3\nval = ['VOC:val']",
         ] {
             let settings = read(text).unwrap();
             let stored = toml::to_string_pretty(&settings).unwrap();
@@ -491,6 +509,8 @@ mod tests {
             ("obj-target = 'zero'", "unknown variant `zero`"),
             ("difficult = 'maybe'", "learn, skip or ignore"),
             ("classes = ['cat', 'Cat']", "differ only by case"),
+            ("classes = 'nowhere.txt'", "there is no file nowhere.txt"),
+            ("classes = 3", "classes must be names"),
             ("other-classes = 'skip'", "give one with --classes"),
             ("bad-boxes = 'clip'", "unknown variant `clip`"),
             ("variant = 'yolo'", "no variant \"yolo\""),

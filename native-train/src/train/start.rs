@@ -18,6 +18,7 @@ use super::validation::Validation;
 use super::warnings::warnings;
 use super::{Optimizer, OptimizerState, trainer};
 use crate::data::formats::in_role;
+use crate::data::text::shown;
 use crate::data::{Role, Source, TrainingImage, TrainingSet, labels};
 use crate::engine::Engine;
 use crate::models;
@@ -94,7 +95,17 @@ impl Prepared {
         }
         let set = training_set(settings)?;
         if let Some(names) = class_names {
-            ensure!(set.class_names == names, "the training set has other classes than when the run began");
+            let without = |these: &[String], those: &[String]| {
+                let only: Vec<_> = these.iter().filter(|name| !those.contains(name)).map(|name| shown(name)).collect();
+                if only.is_empty() { "none".into() } else { only.join(", ") }
+            };
+            ensure!(
+                set.class_names == names,
+                "the training set has other classes than when the run began (new: {}; gone: {}): bring the labels back as they \
+                 were, or begin a new run, with the old one's weights as --init",
+                without(&set.class_names, names),
+                without(names, &set.class_names)
+            );
         }
         let validation = if settings.overfit.is_some() {
             Some(Validation::new(&set))

@@ -9,6 +9,7 @@ use shared_model::voc::VocObject;
 use shared_model::{Detection, Detector, Weights};
 
 use super::settings::Settings;
+use crate::data::class_list;
 use crate::data::formats::in_role;
 use crate::data::problem::Problem;
 use crate::data::source::class_names as class_names_of;
@@ -81,16 +82,27 @@ impl Validation {
         let names = class_names_of(val)?;
         let unknown: Vec<_> = names.into_iter().filter(|name| !class_names.contains(name)).collect();
         let all: Vec<_> = class_names.iter().chain(&unknown).cloned().collect();
-        let list = match all.iter().any(|name| name.contains(',')) {
-            true => "in a file, one a line".to_string(),
-            false => format!("as in --classes \"{}\"", all.join(",")),
+        // A list that would be refused is no advice.
+        let list = match class_list::check(&all) {
+            Err(_) => String::new(),
+            Ok(()) if all.iter().any(|name| name.contains(',')) => {
+                ", or give the list of all classes with --classes, in a file, one a line".into()
+            }
+            Ok(()) => {
+                let all = all.join(",");
+                format!(", or give the list of all classes with --classes, as in --classes \"{all}\"")
+            }
+        };
+        let named = |name: &String| match class_list::closest(name, class_names) {
+            Some(known) => format!("{} (is it \"{}\"?)", shown(name), shown(known)),
+            None => shown(name),
         };
         let sources = train.iter().chain(val).map(ToString::to_string);
         ensure!(
             unknown.is_empty(),
-            "--val has classes that are nowhere in --train: {}. Mend their names, or give the list of all classes with \
-             --classes, {list}; `yolox-nano check-data {}` shows where they are",
-            unknown.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", "),
+            "--val has classes that are nowhere in --train: {}. Mend their names{list}; `yolox-nano check-data {}` shows \
+             where they are",
+            unknown.iter().map(named).collect::<Vec<_>>().join(", "),
             sources.collect::<Vec<_>>().join(" ")
         );
         Ok(())

@@ -104,6 +104,29 @@ pub enum FormatErrorKind {
     /// A line without a name, after which numbers would mean something else.
     #[error("The line has no name, so that the numbers of the names after it are in doubt. Fill it in or remove it.")]
     NamelessClass,
+    /// A comment where names are.
+    #[error("A line that begins with # is no class. Remove it.")]
+    CommentedClass,
+    /// A name with a character that nobody sees.
+    #[error("The class \"{name}\" has a character U+{code:04X} in it. Write it anew.")]
+    HiddenInClass {
+        /// The name, with that character's number in its place.
+        name: String,
+        /// The character.
+        code: u32,
+    },
+    /// A name that the list has already.
+    #[error("The class \"{0}\" is twice in the list. Remove one.")]
+    ClassTwice(String),
+    /// Lines such as `0: cat`.
+    #[error(
+        "The lines begin with numbers, which would be parts of the names. Leave the names alone, in the order of \
+         their numbers."
+    )]
+    NumberedClasses,
+    /// One line such as `cat, dog`.
+    #[error("All names seem to be in one line. Write one name a line, or, if it is one name, put it in quotes.")]
+    ClassesInOneLine,
 }
 
 impl FormatErrorKind {

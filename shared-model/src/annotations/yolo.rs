@@ -108,19 +108,6 @@ fn parse(column: &str) -> Result<f64, FormatErrorKind> {
     number.ok_or_else(|| FormatErrorKind::YoloNumber(column.into()))
 }
 
-/// Reads a list of class names, one a line, in the order of their numbers.
-///
-/// # Errors
-/// Fails where it is empty, or a line between names is.
-pub fn class_list(text: &str) -> Result<Vec<String>, FormatError> {
-    let names: Vec<String> = text.trim_end().lines().map(|line| line.trim().into()).collect();
-    match names.iter().position(String::is_empty) {
-        Some(i) => Err(FormatErrorKind::NamelessClass.at(i + 1)),
-        None if names.is_empty() => Err(FormatErrorKind::NoClasses.into()),
-        None => Ok(names),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -143,7 +143,11 @@ fn yolo_and_coco_annotations_are_read_too() {
             "annotations": [{ "id": 1, "image_id": 1, "category_id": 17, "bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": 0 }],
         });
         fs::write(&coco, text.to_string())?;
-        for files in [vec![&yolo, &names], vec![&coco]] {
+        // As Windows' editors save it.
+        let wide = folder.path().join("wide.json");
+        let units = std::iter::once(0xfeff).chain(text.to_string().encode_utf16().collect::<Vec<_>>());
+        fs::write(&wide, units.flat_map(u16::to_le_bytes).collect::<Vec<_>>())?;
+        for files in [vec![&yolo, &names], vec![&coco], vec![&wide]] {
             let image = sample("chelsea");
             let files: Vec<_> = std::iter::once(&image).chain(files).map(|file| file.as_path()).collect();
             page.upload(&files).await?;
@@ -156,7 +160,10 @@ fn yolo_and_coco_annotations_are_read_too() {
             page.wait_for_boxes("coffee.jpg").await?;
             ensure!(!page.shows("count-hit").await?, "the annotation is beside another picture");
         }
-        Ok(())
+        fs::write(&names, b"chat\nvis-\xe0-vis\n")?;
+        page.upload(&[&names]).await?;
+        page.wait_for("return document.body.innerText.includes('The text is not in UTF-8. Save it as UTF-8.')", vec![])
+            .await
     });
 }
 

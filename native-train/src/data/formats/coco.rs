@@ -1,15 +1,19 @@
 //! Data sets in COCO's format: a JSON file for each split, and where the images to it lie.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use shared_model::annotations::{CocoAnnotation, CocoFile, CocoImage, FormatErrorKind};
 use shared_model::voc::{AnnotatedObject, Annotation, CocoExtra, Coordinates, ImageSize, VocObject};
 
 use super::{entries, extension, file_name, find_split, no_split};
+use crate::data::DataFile;
+use crate::data::files::Files;
+use crate::data::list::ImageIndex;
 use crate::data::problem::{Problem, ProblemKind};
 use crate::data::source::{Labelled, Listed, NumberedClass, Source, SourceAnnotations};
-use crate::data::{DataFile, text};
+use crate::data::text::{self, shown};
 
 /// What Roboflow calls the file in each split's folder.
 pub(super) const ROBOFLOW: &str = "_annotations.coco.json";
@@ -61,12 +65,30 @@ pub(super) fn read(source: &Source) -> Result<SourceAnnotations> {
     let text = text::read(&DataFile::on_disk(&json))?;
     let file = CocoFile::parse(&text).map_err(|error| anyhow!("{}: {error}", json.display()))?;
     file.check_ids().map_err(|error| anyhow!("{}: {error}", json.display()))?;
+    let mut names: Vec<&str> = file.classes().map(|class| class.name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        bail!(
+            "{}: two categories are called \"{}\": give one of them another name, or both the same id",
+            json.display(),
+            shown(twice[0])
+        );
+    }
     ensure!(!file.images.is_empty(), "{} has no image: export it again", json.display());
     let images = match images {
         Some(folder) => PathBuf::from(folder),
         None => images_folder(&json, &file.images),
     };
-    let labelled = file.images.iter().map(|image| labelled(&json, &images, &file, image)).collect();
+    let mut labelled: Vec<Labelled> = file.images.iter().map(|image| labelled(&json, &images, &file, image)).collect();
+    let index = OnceCell::new();
+    for Labelled { listed, .. } in labelled.iter_mut().filter(|image| !image.listed.image.exists()) {
+        let index = index.get_or_init(|| {
+            let there = Files::open(&images).map(|files| files.below(Path::new(""), usize::MAX)).unwrap_or_default();
+            ImageIndex::new(there.iter().map(String::as_str))
+        });
+        let name = listed.name.rsplit_once('.').map_or(listed.name.as_str(), |(name, _)| name);
+        listed.similar = index.similar(name);
+    }
     let classes = file.classes().map(|class| NumberedClass { name: class.name.clone(), id: class.id }).collect();
     Ok(SourceAnnotations { list: json, images: labelled, classes: Some(classes) })
 }

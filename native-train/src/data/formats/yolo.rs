@@ -11,7 +11,7 @@ use super::yaml::DataYaml;
 use super::{entries, extension, file_name, find_split, no_split};
 use crate::data::problem::{Problem, ProblemKind};
 use crate::data::source::{Labelled, Listed, NumberedClass, Source, SourceAnnotations};
-use crate::data::{DataFile, list, text};
+use crate::data::{DataFile, text};
 use crate::files::find_images;
 
 /// Whether a folder holds such a data set.
@@ -105,10 +105,9 @@ pub(super) fn read(source: &Source) -> Result<SourceAnnotations> {
 fn images_at(data: &DataYaml, place: &Path) -> Result<Vec<(PathBuf, Option<usize>)>> {
     if place.is_dir() {
         let found = find_images(&[place.to_path_buf()])?;
-        if let Some(error) = found.unreadable.first() {
-            bail!("{error}: mend it, or take it out of {}", place.display());
-        }
-        return Ok(found.images.into_iter().map(|image| (image.path, None)).collect());
+        // A link to nowhere is an image that cannot be read: a problem among others.
+        let all = found.images.into_iter().map(|image| image.path).chain(found.unreadable_images);
+        return Ok(all.map(|path| (path, None)).collect());
     }
     ensure!(
         extension(place) == "txt" && place.is_file(),
@@ -118,7 +117,7 @@ fn images_at(data: &DataYaml, place: &Path) -> Result<Vec<(PathBuf, Option<usize
     let folder = place.parent().unwrap_or(Path::new(""));
     let image = |(i, line): (usize, &str)| {
         // Files made on Windows name folders its way.
-        let line = list::unquoted(text::trim(line)).replace('\\', "/");
+        let line = text::unquoted(text::trim(line)).replace('\\', "/");
         let beside = folder.join(&line);
         let path = if beside.exists() { beside } else { data.root.join(&line) };
         (!line.is_empty()).then_some((path, Some(i + 1)))

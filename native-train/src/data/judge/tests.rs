@@ -60,7 +60,11 @@ fn classes_sizes_and_repetitions_are_checked() {
 
 #[test]
 fn the_message_helps() {
-    assert!(unknown("Dog", &list(&["dog"])).contains("is it \"dog\"?"));
+    let unknown = |class: &str, list: &ClassList| unknown(class, list, ", or skip".into());
+    let told = unknown("Dog", &list(&["dog"]));
+    assert!(told.contains("is it \"dog\"?") && told.contains("which has \"dog\"") && told.ends_with("skip"), "{told}");
+    let long = unknown("helmet", &list(&["a", "b", "c", "d", "e", "f"]));
+    assert!(long.contains("not among the 6 of the list"), "{long}");
     let voc = ClassList { origin: Origin::MostlyVoc, ..list(&["dog", "cat"]) };
     assert!(unknown("helmet", &voc).contains("not among Pascal VOC's, as most classes here are"));
 }
@@ -96,6 +100,7 @@ fn what_is_to_be_left_out_is_left_out_and_said() {
     assert!(labels.warnings.is_empty(), "{:?}", labels.warnings);
     let said = labels::summary(&labels.left_out).join("\n");
     assert!(said.contains("1 degenerate boxes, such as") && said.contains("a.xml:5"), "{said}");
+    assert!(!said.contains("--bad-boxes") && !said.contains("--other-classes"), "what was done is no advice: {said}");
 }
 
 #[test]
@@ -107,6 +112,7 @@ fn classes_that_look_alike_stop_training() {
         (["traffic light", "traffic light", "traffic\u{a0}light"], "traffic\\u{a0}light"),
         (["disc", "disc", "disc\u{200b}"], "disc\\u{200b}"),
         (["ring", "box", "d\u{ad}isc"], "d\\u{ad}isc"),
+        (["caf\u{e9}", "caf\u{e9}", "cafe\u{301}"], "cafe\u{301}"),
     ] {
         let voc = VocBuilder::new();
         let corners = [[1.0, 2.0, 9.0, 8.0], [2.0, 2.0, 9.0, 8.0], [3.0, 2.0, 9.0, 8.0]];

@@ -1,9 +1,11 @@
 //! Annotation files: read, kept, and put beside the pictures they are about.
 
+use js_sys::Uint8Array;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos::wasm_split::{SplitLoaderError, wasm_split};
-use web_sys::File;
+use shared_model::annotations::text::encoding;
+use web_sys::{File, TextDecoder, TextDecoderOptions};
 
 use super::read;
 use crate::page::language::text;
@@ -42,9 +44,23 @@ async fn read_all(given: Vec<File>) -> Result<Vec<TruthFile>, String> {
         let Some(bytes) = read(&file, file.size()).await else {
             return Err(format!("{name}: {}", text!("The file cannot be read. Was it moved or deleted?")));
         };
-        files.push(TruthFile::read(&name, &String::from_utf8_lossy(&bytes)).map_err(|error| error.to_string())?);
+        let text = decode(&bytes).map_err(|why| format!("{name}: {why}"))?;
+        files.push(TruthFile::read(&name, &text).map_err(|error| error.to_string())?);
     }
     Ok(files)
+}
+
+/// The text of an annotation file, by the browser's decoders of the encoding that it says or shows.
+fn decode(bytes: &[u8]) -> Result<String, String> {
+    let is_xml = bytes.trim_ascii_start().starts_with(b"<");
+    let label = encoding(bytes, is_xml);
+    let options = TextDecoderOptions::new();
+    options.set_fatal(true);
+    let Ok(decoder) = TextDecoder::new_with_label_and_options(&label, &options) else {
+        return Err(text!("Its encoding %{label} is unknown. Save it as UTF-8.", label = label));
+    };
+    let decoded = decoder.decode_with_js_u8_array(&Uint8Array::from(bytes));
+    decoded.map_err(|_| text!("The text is not in %{label}. Save it as UTF-8.", label = label.to_uppercase()))
 }
 
 fn keep(state: State, files: Vec<TruthFile>, taken: &[Picture]) {

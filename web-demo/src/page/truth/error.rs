@@ -198,6 +198,21 @@ fn format(kind: &FormatErrorKind) -> String {
             class = class,
             names = names
         ),
+        FormatErrorKind::CommentedClass => text!("A line that begins with # is no class. Remove it."),
+        FormatErrorKind::HiddenInClass { name, code } => {
+            let code = format!("{code:04X}");
+            text!("The class \"%{name}\" has a character U+%{code} in it. Write it anew.", name = name, code = code)
+        }
+        FormatErrorKind::ClassTwice(name) => {
+            text!("The class \"%{name}\" is twice in the list. Remove one.", name = name)
+        }
+        FormatErrorKind::NumberedClasses => text!(
+            "The lines begin with numbers, which would be parts of the names. Leave the names alone, in the order of \
+             their numbers."
+        ),
+        FormatErrorKind::ClassesInOneLine => {
+            text!("All names seem to be in one line. Write one name a line, or, if it is one name, put it in quotes.")
+        }
         FormatErrorKind::NoClasses => text!("The list of classes is empty. Write one name a line."),
         FormatErrorKind::NamelessClass => text!(
             "The line has no name, so that the numbers of the names after it are in doubt. Fill it in or remove it."

@@ -83,9 +83,9 @@ impl TruthFile {
         let text = text.trim_start_matches('\u{feff}');
         let (extension, first) = (names::extension(name), text.trim_start().chars().next());
         let content = match (extension.as_str(), first) {
+            _ if names::is_class_list(name) => class_list(text).map(Content::ClassList).map_err(Flaw::from),
             ("xml", _) | (_, Some('<')) => voc::VocFile::read(text).map(Content::Voc),
             ("json", _) | (_, Some('{' | '[')) => coco::Coco::read(text).map(Content::Coco),
-            _ if names::is_class_list(name) => class_list(text).map(Content::ClassList).map_err(Flaw::from),
             ("txt", _) => yolo::read(text).map(Content::Yolo),
             _ => Err(TruthErrorKind::UnknownFormat.into()),
         };

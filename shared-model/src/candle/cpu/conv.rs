@@ -1,89 +1,17 @@
-//! This project's kernels as operations of candle on the CPU, with their gradients: for what candle's own operations are
-//! many times slower at (depthwise and pointwise convolutions, normalisation) or cannot differentiate rightly (see `plain`).
+//! Convolutions with what follows them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::{Plain, for_each_image, numbers, zeros};
 use crate::kernels::block::Residual;
 use crate::kernels::norm::{activation_gradient, affine_gradient, moments, normalise};
-use crate::kernels::parallel::Team;
-use crate::kernels::pool_gradient::{max_pool_halving_gradient, max_pool_same_gradient, upsample_gradient};
 use crate::kernels::simd::Instructions;
-use crate::kernels::{elementwise, pool};
 use crate::lowering::{ConvKind, Convolution, ImagePlanes, TASK_ROWS};
 use crate::model::graph::Activation;
 use crate::training::{Moments, NormOrBias};
-
-/// A tensor's numbers, one after another.
-fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let Some((start, end)) = layout.contiguous_offsets() else { bail!("the tensor must be contiguous") };
-    Ok(&storage.as_slice::<f32>()?[start..end])
-}
-
-/// So many zeros, written by all threads: the memory is rarely new, and one thread's writing is a tenth of a training step.
-fn zeros(len: usize) -> Vec<f32> {
-    rayon::iter::repeat_n(0.0, len).collect()
-}
-
-/// Calls `work` for every image's part of `out`: each on one thread, or, where there are fewer images than threads, one
-/// after another on all of them.
-fn for_each_image(images: usize, out: &mut [f32], work: impl Fn(&Team, usize, &mut [f32]) + Sync) {
-    let len = out.len() / images;
-    if images >= rayon::current_num_threads() {
-        let parts = out.par_chunks_mut(len).enumerate();
-        parts.for_each(|(image, out)| work(&Team::alone(), image, out));
-    } else {
-        Team::fork_join(|team| {
-            out.chunks_mut(len).enumerate().for_each(|(image, out)| work(team, image, out));
-        });
-    }
-}
-
-/// An operation of one, two or three tensors without a gradient of its own: the gradients of others are made of them.
-struct Plain<F>(&'static str, F);
-
-impl<F: Fn(&[f32]) -> (Vec<f32>, Shape)> CustomOp1 for Plain<F> {
-    fn name(&self) -> &'static str {
-        self.0
-    }
-
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (values, shape) = self.1(numbers(s, l)?);
-        Ok((CpuStorage::F32(values), shape))
-    }
-}
-
-impl<F: Fn(&[f32], &[f32]) -> (Vec<f32>, Shape)> CustomOp2 for Plain<F> {
-    fn name(&self) -> &'static str {
-        self.0
-    }
-
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (values, shape) = self.1(numbers(s1, l1)?, numbers(s2, l2)?);
-        Ok((CpuStorage::F32(values), shape))
-    }
-}
-
-impl<F: Fn(&[f32], &[f32], &[f32]) -> (Vec<f32>, Shape)> CustomOp3 for Plain<F> {
-    fn name(&self) -> &'static str {
-        self.0
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (values, shape) = self.1(numbers(s1, l1)?, numbers(s2, l2)?, numbers(s3, l3)?);
-        Ok((CpuStorage::F32(values), shape))
-    }
-}
 
 /// A convolution of images of one size.
 struct Convolve<'a> {
@@ -172,7 +100,7 @@ impl Convolve<'_> {
 ///
 /// # Errors
 /// Fails where the tensor is not on the CPU in single precision.
-pub(super) fn infer(
+pub(in super::super) fn infer(
     convolution: &Convolution,
     x: &Tensor,
     kernels: &[&[f32]],
@@ -186,7 +114,7 @@ pub(super) fn infer(
 
 /// What normalisation goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub(in super::super) enum By {
     /// The batch's statistics; or there is a bias alone.
     Batch,
     /// The running statistics, while the batch's are observed.
@@ -217,7 +145,7 @@ struct Between {
 ///
 /// # Errors
 /// Fails where the tensors are not on the CPU in single precision.
-pub(super) fn conv_norm_act(
+pub(in super::super) fn conv_norm_act(
     convolution: &Convolution,
     x: &Tensor,
     kernels: &Tensor,
@@ -332,126 +260,5 @@ impl CustomOp3 for ConvNormAct {
         let part = |i: usize, like: &Tensor| all.narrow(0, lens[..i].iter().sum(), lens[i])?.reshape(like.shape());
         let of_x = has_input_gradient.then(|| part(0, x)).transpose()?;
         Ok((of_x, Some(part(1, kernels)?), Some(part(2, parameters)?)))
-    }
-}
-
-/// Pooling under squares of this width with stride 1, padded so that the size stays.
-struct MaxPoolSame(usize);
-
-/// The greatest of every square of `kernel` (odd) pixels around a pixel of `x` (images x channels x height x width).
-///
-/// # Errors
-/// Fails where the tensor is not on the CPU in single precision.
-pub(super) fn max_pool_same(x: &Tensor, kernel: usize) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(MaxPoolSame(kernel))
-}
-
-impl CustomOp1 for MaxPoolSame {
-    fn name(&self) -> &'static str {
-        "max-pool-same"
-    }
-
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, (batch, _, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
-        let (mut out, size) = (zeros(x.len()), x.len() / batch);
-        for_each_image(batch, &mut out, |team, i, out| {
-            let x = &x[i * size..][..size];
-            pool::max_pool_same(team, Instructions::best(), x, height, width, self.0, out);
-        });
-        Ok((CpuStorage::F32(out), l.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let (batch, _, height, width) = x.dims4()?;
-        let op = |x: &[f32], gradient: &[f32]| {
-            let (mut out, size) = (zeros(x.len()), x.len() / batch);
-            out.par_chunks_mut(size)
-                .zip(x.par_chunks(size))
-                .zip(gradient.par_chunks(size))
-                .for_each(|((out, x), gradient)| max_pool_same_gradient(x, height, width, self.0, gradient, out));
-            let len = out.len();
-            (out, Shape::from(len))
-        };
-        let of_x = x.apply_op2_no_bwd(&gradient.contiguous()?, &Plain("max-pool-same-gradient", op))?;
-        Ok(Some(of_x.reshape(x.shape())?))
-    }
-}
-
-/// Pooling under squares of 2 x 2, with stride 2.
-struct MaxPoolHalving;
-
-/// The greatest of every square of 2 x 2 pixels of `x` (images x channels x height x width).
-///
-/// # Errors
-/// Fails where the tensor is not on the CPU in single precision.
-pub(super) fn max_pool_halving(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(MaxPoolHalving)
-}
-
-impl CustomOp1 for MaxPoolHalving {
-    fn name(&self) -> &'static str {
-        "max-pool-halving"
-    }
-
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, (batch, channels, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
-        let (mut out, size) = (zeros(x.len() / 4), x.len() / batch);
-        for_each_image(batch, &mut out, |team, i, out| {
-            pool::max_pool_halving(team, Instructions::best(), &x[i * size..][..size], width, out);
-        });
-        Ok((CpuStorage::F32(out), Shape::from((batch, channels, height / 2, width / 2))))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let (_, _, _, width) = x.dims4()?;
-        let op = |x: &[f32], gradient: &[f32]| {
-            let mut out = zeros(x.len());
-            let rows = out.par_chunks_mut(2 * width).zip(x.par_chunks(2 * width)).zip(gradient.par_chunks(width / 2));
-            rows.for_each(|((out, x), gradient)| max_pool_halving_gradient(x, width, gradient, out));
-            let len = out.len();
-            (out, Shape::from(len))
-        };
-        let of_x = x.apply_op2_no_bwd(&gradient.contiguous()?, &Plain("max-pool-halving-gradient", op))?;
-        Ok(Some(of_x.reshape(x.shape())?))
-    }
-}
-
-/// Every pixel becomes a square of 2 x 2.
-struct Upsample;
-
-/// `x` (images x channels x height x width) at twice the height and width, by nearest neighbours.
-///
-/// # Errors
-/// Fails where the tensor is not on the CPU in single precision.
-pub(super) fn upsample(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Upsample)
-}
-
-impl CustomOp1 for Upsample {
-    fn name(&self) -> &'static str {
-        "upsample"
-    }
-
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, (batch, channels, height, width)) = (numbers(s, l)?, l.shape().dims4()?);
-        let (mut out, size) = (zeros(4 * x.len()), x.len() / batch);
-        for_each_image(batch, &mut out, |team, i, out| {
-            elementwise::upsample(team, &x[i * size..][..size], width, out);
-        });
-        Ok((CpuStorage::F32(out), Shape::from((batch, channels, 2 * height, 2 * width))))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let (_, _, _, width) = x.dims4()?;
-        let op = |gradient: &[f32]| {
-            let mut out = zeros(gradient.len() / 4);
-            out.par_chunks_mut(width).zip(gradient.par_chunks(4 * width)).for_each(|(out, gradient)| {
-                upsample_gradient(width, gradient, out);
-            });
-            let len = out.len();
-            (out, Shape::from(len))
-        };
-        let of_x = gradient.contiguous()?.apply_op1_no_bwd(&Plain("upsample-gradient", op))?;
-        Ok(Some(of_x.reshape(x.shape())?))
     }
 }
