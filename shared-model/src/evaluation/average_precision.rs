@@ -33,14 +33,33 @@ pub struct BestOverlap {
 /// For each detection, in order of falling score, the object of its image that it overlaps most; `None` where its
 /// image has no object of the class. Equal scores keep their order.
 pub fn matches(detections: &[ScoredBox], truths: &[Vec<Truth>]) -> Vec<Option<BestOverlap>> {
-    let mut sorted: Vec<&ScoredBox> = detections.iter().collect();
-    sorted.sort_by(|a, b| b.score.total_cmp(&a.score));
     let best = |detection: &ScoredBox| {
         let image = detection.image;
         let objects = truths[image].iter().map(|truth| truth.bbox).enumerate();
         most_overlapping(&detection.bbox, objects).map(|(truth, iou)| BestOverlap { image, truth, iou })
     };
-    sorted.into_iter().map(best).collect()
+    by_score(detections).into_iter().map(best).collect()
+}
+
+/// In order of falling score. Equal scores keep their order.
+pub(super) fn by_score(detections: &[ScoredBox]) -> Vec<&ScoredBox> {
+    let mut sorted: Vec<&ScoredBox> = detections.iter().collect();
+    sorted.sort_by(|a, b| b.score.total_cmp(&a.score));
+    sorted
+}
+
+/// Whether each detection is right: its best object overlaps it by more than `min_iou` and was not found before; a second
+/// detection of an object is wrong. `None`: its object is difficult, so that it does not count.
+pub(super) fn verdicts(matches: &[Option<BestOverlap>], truths: &[Vec<Truth>], min_iou: f64) -> Vec<Option<bool>> {
+    let mut found: Vec<Vec<bool>> = truths.iter().map(|truths| vec![false; truths.len()]).collect();
+    let verdict = |best: &Option<BestOverlap>| match best {
+        Some(best) if best.iou > min_iou => {
+            let found = &mut found[best.image][best.truth];
+            (!truths[best.image][best.truth].difficult).then(|| !std::mem::replace(found, true))
+        }
+        _ => Some(false),
+    };
+    matches.iter().map(verdict).collect()
 }
 
 /// Precision and recall after each detection, in order of falling score.
@@ -56,22 +75,16 @@ struct Point {
 }
 
 impl Curve {
-    /// A detection is right where its best object overlaps it by more than `min_iou` and was not found before; a second
-    /// detection of an object is wrong.
+    /// Of detections that are right where their best object overlaps them by more than `min_iou` and was not found before.
     pub fn new(matches: &[Option<BestOverlap>], truths: &[Vec<Truth>], min_iou: f64) -> Self {
         let objects = truths.iter().flatten().filter(|truth| !truth.difficult).count() as f64;
-        let mut found: Vec<Vec<bool>> = truths.iter().map(|truths| vec![false; truths.len()]).collect();
         let (mut right, mut wrong) = (0.0, 0.0);
         let mut points = Vec::with_capacity(matches.len());
-        for best in matches {
-            match best {
-                Some(best) if best.iou > min_iou => {
-                    if !truths[best.image][best.truth].difficult {
-                        let found = &mut found[best.image][best.truth];
-                        if std::mem::replace(found, true) { wrong += 1.0 } else { right += 1.0 }
-                    }
-                }
-                _ => wrong += 1.0,
+        for verdict in verdicts(matches, truths, min_iou) {
+            match verdict {
+                Some(true) => right += 1.0,
+                Some(false) => wrong += 1.0,
+                None => {}
             }
             let precision = right / f64::max(right + wrong, f64::EPSILON);
             points.push(Point { recall: right / objects, precision });

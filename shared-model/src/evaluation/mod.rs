@@ -6,6 +6,7 @@ mod bootstrap;
 mod class_map;
 mod confusion;
 mod operating;
+mod ranked;
 mod report;
 
 use serde::Serialize;
@@ -13,10 +14,11 @@ use serde::Serialize;
 use crate::voc::VocBox;
 
 pub use average_precision::{Curve, ScoredBox, Truth, matches};
-pub use bootstrap::{F1Difference, PictureCounts, f1_difference};
+pub use bootstrap::{Ap50Bootstrap, Difference, PictureCounts, f1_difference};
 pub use class_map::ClassMap;
 pub use confusion::Confusion;
 pub use operating::{OperatingPoint, best_f1, operating_points};
+pub use ranked::RankedBoxes;
 pub use report::{EvalReport, Figures, MAX_IOU, MIN_SCORE, NothingToScore, ReportRow, collect};
 
 /// The IoU thresholds .50:.05:.95, at which AP is averaged; AP50 is the first alone.

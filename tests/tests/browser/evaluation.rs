@@ -89,6 +89,25 @@ fn scores_are_those_of_the_command_line() {
             }
         }
 
+        // Two pictures have an interval; what is confused and how large objects are is told of each model.
+        let interval = "const all = document.querySelectorAll('[data-testid=ap50-difference]'); return all[1].textContent.includes('[')";
+        page.wait_for(interval, vec![]).await?;
+        ensure!(saved["models"][1]["ap50_against_first"]["low"].is_number(), "{}", saved["models"][1]);
+        let confused = &saved["models"][0]["confusion"];
+        let places = confused["class_names"].as_array().context("classes")?.len() + 1;
+        ensure!(confused["counts"].as_array().is_some_and(|rows| rows.len() == places), "{confused}");
+        ensure!(page.texts("confusion").await?.len() == 2 && page.texts("size-row").await?.len() == 2);
+
+        // The page as a file of its own, with its style and without scripts.
+        page.click("save-evaluation-html").await?;
+        let (name, bytes) = page.saved().await?;
+        let html = String::from_utf8(bytes)?;
+        ensure!(
+            name == "evaluation.html" && html.contains("<polyline") && html.contains("--accent:"),
+            "{name}: {html}"
+        );
+        ensure!(!html.contains("<script") && shown.iter().all(|ap50| html.contains(ap50)), "{html}");
+
         // The best threshold is applied where the slider is.
         let best = page.text("apply-threshold").await?;
         page.click("apply-threshold").await?;

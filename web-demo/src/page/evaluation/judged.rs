@@ -14,10 +14,10 @@ use crate::page::truth::{DetectionOutcome, GroundTruth, ObjectOutcome, evaluate}
 pub struct JudgedRun {
     /// The boxes that the official score counts.
     pub official: Vec<Detection>,
-    /// The boxes that the page shows if its threshold is the least, in order of falling score: score, class, what came of it.
-    shown: Vec<(f32, usize, DetectionOutcome)>,
-    /// Objects of classes that the model knows, without difficult ones.
-    objects: usize,
+    /// The boxes that the page shows if its threshold is the least, in order of falling score, and what came of them.
+    pub shown: Vec<(Detection, DetectionOutcome)>,
+    /// Whether each object of the truth is to be found: it is of a class that the model knows, and not difficult.
+    pub wanted: Vec<bool>,
 }
 
 /// The boxes of a picture that are right or wrong.
@@ -38,11 +38,11 @@ impl JudgedRun {
         let filter = Filter { score: MIN_SCORE, max_iou, hidden: BTreeSet::new() };
         let shown = filter.apply(run, classes);
         let evaluation = evaluate(&shown, classes, truth);
-        let counts = |outcome: &&ObjectOutcome| matches!(outcome, ObjectOutcome::Found | ObjectOutcome::FalseNegative);
+        let counts = |outcome: &ObjectOutcome| matches!(outcome, ObjectOutcome::Found | ObjectOutcome::FalseNegative);
         Some(Self {
             official: nms(&passing, MAX_IOU),
-            objects: evaluation.objects.iter().filter(counts).count(),
-            shown: shown.iter().zip(evaluation.detections).map(|(d, outcome)| (d.score, d.class, outcome)).collect(),
+            wanted: evaluation.objects.iter().map(counts).collect(),
+            shown: shown.into_iter().zip(evaluation.detections).collect(),
         })
     }
 
@@ -50,12 +50,15 @@ impl JudgedRun {
     /// the whole set (`occurring`, names of [`canonical_class`]) are left out, as they are of AP.
     pub fn decided(&self, known: &[String], occurring: &BTreeSet<&str>) -> DecidedBoxes {
         let occurs: Vec<bool> = known.iter().map(|name| occurring.contains(canonical_class(name))).collect();
-        let decide = |&(score, class, outcome): &(f32, usize, DetectionOutcome)| match outcome {
+        let decide = |&(Detection { score, class, .. }, outcome): &(Detection, DetectionOutcome)| match outcome {
             DetectionOutcome::TruePositive(_) => Some((score, true)),
             DetectionOutcome::FalsePositive if occurs.get(class).copied().unwrap_or_default() => Some((score, false)),
             DetectionOutcome::FalsePositive | DetectionOutcome::Ignored => None,
         };
-        DecidedBoxes { boxes: self.shown.iter().filter_map(decide).collect(), objects: self.objects }
+        DecidedBoxes {
+            boxes: self.shown.iter().filter_map(decide).collect(),
+            objects: self.wanted.iter().filter(|wanted| **wanted).count(),
+        }
     }
 }
 

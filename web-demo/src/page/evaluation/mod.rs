@@ -1,20 +1,24 @@
 //! Models on all annotated pictures at once: their official score, the threshold to choose, and where they differ.
 
+mod confusion;
 mod differences;
 mod judged;
+mod sizes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared_model::canonical_class;
 use shared_model::evaluation::{
-    EvalReport, F1Difference, OperatingPoint, PictureCounts, best_f1, f1_difference, operating_points,
+    Difference, EvalReport, OperatingPoint, PictureCounts, RankedBoxes, best_f1, f1_difference, operating_points,
 };
 
 use super::truth::GroundTruth;
 
+pub use confusion::confusion;
 pub use differences::{PictureErrors, differences};
 pub use judged::{DecidedBoxes, JudgedRun};
+pub use sizes::{SizeClass, by_size};
 
 /// What several models made of a set of annotated pictures. All are scored on the same pictures: those that all have looked at.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,9 +54,15 @@ pub struct ModelEvaluation {
     pub best: Option<OperatingPoint>,
     /// The greatest F1 less the first model's, each at its own threshold; `None` for the first model and where one of both has
     /// none.
-    pub against_first: Option<F1Difference>,
+    pub against_first: Option<Difference>,
     /// Its boxes beside the truth, one entry a picture.
     pub decided: Vec<DecidedBoxes>,
+    /// The names of its classes.
+    pub classes: Vec<String>,
+    /// What it found, one entry a picture.
+    pub judged: Vec<Arc<JudgedRun>>,
+    /// The boxes that AP counts, for its bootstrap; `None` where there is no report.
+    pub ranked: Option<Arc<RankedBoxes>>,
 }
 
 /// Thresholds of the score that are told apart: the steps of the page's slider, 0.01 to 0.95.
@@ -75,7 +85,19 @@ impl SetEvaluation {
             let objects = decided.iter().map(|decided| decided.objects).sum();
             let points = operating_points(boxes, objects, thresholds());
             let report = EvalReport::new(&truths, &found, &known).ok();
-            ModelEvaluation { best: best_f1(&points), model, report, points, against_first: None, decided }
+            let ranked = report.is_some().then(|| Arc::new(RankedBoxes::new(&truths, &found, &known)));
+            let best = best_f1(&points);
+            ModelEvaluation {
+                best,
+                model,
+                report,
+                points,
+                against_first: None,
+                decided,
+                classes: known,
+                judged,
+                ranked,
+            }
         };
         let mut models: Vec<ModelEvaluation> = models.into_iter().map(evaluate).collect();
         if let Some((first, others)) = models.split_first_mut() {

@@ -138,6 +138,28 @@ fn pictures_that_models_differ_on_come_first() {
 }
 
 #[test]
+fn classes_that_are_taken_for_others_and_sizes() {
+    // A cat as a cat, a dog as a cat, a cat that was missed, and a box where nothing is.
+    let truths = [truth(&[("cat", 0.0, false), ("dog", 50.0, false)]), truth(&[("cat", 0.0, false)])];
+    let boxes = vec![vec![found(0, 0.9, 0.0), found(0, 0.8, 50.0), found(0, 0.4, 200.0)], vec![]];
+    let mut set = set(&truths, &[("a", names(&["cat", "dog", "toothbrush"]), boxes)]);
+    let confused = |threshold| confusion(&set, &set.models[0], threshold);
+    assert_eq!(confused(0.5).class_names, ["cat", "dog"]);
+    assert_eq!(confused(0.5).counts, [vec![1, 0, 1], vec![1, 0, 0], vec![0, 0, 0]]);
+    assert_eq!(confused(0.3).counts[2], [1, 0, 0]);
+    assert_eq!(confused(0.85).counts, [vec![1, 0, 1], vec![0, 0, 1], vec![0, 0, 0]]);
+
+    // All of them have 100 square pixels.
+    let sizes = |set: &SetEvaluation, threshold| by_size(set, &set.models[0], threshold).map(|s| (s.found, s.objects));
+    assert_eq!(sizes(&set, 0.5), [(1, 3), (0, 0), (0, 0)]);
+    assert_eq!(sizes(&set, 0.95), [(0, 3), (0, 0), (0, 0)]);
+    let mut large = (*set.pictures[1].truth).clone();
+    large.objects[0].bbox = BBox { x1: 0.0, y1: 0.0, x2: 96.0, y2: 96.0 };
+    set.pictures[1].truth = Arc::new(large);
+    assert_eq!(sizes(&set, 0.5), [(1, 2), (0, 0), (0, 1)]);
+}
+
+#[test]
 fn figures_to_take_away() {
     let boxes = vec![found(0, 0.6, 0.0)];
     let set = set(&[truth(&[("cat", 0.0, false)])], &[("a, b", names(&["cat"]), vec![boxes])]);

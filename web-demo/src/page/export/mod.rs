@@ -1,7 +1,8 @@
-//! What the visitor takes away: the comparison as JSON, CSV or PNG, the evaluation as JSON or CSV.
+//! What the visitor takes away: the comparison as JSON, CSV or PNG, the evaluation as JSON, CSV or a page.
 
 mod csv;
 mod evaluation;
+mod html;
 mod json;
 mod png;
 
@@ -15,6 +16,7 @@ use super::state::State;
 
 pub use csv::csv;
 pub use evaluation::{evaluation_csv, evaluation_json};
+pub use html::evaluation_html;
 pub use json::json;
 pub use png::png;
 

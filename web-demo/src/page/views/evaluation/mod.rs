@@ -1,10 +1,13 @@
 //! The view of the evaluation: the models' scores on the visitor's annotated pictures, and the threshold to choose.
 
 mod classes;
+mod confusion;
 mod curves;
 mod gather;
+mod intervals;
 mod pictures;
 mod scores;
+mod sizes;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -14,9 +17,11 @@ use crate::page::export;
 use crate::page::language::text;
 use crate::page::state::State;
 use classes::ClassScores;
+use confusion::ConfusionTables;
 use curves::ThresholdCurves;
 use pictures::DifferingPictures;
 use scores::ScoreTable;
+use sizes::SizeTable;
 
 /// Everything about the set of pictures. Nothing of it is computed unless this is on show.
 #[component]
@@ -39,6 +44,8 @@ pub fn EvaluationView() -> impl IntoView {
                 <ScoreTable set/>
                 <ThresholdCurves set/>
                 <ClassScores set/>
+                <SizeTable set/>
+                <ConfusionTables set/>
                 <DifferingPictures set/>
             </Show>
         </section>
@@ -56,7 +63,11 @@ fn Progress(set: Memo<SetEvaluation>) -> impl IntoView {
         spawn_local(async move {
             let blob = match ending {
                 "json" => export::text_blob(&export::evaluation_json(&set), "application/json"),
-                _ => export::text_blob(&export::evaluation_csv(&set), "text/csv"),
+                "csv" => export::text_blob(&export::evaluation_csv(&set), "text/csv"),
+                _ => match export::evaluation_html().await {
+                    Ok(page) => export::text_blob(&page, "text/html"),
+                    Err(error) => Err(error),
+                },
             };
             if blob.and_then(|blob| export::download(&format!("evaluation.{ending}"), &blob)).is_err() {
                 state.notices.tell(text!("The browser could not make the file."));
@@ -73,7 +84,7 @@ fn Progress(set: Memo<SetEvaluation>) -> impl IntoView {
                 all = all()
             )}</span>
             <span class="group take-away">
-                {[("json", "JSON"), ("csv", "CSV")].map(|(ending, name)| view! {
+                {[("json", "JSON"), ("csv", "CSV"), ("html", "HTML")].map(|(ending, name)| view! {
                     <button type="button" class="plain" data-testid=format!("save-evaluation-{ending}")
                         title=move || text!("Save the evaluation as %{format}", format = name)
                         on:click=move |_| save(ending)

@@ -1,8 +1,9 @@
 //! The models side by side: AP, and the best F1 with its threshold.
 
 use leptos::prelude::*;
-use shared_model::evaluation::{F1Difference, OperatingPoint};
+use shared_model::evaluation::{Difference, OperatingPoint};
 
+use super::intervals::ap50_differences;
 use super::percent;
 use crate::page::evaluation::{ModelEvaluation, SetEvaluation};
 use crate::page::language::text;
@@ -12,6 +13,15 @@ use crate::page::words;
 /// A line a model.
 #[component]
 pub fn ScoreTable(set: Memo<SetEvaluation>) -> impl IntoView {
+    let differences = ap50_differences(set);
+    let rows = move || {
+        let models = set.get().models.into_iter().enumerate();
+        let row = |(i, model)| {
+            let ap50 = Signal::derive(move || differences.read().get(i).copied().flatten());
+            view! { <Row model ap50/> }
+        };
+        models.map(row).collect_view()
+    };
     view! {
         <section class="card" aria-labelledby="scores-title">
             <h2 id="scores-title">{move || text!("Scores")}</h2>
@@ -23,6 +33,9 @@ pub fn ScoreTable(set: Memo<SetEvaluation>) -> impl IntoView {
                     <thead><tr>
                         <th scope="col">{move || text!("Model")}</th>
                         <th scope="col" class="numbers">"AP50"</th>
+                        <th scope="col" class="numbers"
+                            title=move || text!("AP50 less the first model's, in points; in brackets the interval that holds 95 % of 1000 draws of as many pictures.")
+                        >{move || text!("Difference")}</th>
                         <th scope="col" class="numbers">"AP"</th>
                         <th scope="col" class="numbers">{move || text!("AP50 (area)")}</th>
                         <th scope="col" class="numbers">{move || text!("AP (area)")}</th>
@@ -34,7 +47,7 @@ pub fn ScoreTable(set: Memo<SetEvaluation>) -> impl IntoView {
                         <th scope="col" class="numbers">{move || text!("Recall")}</th>
                         <th scope="col">{move || text!("Threshold")}</th>
                     </tr></thead>
-                    <tbody>{move || set.get().models.into_iter().map(|model| view! { <Row model/> }).collect_view()}</tbody>
+                    <tbody>{rows}</tbody>
                 </table>
             </div>
         </section>
@@ -42,7 +55,7 @@ pub fn ScoreTable(set: Memo<SetEvaluation>) -> impl IntoView {
 }
 
 #[component]
-fn Row(model: ModelEvaluation) -> impl IntoView {
+fn Row(model: ModelEvaluation, ap50: Signal<Option<Difference>>) -> impl IntoView {
     let mean = model.report.as_ref().map(|report| report.mean);
     let unknown = model.report.as_ref().map(|report| report.unknown_classes.join(", ")).filter(|all| !all.is_empty());
     let is_scored = mean.is_some();
@@ -57,11 +70,12 @@ fn Row(model: ModelEvaluation) -> impl IntoView {
                 {(!is_scored).then(|| view! { <p class="hint">{text!("It knows none of the annotated classes.")}</p> })}
             </th>
             <td class="numbers" data-testid="ap50">{words::percent(mean.map(|mean| mean.ap50_11))}</td>
+            <td class="numbers" data-testid="ap50-difference">{move || ap50.get().map_or("\u{2013}".into(), |ap50| difference(&ap50, 1.0))}</td>
             <td class="numbers" data-testid="ap">{words::percent(mean.map(|mean| mean.ap_11))}</td>
             <td class="numbers">{words::percent(mean.map(|mean| mean.ap50_area))}</td>
             <td class="numbers">{words::percent(mean.map(|mean| mean.ap_area))}</td>
             <td class="numbers" data-testid="best-f1">{of_best(|point| point.f1)}</td>
-            <td class="numbers" data-testid="f1-difference">{model.against_first.map_or("\u{2013}".into(), |f1| difference(&f1))}</td>
+            <td class="numbers" data-testid="f1-difference">{model.against_first.map_or("\u{2013}".into(), |f1| difference(&f1, 100.0))}</td>
             <td class="numbers">{of_best(|point| point.precision)}</td>
             <td class="numbers">{of_best(|point| point.recall)}</td>
             <td>{model.best.map(|best| view! { <Apply best model=model.model.clone()/> })}</td>
@@ -70,9 +84,9 @@ fn Row(model: ModelEvaluation) -> impl IntoView {
 }
 
 /// "+2.1 [−0.4, +4.6]" in points: where 0 lies in between, the pictures are too few to tell the models apart.
-fn difference(f1: &F1Difference) -> String {
-    let [difference, low, high] = [f1.difference, f1.low, f1.high].map(|part| {
-        let points = 100.0 * part;
+fn difference(Difference { difference, low, high }: &Difference, to_points: f64) -> String {
+    let [difference, low, high] = [difference, low, high].map(|part| {
+        let points = to_points * part;
         let sign = if points < 0.0 { "\u{2212}" } else { "+" };
         format!("{sign}{:.1}", points.abs())
     });
