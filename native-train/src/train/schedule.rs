@@ -149,4 +149,11 @@ mod tests {
         assert_eq!((plain.no_aug_from, plain.iterations), (1100, 4000));
         assert_eq!(schedule.replanned(700, 3, 5, lengths).iterations, 700, "the past cannot be shortened");
     }
+
+    #[test]
+    fn another_plan_keeps_the_fitting() {
+        let lengths = StageLengths::default();
+        let schedule = Schedule::new(100, 1203, StageLengths { fit: 3, ..lengths });
+        assert_eq!(schedule.replanned(50, 603, 5, lengths).fit, 3);
+    }
 }

@@ -559,4 +559,11 @@ mod tests {
         let error = read("batch = 8\naccumulate = 2").unwrap().plan(15).unwrap_err().to_string();
         assert!(error.contains("15 images") && error.contains("smaller --batch"), "{error}");
     }
+
+    #[test]
+    fn the_mean_of_the_weights_reaches_twice_as_far_in_a_training_twice_as_long() {
+        let schedule = |iterations| Schedule::new(10, iterations, StageLengths::default());
+        let reach = |iterations| 1.0 / (1.0 - Settings::default().ema_decay(&schedule(iterations)));
+        assert!((reach(4000) / reach(2000) - 2.0).abs() < 1e-6, "{} and {}", reach(4000), reach(2000));
+    }
 }

@@ -163,4 +163,13 @@ mod tests {
         let beyond = YoloFile::parse("3 0.5 0.5 0.1 0.1").unwrap().objects[0].class_name(&names).unwrap_err();
         assert_eq!(beyond, FormatErrorKind::YoloBeyondList { class: 3, names: 1 }.at(1));
     }
+
+    #[test]
+    fn a_size_below_zero_is_the_box_s_fault_and_an_outline_outside_is_the_file_s() {
+        let file = YoloFile::parse("0 0.5 0.5 0.1 -0.1").unwrap();
+        assert_eq!(file.check_boxes(), Err(FormatErrorKind::YoloRange(-0.1).at(1)));
+        let outside = |text: &str| YoloFile::parse(text).unwrap_err();
+        assert_eq!(outside("0 -0.1 0.5 0.1 0.1"), FormatErrorKind::YoloRange(-0.1).at(1));
+        assert_eq!(outside("0 0.1 0.2 0.3 -0.2 0.3 0.6"), FormatErrorKind::YoloRange(-0.2).at(1));
+    }
 }

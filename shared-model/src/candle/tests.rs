@@ -190,6 +190,35 @@ fn candles_optimizer_trains_it() {
     assert!(losses[7] < 0.7 * losses[0], "{losses:?}");
 }
 
+/// `initialize_biases` of YOLOX's head: objects and classes begin at a probability of 0.01, boxes as other convolutions.
+#[test]
+fn likelihoods_begin_small_and_boxes_do_not() {
+    let variables = VarMap::new();
+    let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+    Yolox::new(Variant::named("baseline").unwrap(), CLASSES, vb).unwrap();
+    let variables = variables.data().lock().unwrap();
+    for (kind, is_likelihood) in [("obj", true), ("cls", true), ("reg", false)] {
+        for level in 0..3 {
+            let bias = variables[&format!("head.{kind}_preds.{level}.bias")].to_vec1::<f32>().unwrap();
+            let is_prior = |bias: &f32| (bias + 99f32.ln()).abs() < 1e-5;
+            assert!(bias.iter().all(|bias| is_prior(bias) == is_likelihood), "{kind} {level}: {bias:?}");
+        }
+    }
+}
+
+/// This project's kernels are for single precision.
+#[test]
+fn double_precision_is_computed_by_candles_operations() {
+    let variant = Variant::named("baseline").unwrap();
+    let (single, variables) = network(variant);
+    let doubled = |tensor: &Tensor| tensor.to_dtype(DType::F64).unwrap();
+    let tensors = variables.data().lock().unwrap().iter().map(|(name, var)| (name.clone(), doubled(var))).collect();
+    let double = Yolox::new(variant, CLASSES, VarBuilder::from_tensors(tensors, DType::F64, &Device::Cpu)).unwrap();
+    let found = double.forward(&doubled(&images(1))).unwrap();
+    assert_eq!(found.dtype(), DType::F64);
+    assert!(difference(&found.to_dtype(DType::F32).unwrap(), &single.forward(&images(1)).unwrap()) < 1e-4);
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let (network, _) = network(Variant::named("baseline").unwrap());

@@ -131,4 +131,10 @@ mod tests {
         assert!((dog.ap_11[9] - 1.0).abs() < 1e-12);
         assert_eq!(scores[1], None, "a class with difficult objects alone has no AP");
     }
+
+    #[test]
+    fn thresholds_are_coco_s() {
+        let expected = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95];
+        assert!(thresholds().iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12));
+    }
 }

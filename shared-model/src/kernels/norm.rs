@@ -327,4 +327,15 @@ mod tests {
             }
         }
     }
+
+    /// `torch.nn.functional.hardsigmoid`'s slope is 1/6 between -3 and 3, without the ends.
+    #[test]
+    fn the_hard_sigmoid_is_flat_at_its_kinks_as_in_pytorch() {
+        let mut gradient = [6.0; 4];
+        let y = [-3.0, -2.9, 2.9, 3.0];
+        let sums =
+            activation_gradient(Instructions::best(), Activation::HardSigmoid, (1.0, 0.0), 0.5, &y, &mut gradient);
+        assert_close(&gradient, &[0.0, 1.0, 1.0, 0.0], 1e-6, "gradient");
+        assert_close(&[sums.0 as f32, sums.1 as f32], &[2.0, -1.0], 1e-6, "sums");
+    }
 }

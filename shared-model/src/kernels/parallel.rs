@@ -329,4 +329,20 @@ mod tests {
             });
         }
     }
+
+    #[test]
+    fn helpers_take_tasks_while_the_caller_is_busy() {
+        in_pool(2, || {
+            Team::fork_join(|team| {
+                let (begun, since) = (AtomicUsize::new(0), std::time::Instant::now());
+                team.parallel_for(2, |_| {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    while begun.load(Ordering::Relaxed) < 2 {
+                        assert!(since.elapsed().as_secs() < 60, "nobody helps");
+                        std::thread::yield_now();
+                    }
+                });
+            });
+        });
+    }
 }

@@ -90,3 +90,19 @@ impl NormRanges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::variant::Variant;
+
+    #[test]
+    fn an_array_s_weights_have_their_normalisation_whatever_the_metadata_said() {
+        let variant = Variant::named("baseline").unwrap();
+        let layout = ParameterLayout::new(&variant.graph(3));
+        let weights = Weights::random(variant, 3, 0);
+        let metadata = Metadata { norm: NormState::Fused, ..weights.metadata.clone() };
+        let again = layout.weights(&layout.flatten(&weights), metadata);
+        assert!(again.metadata.norm == NormState::Separate);
+    }
+}

@@ -175,3 +175,14 @@ fn taps(from: usize, to: usize) -> Vec<FilterTaps> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_knows_its_sides() {
+        let image = Image::rgb(&[0; 3 * 5 * 7], 5, 7).unwrap();
+        assert_eq!((image.width(), image.height()), (5, 7));
+    }
+}

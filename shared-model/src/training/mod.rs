@@ -303,3 +303,38 @@ fn aligned(arena: &mut [f32], len: usize) -> &mut [f32] {
 fn line_offset(arena: &[f32]) -> usize {
     arena.as_ptr().align_offset(4 * LINE).min(LINE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::variant::Variant;
+    use crate::model::weights::Weights;
+
+    #[test]
+    fn an_image_takes_as_many_bytes_as_it_is_said_to() {
+        let variant = Variant::named("baseline").unwrap();
+        let graph = variant.graph(3);
+        let mut training = Training::new(&graph).unwrap();
+        training.load(&training.layout.flatten(&Weights::random(variant, 3, 0))).unwrap();
+        training.forward(&[0.0; 2 * 3 * 64 * 96], 64, 96).unwrap();
+        let numbers = training.arena.len() - LINE + training.pixels.len();
+        assert_eq!(2 * Training::bytes_per_image(&graph, 64, 96).unwrap(), 4 * numbers);
+    }
+
+    #[test]
+    fn statistics_are_observed_without_learning() {
+        let variant = Variant::named("baseline").unwrap();
+        let mut training = Training::new(&variant.graph(3)).unwrap();
+        training.load(&training.layout.flatten(&Weights::random(variant, 3, 0))).unwrap();
+        let pixels: Vec<f32> = (0..3 * 64 * 96).map(|i| (i % 251) as f32).collect();
+        let mut observed = vec![f32::NAN; training.layout.len];
+        training.observe(&pixels, 64, 96, &mut observed).unwrap();
+        let statistics = training.layout.entries.iter().filter(|(parameter, _)| !parameter.trainable);
+        assert!(statistics.flat_map(|(_, range)| &observed[range.clone()]).all(|value| value.is_finite()));
+        let raw = training.forward(&pixels, 64, 96).unwrap();
+        let mut update = vec![0.0; training.layout.len];
+        training.backward(&raw, &mut update).unwrap();
+        let first = training.layout.range("backbone.backbone.stem.conv.bn.running_mean");
+        assert_eq!(observed[first.clone()], update[first], "nothing is normalised before the first layer");
+    }
+}

@@ -256,3 +256,19 @@ impl Learner {
         Ok(losses)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_of_batches_add_up() {
+        let labels = Losses { total: 6.5, iou: 1.0, obj: 2.0, cls: 3.0, l1: 0.5, foreground: 4, objects: 5 };
+        let batch = BatchLosses { total: 7.0, labels, output: Some(1.5), parts: vec![0.25, 0.5] };
+        let mut sum = BatchLosses::default();
+        sum.add(&batch);
+        sum.add(&batch);
+        let twice: Vec<f32> = batch.to_values(2).iter().map(|value| 2.0 * value).collect();
+        assert_eq!(sum.to_values(2), twice);
+    }
+}
