@@ -229,6 +229,14 @@ mod tests {
         assert_eq!(Checkpoint::read(&path, |_| Ok(50)).unwrap(), checkpoint());
         let error = format!("{:#}", Checkpoint::read(&path, |_| Ok(51)).unwrap_err());
         assert!(error.contains("not those of the network"), "{error}");
+        // Optimizers without squares have none, networks have parameters.
+        let without = |optimizer| Checkpoint { optimizer, ..checkpoint() };
+        let sgd = without(OptimizerState { squares: Vec::new(), ..checkpoint().optimizer });
+        sgd.write(&path).unwrap();
+        assert_eq!(Checkpoint::read(&path, |_| Ok(50)).unwrap(), sgd);
+        without(OptimizerState { velocity: Vec::new(), ..checkpoint().optimizer }).write(&path).unwrap();
+        let error = format!("{:#}", Checkpoint::read(&path, |_| Ok(50)).unwrap_err());
+        assert!(error.contains("its velocity are not those"), "{error}");
     }
 
     #[test]

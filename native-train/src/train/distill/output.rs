@@ -83,3 +83,15 @@ fn row_loss(student: &[f32], teacher: &[f32], anchor: &Anchor, scale: f32, gradi
 fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_are_probabilities() {
+        for (logit, expected) in [(0.0, 0.5), (2.0, 0.880_797), (-2.0, 0.119_203), (-200.0, 0.0)] {
+            assert!((sigmoid(logit) - expected).abs() < 1e-6, "{logit}: {}", sigmoid(logit));
+        }
+    }
+}
