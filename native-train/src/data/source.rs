@@ -81,9 +81,13 @@ pub(super) fn numbered_classes(sources: &[SourceAnnotations]) -> Vec<NumberedCla
     let mut classes: Vec<NumberedClass> = Vec::new();
     let mut add = |name: &str, id: Option<i64>| {
         if classes.iter().all(|known| known.name != name) {
-            let id = id.filter(|id| classes.iter().all(|known| known.id != *id));
-            let next = classes.iter().map(|known| known.id).max().unwrap_or_default() + 1;
-            classes.push(NumberedClass { name: name.into(), id: id.unwrap_or(next) });
+            let is_free = |id: &i64| classes.iter().all(|known| known.id != *id);
+            let next = || {
+                let greatest = classes.iter().map(|known| known.id).max().unwrap_or_default();
+                greatest.checked_add(1).or_else(|| (1..).find(is_free)).expect("there are fewer classes than numbers")
+            };
+            let id = id.filter(is_free).unwrap_or_else(next);
+            classes.push(NumberedClass { name: name.into(), id });
         }
     };
     for class in sources.iter().flat_map(|source| &source.classes).flatten() {
