@@ -1,5 +1,7 @@
 //! Lists of classes: text files with a name a line.
 
+use std::collections::HashSet;
+
 use super::error::{FormatError, FormatErrorKind};
 use super::text::{is_invisible, lines, shown, trim, unquoted};
 
@@ -39,12 +41,12 @@ pub fn class_names(text: &str) -> Result<Vec<(usize, &str)>, FormatError> {
 /// # Errors
 /// As for [`class_names`], and where a line between names has none, or a name comes twice.
 pub fn class_list(text: &str) -> Result<Vec<String>, FormatError> {
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), HashSet::new());
     for (i, (line, name)) in class_names(text)?.into_iter().enumerate() {
         if line != i + 1 {
             return Err(FormatErrorKind::NamelessClass.at(i + 1));
         }
-        if names.iter().any(|other| other == name) {
+        if !seen.insert(name) {
             return Err(FormatErrorKind::ClassTwice(shown(name)).at(line));
         }
         names.push(name.into());

@@ -1,5 +1,6 @@
 //! Ultralytics' `data.yaml` (<https://docs.ultralytics.com/datasets/detect/>): the classes, and where each split's images are.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -71,6 +72,10 @@ impl DataYaml {
                     })?
                 }
             };
+            // Each is searched through: a list may have a place a hundred thousand times.
+            if let Some(place) = first_again(&places) {
+                bail!("line {}: {split} names {place} twice: remove one", value.line);
+            }
             if !places.is_empty() {
                 splits.push((if split == "valid" { "val" } else { split }.into(), places));
             }
@@ -115,10 +120,16 @@ fn names_in(names: &Node) -> Result<Vec<String>> {
         !found.is_empty(),
         "line {line}: \"names\" is empty: write the classes' names in the order of their numbers"
     );
-    for (i, name) in found.iter().enumerate() {
-        ensure!(!found[..i].contains(name), "line {line}: the class \"{name}\" is twice in \"names\": remove one");
+    if let Some(name) = first_again(&found) {
+        bail!("line {line}: the class \"{name}\" is twice in \"names\": remove one");
     }
     Ok(found)
+}
+
+/// The first text that was there before.
+fn first_again(texts: &[String]) -> Option<&String> {
+    let mut seen = HashSet::new();
+    texts.iter().find(|text| !seen.insert(text.as_str()))
 }
 
 fn name(value: &Node) -> Result<String> {
@@ -164,6 +175,7 @@ mod tests {
             ("names: 3", "neither a list"),
             ("names: [a]\nnc: 2", "line 1: there are 1 names, but nc is 2"),
             ("names: [a]\ntrain: {a: b}", "line 2: train is no path"),
+            ("names: [a]\nval: [images/b, images/a, images/b]", "line 2: val names images/b twice"),
             ("names: &x [a]\ntrain: *x", "line 2: references"),
             ("names: [a", "no YAML"),
             ("", "empty"),
