@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -39,38 +39,88 @@ fn sizes_are_those_of_the_objects() {
     assert_eq!(of_large, None);
 }
 
+#[derive(Deserialize)]
+struct Golden {
+    truth: Truth,
+    detections: Vec<Box>,
+    figures: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+struct Truth {
+    images: Vec<Value>,
+    annotations: Vec<Box>,
+    categories: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Box {
+    image_id: i64,
+    category_id: i64,
+    bbox: [f64; 4],
+    #[serde(default)]
+    area: f64,
+    #[serde(default)]
+    iscrowd: u8,
+    #[serde(default)]
+    score: f64,
+}
+
 /// `tests/golden/coco_eval.py` drew the boxes and asked pycocotools: crowds, outlines, equal scores, more detections than
 /// are looked at, ids without order.
 #[test]
 fn figures_are_those_of_pycocotools() {
-    #[derive(Deserialize)]
-    struct Golden {
-        truth: Truth,
-        detections: Vec<Box>,
-        figures: BTreeMap<String, f64>,
-    }
-    #[derive(Deserialize)]
-    struct Truth {
-        images: Vec<Value>,
-        annotations: Vec<Box>,
-        categories: Vec<Value>,
-    }
-    #[derive(Deserialize)]
-    struct Box {
-        image_id: i64,
-        category_id: i64,
-        bbox: [f64; 4],
-        #[serde(default)]
-        area: f64,
-        #[serde(default)]
-        iscrowd: u8,
-        #[serde(default)]
-        score: f64,
-    }
     let Golden { truth, detections, figures } =
         serde_json::from_str(include_str!("../../../../tests/golden/coco_eval.json")).unwrap();
     let ids = |values: &[Value]| values.iter().map(|value| value["id"].as_i64().unwrap()).collect::<Vec<_>>();
-    let mut images = ids(&truth.images);
+    compare(ids(&truth.images), &ids(&truth.categories), &truth.annotations, &detections, &figures);
+}
+
+/// The same of 24,860 detections on 800 photographs: `tests/golden/coco_voc2007.py`.
+#[test]
+fn figures_of_photographs_are_those_of_pycocotools() {
+    let objects = include_str!("../../../../tests/data/voc-eval/objects.csv");
+    let packed = &include_bytes!("../../../../tests/data/voc-eval/detections.csv.gz")[..];
+    let found = std::io::read_to_string(flate2::read::GzDecoder::new(packed)).unwrap();
+    let rows = |text: &str| -> Vec<BTreeMap<String, String>> {
+        let mut lines = text.lines().map(|line| line.split(',').map(String::from).collect::<Vec<_>>());
+        let names = lines.next().unwrap();
+        lines.map(|fields| names.iter().cloned().zip(fields).collect()).collect()
+    };
+    let (objects, found) = (rows(objects), rows(&found));
+    let numbered = |column: &str, rows: &[&BTreeMap<String, String>]| -> BTreeMap<String, i64> {
+        let names: BTreeSet<&String> = rows.iter().map(|row| &row[column]).collect();
+        names.into_iter().cloned().zip(1..).collect()
+    };
+    let all: Vec<_> = objects.iter().chain(&found).collect();
+    let (images, classes) = (numbered("image", &all), numbered("class", &objects.iter().collect::<Vec<_>>()));
+    let number = |row: &BTreeMap<String, String>, column: &str| -> f64 {
+        row.get(column).map_or(0.0, |text| text.parse().unwrap())
+    };
+    let boxed = |row: &BTreeMap<String, String>| {
+        let [x1, y1, x2, y2] = ["xmin", "ymin", "xmax", "ymax"].map(|side| number(row, side));
+        Box {
+            image_id: images[&row["image"]],
+            category_id: classes[&row["class"]],
+            bbox: [x1, y1, x2 - x1, y2 - y1],
+            area: (x2 - x1) * (y2 - y1),
+            iscrowd: number(row, "difficult") as u8,
+            score: number(row, "score"),
+        }
+    };
+    let of = |rows: &[BTreeMap<String, String>]| rows.iter().map(boxed).collect::<Vec<_>>();
+    let figures = serde_json::from_str(include_str!("../../../../tests/golden/coco_voc2007.json")).unwrap();
+    let numbers = |of: &BTreeMap<String, i64>| of.values().copied().collect::<Vec<_>>();
+    compare(numbers(&images), &numbers(&classes), &of(&objects), &of(&found), &figures);
+}
+
+fn compare(
+    mut images: Vec<i64>,
+    categories: &[i64],
+    annotations: &[Box],
+    detections: &[Box],
+    figures: &BTreeMap<String, f64>,
+) {
     images.sort_unstable();
     let of_class = |class: i64| {
         let of_image = |image: &i64| {
@@ -78,13 +128,13 @@ fn figures_are_those_of_pycocotools() {
             let object = |b: &Box| CocoObject { bbox: b.bbox, area: b.area, crowd: b.iscrowd != 0 };
             let detection = |b: &Box| CocoDetection { bbox: b.bbox, score: b.score };
             CocoImageOfClass {
-                objects: truth.annotations.iter().filter(is_here).map(object).collect(),
+                objects: annotations.iter().filter(is_here).map(object).collect(),
                 detections: detections.iter().filter(is_here).map(detection).collect(),
             }
         };
         images.iter().map(of_image).collect::<Vec<_>>()
     };
-    let scores = scores(&ids(&truth.categories).into_iter().map(of_class).collect::<Vec<_>>());
+    let scores = scores(&categories.iter().map(|&class| of_class(class)).collect::<Vec<_>>());
     let mean = |area: usize, figure: &dyn Fn(&CocoScore) -> f64| {
         let figures: Vec<f64> = scores.iter().filter_map(|areas| areas[area].as_ref()).map(figure).collect();
         figures.iter().sum::<f64>() / figures.len() as f64
