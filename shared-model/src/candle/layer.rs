@@ -6,7 +6,7 @@ use std::ops::Range;
 use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{BatchNorm, BatchNormConfig, Init, ModuleT, VarBuilder, batch_norm};
 
-use super::cpu::{self, By};
+use super::cpu::{self, LinkSpec};
 use super::plain;
 use crate::lowering::{Convolution, Lowered};
 use crate::model::fuse::multiply;
@@ -74,40 +74,9 @@ impl CandleConv {
         Ok(Some(Self { conv: conv.clone(), convolution, kernels, affine, norm }))
     }
 
-    /// By this project's kernels, on the CPU; `x` is the input, of the stem the image.
-    pub(super) fn forward_cpu(&self, x: &Tensor, mode: NormMode) -> Result<Tensor> {
-        if mode == NormMode::Running {
-            return self.infer(x);
-        }
-        let kernels = match &self.kernels[..] {
-            [kernel] => kernel.clone(),
-            several => {
-                let flat = several.iter().map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?;
-                Tensor::cat(&flat, 0)?
-            }
-        };
-        let by = if mode == NormMode::Batch { By::Batch } else { By::Running };
-        let follows = (&self.norm, self.conv.activation, by);
-        match &self.affine {
-            Follows::Bias(bias) => Ok(cpu::conv_norm_act(&self.convolution, x, &kernels, bias, follows)?.0),
-            Follows::BatchNorm(norm) => {
-                let (mean, variance) = (norm.running_mean(), norm.running_var());
-                let (weight, bias) = affine(norm);
-                let parameters = Tensor::cat(&[weight, bias, &mean.detach(), &variance.detach()], 0)?;
-                let (z, statistics) = cpu::conv_norm_act(&self.convolution, x, &kernels, &parameters, follows)?;
-                let channels = self.convolution.channels;
-                let statistics = Tensor::from_vec(statistics, 4 * channels, x.device())?;
-                let [new_mean, new_variance] = [2, 3].map(|part| statistics.narrow(0, part * channels, channels));
-                let momentum = if mode == NormMode::Batch { norm.momentum() } else { 1.0 };
-                follow(mean, &new_mean?, momentum)?;
-                follow(variance, &new_variance?, momentum)?;
-                Ok(z)
-            }
-        }
-    }
-
-    /// Normalisation multiplied into the kernels, bias and activation in the kernels' last step.
-    fn infer(&self, x: &Tensor) -> Result<Tensor> {
+    /// By this project's kernels, on the CPU, for inference; `x` is the input, of the stem the image. Normalisation is multiplied
+    /// into the kernels, bias and activation are in the kernels' last step.
+    pub(super) fn infer_cpu(&self, x: &Tensor) -> Result<Tensor> {
         let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
         let mut kernels = self.kernels.iter().map(values).collect::<Result<Vec<_>>>()?;
         let bias = match &self.affine {
@@ -144,6 +113,40 @@ impl CandleConv {
         plain::activate(self.conv.activation, &z)
     }
 
+    fn link(&self) -> LinkSpec<'_> {
+        let channels = self.convolution.channels;
+        LinkSpec {
+            convolution: &self.convolution,
+            activation: self.conv.activation,
+            norm: &self.norm,
+            kernels: self.kernels.iter().map(Tensor::elem_count).sum(),
+            parameters: match self.affine {
+                Follows::Bias(_) => channels,
+                Follows::BatchNorm(_) => 4 * channels,
+            },
+        }
+    }
+
+    /// What [`NormOrBias::load`] takes, array after array.
+    fn parameters(&self) -> Vec<Tensor> {
+        match &self.affine {
+            Follows::Bias(bias) => vec![bias.clone()],
+            Follows::BatchNorm(norm) => {
+                let (weight, bias) = affine(norm);
+                vec![weight.clone(), bias.clone(), norm.running_mean().detach(), norm.running_var().detach()]
+            }
+        }
+    }
+
+    /// Running statistics follow those of a batch, which have their places among the parameters.
+    fn follow(&self, batch: &Tensor, mode: NormMode) -> Result<()> {
+        let Follows::BatchNorm(norm) = &self.affine else { return Ok(()) };
+        let channels = self.convolution.channels;
+        let momentum = if mode == NormMode::Batch { norm.momentum() } else { 1.0 };
+        follow(norm.running_mean(), &batch.narrow(0, 2 * channels, channels)?, momentum)?;
+        follow(norm.running_var(), &batch.narrow(0, 3 * channels, channels)?, momentum)
+    }
+
     /// Running statistics follow the batch's by this part of the way from now on.
     pub(super) fn set_momentum(&mut self, momentum: f64) -> Result<()> {
         let Follows::BatchNorm(norm) = &self.affine else { return Ok(()) };
@@ -155,6 +158,26 @@ impl CandleConv {
         self.affine = Follows::BatchNorm(norm);
         Ok(())
     }
+}
+
+/// Convolutions behind one another by this project's kernels, on the CPU, with gradients; `x` is the first one's input, of the
+/// stem the image. It is added to the last one's output if `adds_input`.
+///
+/// # Errors
+/// Fails where a tensor is not on the CPU in single precision.
+pub(super) fn chain_cpu(convs: &[&CandleConv], x: &Tensor, mode: NormMode, adds_input: bool) -> Result<Tensor> {
+    let links: Vec<LinkSpec> = convs.iter().map(|conv| conv.link()).collect();
+    let kernels = convs.iter().flat_map(|conv| &conv.kernels).map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?;
+    let parameters: Vec<Tensor> = convs.iter().flat_map(|conv| conv.parameters()).collect();
+    let (kernels, parameters) = (Tensor::cat(&kernels, 0)?, Tensor::cat(&parameters, 0)?);
+    let (z, statistics) = cpu::chain(&links, x, &kernels, &parameters, (mode, adds_input))?;
+    let statistics = Tensor::new(statistics, x.device())?;
+    let mut start = 0;
+    for (conv, link) in convs.iter().zip(&links) {
+        conv.follow(&statistics.narrow(0, start, link.parameters)?, mode)?;
+        start += link.parameters;
+    }
+    Ok(z)
 }
 
 fn affine(norm: &BatchNorm) -> (&Tensor, &Tensor) {

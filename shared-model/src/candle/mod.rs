@@ -26,12 +26,12 @@ mod plain;
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
-use crate::lowering::lower;
+use crate::lowering::{Lowered, lower};
 use crate::model::graph::{Graph, HeadLevel, Node, Op, SIZE_MULTIPLE};
 use crate::model::init::PRIOR;
 use crate::model::variant::Variant;
 use crate::training::NormMode;
-use layer::CandleConv;
+use layer::{CandleConv, chain_cpu};
 
 /// A network of one of the variants.
 ///
@@ -42,6 +42,8 @@ pub struct Yolox {
     graph: Graph,
     /// One for each layer of the graph that is a convolution.
     convs: Vec<Option<CandleConv>>,
+    /// Convolutions that are one operation where gradients may be asked for on the CPU; at the first one's place.
+    chains: Vec<Option<Chain>>,
     /// For each layer, the outputs that no later one reads.
     finished: Vec<Vec<Node>>,
     training: bool,
@@ -72,8 +74,8 @@ impl Yolox {
         let lowered = lower(&graph)?;
         let conv = |(i, lowered)| CandleConv::new(&graph, Node(i), lowered, prior(Node(i)), &vb);
         let convs = lowered.iter().enumerate().map(conv).collect::<Result<_>>()?;
-        let finished = finished(&graph);
-        Ok(Self { graph, convs, finished, training: false, plain: false })
+        let (chains, finished) = (chains(&graph, &lowered), finished(&graph));
+        Ok(Self { graph, convs, chains, finished, training: false, plain: false })
     }
 
     /// The network's definition.
@@ -123,32 +125,25 @@ impl Yolox {
         }
         let is_ours = matches!(images.device(), Device::Cpu) && images.dtype() == DType::F32;
         let plain = self.plain || !is_ours || (mode == NormMode::Batch && images.track_op());
+        let chained = !plain && mode != NormMode::Running;
         let mut outputs: Vec<Option<Tensor>> = Vec::with_capacity(self.graph.layers.len());
-        for (i, (layer, conv)) in self.graph.layers.iter().zip(&self.convs).enumerate() {
+        while let Some(layer) = self.graph.layers.get(outputs.len()) {
+            let i = outputs.len();
             let inputs: Vec<&Tensor> =
                 layer.inputs.iter().map(|&Node(input)| outputs[input].as_ref().expect("it is still needed")).collect();
-            let output = match (&layer.op, conv) {
-                (Op::Input, _) => images.clone(),
-                // The kernel of the first convolution reads the image itself.
-                (Op::SpaceToDepth, _) if !plain => inputs[0].clone(),
-                (Op::SpaceToDepth, _) => plain::space_to_depth(inputs[0])?,
-                (Op::Conv(_), Some(conv)) if plain => conv.forward_plain(inputs[0], mode)?,
-                (Op::Conv(_), Some(conv)) => conv.forward_cpu(inputs[0], mode)?,
-                (Op::Conv(_), None) => unreachable!("every convolution has its layer"),
-                (&Op::MaxPool { kernel, stride: 1 }, _) if plain => plain::max_pool_same(inputs[0], kernel)?,
-                (&Op::MaxPool { kernel, stride: 1 }, _) => cpu::max_pool_same(inputs[0], kernel)?,
-                (Op::MaxPool { kernel: 2, stride: 2 }, _) if plain => plain::max_pool_halving(inputs[0])?,
-                (Op::MaxPool { kernel: 2, stride: 2 }, _) => cpu::max_pool_halving(inputs[0])?,
-                (op @ Op::MaxPool { .. }, _) => bail!("{}: there is no operation for {op}", layer.name),
-                (Op::GlobalAvgPool, _) => inputs[0].mean_keepdim((2, 3))?,
-                (Op::Upsample, _) if plain => plain::upsample(inputs[0])?,
-                (Op::Upsample, _) => cpu::upsample(inputs[0])?,
-                (Op::Concat, _) => Tensor::cat(&inputs, 1)?,
-                (Op::Add, _) => (inputs[0] + inputs[1])?,
-                (Op::Scale, _) => inputs[0].broadcast_mul(inputs[1])?,
+            let chain = self.chains[i].filter(|_| chained);
+            let output = match chain {
+                Some(chain) => {
+                    let convs: Vec<&CandleConv> = self.convs[i..][..chain.convs].iter().flatten().collect();
+                    chain_cpu(&convs, inputs[0], mode, chain.adds_input)?
+                }
+                None => self.layer(i, images, &inputs, mode, plain)?,
             };
+            // Nobody else reads what a chain has computed on the way.
+            let last = i + chain.map_or(1, |chain| chain.layers()) - 1;
+            outputs.resize(last, None);
             outputs.push(Some(if mode == NormMode::Batch { output } else { output.detach() }));
-            for &Node(input) in &self.finished[i] {
+            for &Node(input) in self.finished[i..=last].iter().flatten() {
                 outputs[input] = None;
             }
         }
@@ -160,6 +155,72 @@ impl Yolox {
         let levels = self.graph.head.iter().map(level).collect::<Result<Vec<_>>>()?;
         Tensor::cat(&levels, 1)
     }
+
+    /// What layer `i` makes of its inputs.
+    fn layer(&self, i: usize, images: &Tensor, inputs: &[&Tensor], mode: NormMode, plain: bool) -> Result<Tensor> {
+        let layer = &self.graph.layers[i];
+        match (&layer.op, &self.convs[i]) {
+            (Op::Input, _) => Ok(images.clone()),
+            // The kernel of the first convolution reads the image itself.
+            (Op::SpaceToDepth, _) if !plain => Ok(inputs[0].clone()),
+            (Op::SpaceToDepth, _) => plain::space_to_depth(inputs[0]),
+            (Op::Conv(_), Some(conv)) if plain => conv.forward_plain(inputs[0], mode),
+            (Op::Conv(_), Some(conv)) => conv.infer_cpu(inputs[0]),
+            (Op::Conv(_), None) => unreachable!("every convolution has its layer"),
+            (&Op::MaxPool { kernel, stride: 1 }, _) if plain => plain::max_pool_same(inputs[0], kernel),
+            (&Op::MaxPool { kernel, stride: 1 }, _) => cpu::max_pool_same(inputs[0], kernel),
+            (Op::MaxPool { kernel: 2, stride: 2 }, _) if plain => plain::max_pool_halving(inputs[0]),
+            (Op::MaxPool { kernel: 2, stride: 2 }, _) => cpu::max_pool_halving(inputs[0]),
+            (op @ Op::MaxPool { .. }, _) => bail!("{}: there is no operation for {op}", layer.name),
+            (Op::GlobalAvgPool, _) => inputs[0].mean_keepdim((2, 3)),
+            (Op::Upsample, _) if plain => plain::upsample(inputs[0]),
+            (Op::Upsample, _) => cpu::upsample(inputs[0]),
+            (Op::Concat, _) => Tensor::cat(inputs, 1),
+            (Op::Add, _) => inputs[0] + inputs[1],
+            (Op::Scale, _) => inputs[0].broadcast_mul(inputs[1]),
+        }
+    }
+}
+
+/// Convolutions behind one another, none of whose outputs but the last one's is read by anybody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Chain {
+    /// How many.
+    convs: usize,
+    /// Whether the next layer adds the first one's input.
+    adds_input: bool,
+}
+
+impl Chain {
+    /// How many layers the chain computes.
+    fn layers(self) -> usize {
+        self.convs + usize::from(self.adds_input)
+    }
+}
+
+/// Every convolution's chain, at the place of its first.
+fn chains(graph: &Graph, lowered: &[Lowered]) -> Vec<Option<Chain>> {
+    let is_conv = |i: usize| matches!(lowered.get(i), Some(Lowered::Conv { .. }));
+    let readers = |node: Node| graph.layers.iter().filter(|layer| layer.inputs.contains(&node)).count();
+    let goes_on = |i: usize| is_conv(i + 1) && graph.layers[i + 1].inputs == [Node(i)] && readers(Node(i)) == 1;
+    let mut chains = vec![None; lowered.len()];
+    let mut first = 0;
+    while first < lowered.len() {
+        if !is_conv(first) {
+            first += 1;
+            continue;
+        }
+        let last = (first..).find(|&i| !goes_on(i)).expect("the layers end");
+        let shortcut = match &lowered[last] {
+            Lowered::Conv { shortcut, .. } => *shortcut,
+            _ => None,
+        };
+        let chain =
+            Chain { convs: last + 1 - first, adds_input: shortcut == graph.layers[first].inputs.first().copied() };
+        chains[first] = Some(chain);
+        first += chain.layers();
+    }
+    chains
 }
 
 impl Module for Yolox {

@@ -119,6 +119,34 @@ fn a_training_step_is_the_same_by_either_kind_of_operations() {
     }
 }
 
+/// Every convolution is in one chain; nothing that others read lies within one.
+#[test]
+fn chains_hide_nothing_that_others_read() {
+    for variant in &VARIANTS {
+        let graph = variant.graph(CLASSES);
+        let lowered = lower(&graph).unwrap();
+        let found = chains(&graph, &lowered);
+        let mut within = vec![0; lowered.len()];
+        for (first, chain) in found.iter().enumerate().filter_map(|(i, chain)| Some((i, (*chain)?))) {
+            let last = first + chain.layers() - 1;
+            within[first..=last].iter_mut().for_each(|times| *times += 1);
+            assert_eq!(lowered[last] == Lowered::Added, chain.adds_input, "{}: layer {last}", variant.name);
+            for hidden in (first..last).map(Node) {
+                let readers = graph.layers.iter().enumerate().filter(|(_, layer)| layer.inputs.contains(&hidden));
+                assert!(readers.map(|(reader, _)| reader).eq([hidden.0 + 1]), "{}: layer {hidden:?}", variant.name);
+            }
+        }
+        for (i, lowered) in lowered.iter().enumerate() {
+            // A sum of a chain's output with what is not its input is an operation of its own.
+            let expected = matches!(lowered, Lowered::Conv { .. }) || (*lowered == Lowered::Added && within[i] > 0);
+            assert_eq!(within[i], usize::from(expected), "{}: layer {i}", variant.name);
+        }
+    }
+    let graph = Variant::named("baseline").unwrap().graph(CLASSES);
+    let bottleneck = Some(Chain { convs: 3, adds_input: true });
+    assert_eq!(chains(&graph, &lower(&graph).unwrap()).iter().filter(|&&chain| chain == bottleneck).count(), 7);
+}
+
 #[test]
 fn folded_weights_infer_the_same_and_train_without_normalisation() {
     let variant = Variant::named("final").unwrap();

@@ -1,98 +1,24 @@
-//! Convolutions with what follows them.
+//! A convolution of a batch, forward and backward, with what lies between its sums and its output.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{Plain, for_each_image, numbers, zeros};
+use super::{Plain, for_each_image, zeros};
 use crate::kernels::block::Residual;
 use crate::kernels::norm::{activation_gradient, affine_gradient, moments, normalise};
+use crate::kernels::parallel::Team;
 use crate::kernels::simd::Instructions;
 use crate::lowering::{ConvKind, Convolution, ImagePlanes, TASK_ROWS};
 use crate::model::graph::Activation;
-use crate::training::{Moments, NormOrBias};
+use crate::training::{Moments, NormMode, NormOrBias};
 
-/// A convolution of images of one size.
-struct Convolve<'a> {
-    convolution: &'a Convolution,
-    /// (batch, channels, height, width) of the input; of the stem: of the image.
-    input: (usize, usize, usize, usize),
-}
+/// (batch, channels, height, width).
+pub(super) type Sizes = (usize, usize, usize, usize);
 
-impl Convolve<'_> {
-    /// Numbers of an image of the input.
-    fn of_x(&self) -> usize {
-        let (_, channels, height, width) = self.input;
-        channels * height * width
-    }
-
-    /// (batch, channels, height, width) of the output.
-    fn output(&self) -> (usize, usize, usize, usize) {
-        let (batch, _, height, width) = self.input;
-        let stride = if self.convolution.kind == ConvKind::Stem { 2 } else { self.convolution.stride };
-        (batch, self.convolution.channels, height / stride, width / stride)
-    }
-
-    /// Numbers of a channel of the output.
-    fn plane(&self) -> usize {
-        let (_, _, height, width) = self.output();
-        height * width
-    }
-
-    /// Numbers of an image of the output.
-    fn of_y(&self) -> usize {
-        self.convolution.channels * self.plane()
-    }
-
-    fn split<'a>(&self, kernels: &'a [f32]) -> Vec<&'a [f32]> {
-        let Convolution { kind, channels, inputs, ref widths, .. } = *self.convolution;
-        let each = if kind == ConvKind::Depthwise { channels / widths.len() } else { channels * inputs };
-        let mut rest = kernels;
-        let lens = widths.iter().map(|k| each * k * k);
-        lens.map(|len| rest.split_off(..len).expect("kernels have the numbers that their shape says")).collect()
-    }
-
-    fn forward(&self, x: &[f32], kernels: &[&[f32]], bias: &[f32], activation: Activation) -> Vec<f32> {
-        let (batch, _, height, width) = self.input;
-        let (of_x, weights) = (self.of_x(), self.convolution.forward_weights(kernels, bias, activation));
-        let mut y = zeros(batch * self.of_y());
-        for_each_image(batch, &mut y, |team, i, y| {
-            weights.run(team, &x[i * of_x..][..of_x], height, width, Residual::None, y);
-        });
-        y
-    }
-
-    /// The gradient with respect to the input, from that with respect to the output, written to `of_x`.
-    fn input_gradient(&self, gradient: &[f32], kernels: &[f32], of_x: &mut [f32]) {
-        let (batch, _, height, width) = self.input;
-        let (of_y, weights) = (self.of_y(), self.convolution.input_gradient(&self.split(kernels)));
-        for_each_image(batch, of_x, |team, i, out| {
-            weights.run(team, &gradient[i * of_y..][..of_y], height, width, Residual::None, out);
-        });
-    }
-
-    /// The gradient with respect to the kernels, written to `out`, which is zero.
-    fn kernels_gradient(&self, x: &[f32], gradient: &[f32], out: &mut [f32]) {
-        let (batch, _, height, width) = self.input;
-        let (of_x, of_y, plane, len) = (self.of_x(), self.of_y(), self.plane(), out.len());
-        if self.convolution.sums_up_per_image(plane) {
-            let mut parts = zeros(batch * len);
-            let all = x.par_chunks(of_x).zip(gradient.par_chunks(of_y)).zip(parts.par_chunks_mut(len));
-            all.for_each(|((x, gradient), out)| {
-                self.convolution.kernel_gradient(x, gradient, height, width, out);
-            });
-            for part in parts.chunks(len) {
-                out.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-            }
-            return;
-        }
-        let gradient = ImagePlanes { numbers: gradient, start: 0, step: of_y };
-        let x = ImagePlanes { numbers: x, start: 0, step: of_x };
-        out.par_chunks_mut(TASK_ROWS * self.convolution.inputs).enumerate().for_each(|(i, out)| {
-            self.convolution.pointwise_rows_gradient(batch, plane, i * TASK_ROWS, gradient, x, out);
-        });
-    }
+/// What a convolution makes of an input of these sizes; of the stem: of the images.
+pub(super) fn output_sizes(convolution: &Convolution, (batch, _, height, width): Sizes) -> Sizes {
+    let stride = if convolution.kind == ConvKind::Stem { 2 } else { convolution.stride };
+    (batch, convolution.channels, height / stride, width / stride)
 }
 
 /// A convolution of `x` (images x channels x height x width; of the stem: the image) with bias and activation, for inference:
@@ -107,158 +33,166 @@ pub(in super::super) fn infer(
     bias: &[f32],
     activation: Activation,
 ) -> Result<Tensor> {
-    let op = Convolve { convolution, input: x.dims4()? };
-    let forward = |x: &[f32]| (op.forward(x, kernels, bias, activation), Shape::from(op.output()));
+    let input @ (batch, channels, height, width) = x.dims4()?;
+    let output = Shape::from(output_sizes(convolution, input));
+    let forward = |x: &[f32]| {
+        let (of_x, weights) = (channels * height * width, convolution.forward_weights(kernels, bias, activation));
+        let mut y = zeros(output.elem_count());
+        for_each_image(batch, &mut y, |team, i, y| {
+            weights.run(team, &x[i * of_x..][..of_x], height, width, Residual::None, y);
+        });
+        (y, output.clone())
+    };
     x.contiguous()?.apply_op1_no_bwd(&Plain("convolution", forward))
 }
 
-/// What normalisation goes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum By {
-    /// The batch's statistics; or there is a bias alone.
-    Batch,
-    /// The running statistics, while the batch's are observed.
-    Running,
-}
-
-/// A convolution, batch normalisation (or a bias) and activation: one operation, as each that candle records costs the
-/// backward pass a tensor of zeros and an addition to it.
-struct ConvNormAct {
+/// A convolution, batch normalisation (or a bias) and activation in a pass that gradients may be asked of. An image is one
+/// thread's task.
+pub(super) struct ConvNormAct {
     convolution: Convolution,
     activation: Activation,
-    by: By,
-    input: (usize, usize, usize, usize),
-    between: Arc<Mutex<Between>>,
-}
-
-/// What the backward pass needs beside inputs and output.
-struct Between {
     norm: NormOrBias,
+    input: Sizes,
     /// What the convolution computed.
     y: Vec<f32>,
 }
 
-/// `x` (images x channels x height x width; of the stem: the image) convolved by `kernels`, all of its kernel tensors'
-/// numbers one after another, then normalised by `parameters`, all that [`NormOrBias::load`] takes, as one array. The
-/// gradient with respect to them is that of weights and biases, and 0 at statistics. Also returns the places of the running
-/// statistics with the batch's, the variance as training or as observation takes it.
-///
-/// # Errors
-/// Fails where the tensors are not on the CPU in single precision.
-pub(in super::super) fn conv_norm_act(
-    convolution: &Convolution,
-    x: &Tensor,
-    kernels: &Tensor,
-    parameters: &Tensor,
-    (norm, activation, by): (&NormOrBias, Activation, By),
-) -> Result<(Tensor, Vec<f32>)> {
-    // Each call's own: there may be others before its gradient is asked for.
-    let between = Arc::new(Mutex::new(Between { norm: norm.clone(), y: Vec::new() }));
-    let convolution = convolution.clone();
-    let op = ConvNormAct { convolution, activation, by, input: x.dims4()?, between: between.clone() };
-    let z = x.contiguous()?.apply_op3(&kernels.contiguous()?, &parameters.contiguous()?, op)?;
-    let mut statistics = vec![0.0; parameters.elem_count()];
-    let between = between.lock().unwrap_or_else(PoisonError::into_inner);
-    between.norm.write_statistics(by == By::Batch, &mut statistics);
-    Ok((z, statistics))
-}
-
 impl ConvNormAct {
-    fn convolve(&self) -> Convolve<'_> {
-        Convolve { convolution: &self.convolution, input: self.input }
+    /// For an input of these sizes; of the stem: for images.
+    pub(super) fn new(convolution: Convolution, activation: Activation, norm: NormOrBias, input: Sizes) -> Self {
+        Self { convolution, activation, norm, input, y: Vec::new() }
     }
 
-    /// The gradient with respect to `y`, from that with respect to the output, and that with respect to normalisation's
-    /// parameters, written to `of_parameters`.
-    fn norm_gradient(&self, between: &Between, gradient: &[f32], of_parameters: &mut [f32]) -> Vec<f32> {
-        let (instructions, plane, channels) =
-            (Instructions::best(), self.convolve().plane(), self.convolution.channels);
-        let Between { norm, y } = between;
-        let mut of_y: Vec<f32> = gradient.par_iter().copied().collect();
-        let parts: Vec<(f64, f64)> = of_y
-            .par_chunks_mut(plane)
-            .zip(y.par_chunks(plane))
-            .enumerate()
-            .map(|(i, (gradient, y))| {
-                let (affine, mean) = (norm.affine[i % channels], norm.mean[i % channels]);
-                activation_gradient(instructions, self.activation, affine, mean, y, gradient)
-            })
-            .collect();
-        let factors = norm.backward(&parts, self.input.0 * plane, of_parameters);
-        of_y.par_chunks_mut(plane).zip(y.par_chunks(plane)).enumerate().for_each(|(i, (gradient, y))| {
-            affine_gradient(instructions, factors[i % channels], y, gradient);
+    pub(super) fn output(&self) -> Sizes {
+        output_sizes(&self.convolution, self.input)
+    }
+
+    /// Whether there is a gradient with respect to the input: not to an image.
+    pub(super) fn has_input_gradient(&self) -> bool {
+        self.convolution.kind != ConvKind::Stem
+    }
+
+    /// Numbers of an image of the input.
+    fn of_x(&self) -> usize {
+        let (_, channels, height, width) = self.input;
+        channels * height * width
+    }
+
+    /// Numbers of a channel of the output.
+    fn plane(&self) -> usize {
+        let (_, _, height, width) = self.output();
+        height * width
+    }
+
+    fn split<'a>(&self, kernels: &'a [f32]) -> Vec<&'a [f32]> {
+        let Convolution { kind, channels, inputs, ref widths, .. } = self.convolution;
+        let each = if kind == ConvKind::Depthwise { channels / widths.len() } else { channels * inputs };
+        let mut rest = kernels;
+        let lens = widths.iter().map(|k| each * k * k);
+        lens.map(|len| rest.split_off(..len).expect("kernels have the numbers that their shape says")).collect()
+    }
+
+    /// The output, and `residual` added to it. `kernels`: the kernel tensors' numbers one after another; `parameters`: all that
+    /// [`NormOrBias::load`] takes.
+    pub(super) fn forward(
+        &mut self,
+        x: &[f32],
+        kernels: &[f32],
+        parameters: &[f32],
+        mode: NormMode,
+        residual: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let (batch, _, height, width) = self.input;
+        let (of_x, plane, channels, instructions) =
+            (self.of_x(), self.plane(), self.convolution.channels, Instructions::best());
+        let no_bias = vec![0.0; channels];
+        let weights = self.convolution.forward_weights(&self.split(kernels), &no_bias, Activation::Identity);
+        self.norm.load(parameters);
+        let mut y = zeros(batch * channels * plane);
+        let mut parts = vec![Moments::default(); batch * channels];
+        let images = y.par_chunks_mut(channels * plane).zip(parts.par_chunks_mut(channels)).zip(x.par_chunks(of_x));
+        images.for_each(|((y, parts), x)| {
+            weights.run(&Team::alone(), x, height, width, Residual::None, y);
+            if self.norm.is_batch() {
+                for (part, y) in parts.iter_mut().zip(y.chunks(plane)) {
+                    let (mean, m2) = moments(instructions, y);
+                    *part = Moments { count: plane as f64, mean, m2 };
+                }
+            }
         });
-        of_y
+        if self.norm.is_batch() {
+            self.norm.observe(&parts, mode == NormMode::Batch);
+        }
+        let mut z = zeros(y.len());
+        z.par_chunks_mut(plane).zip(y.par_chunks(plane)).enumerate().for_each(|(i, (z, y))| {
+            let residual = residual.map(|residual| &residual[i * plane..][..plane]);
+            normalise(instructions, self.activation, self.norm.affine[i % channels], y, residual, z);
+        });
+        self.y = y;
+        z
+    }
+
+    /// Writes the batch's statistics to the places that the running ones have among the parameters: the variance as training
+    /// or as observation takes it.
+    pub(super) fn write_statistics(&self, mode: NormMode, statistics: &mut [f32]) {
+        self.norm.write_statistics(mode == NormMode::Batch, statistics);
+    }
+
+    /// From the input `x` of the last forward pass and the `gradient` with respect to its output: those of kernels and of
+    /// normalisation's parameters, written to `of_kernels` and `of_parameters`, which hold zeros, and that with respect to the
+    /// input, written to `of_x` with `residual` added to it, where there is one. `gradient` becomes that with respect to `y`.
+    pub(super) fn backward(
+        &self,
+        x: &[f32],
+        kernels: &[f32],
+        gradient: &mut [f32],
+        of_x: (&mut [f32], Option<&[f32]>),
+        [of_kernels, of_parameters]: [&mut [f32]; 2],
+    ) {
+        let (batch, _, height, width) = self.input;
+        let (plane, channels, instructions) = (self.plane(), self.convolution.channels, Instructions::best());
+        let mut sums = vec![(0.0, 0.0); batch * channels];
+        let planes = gradient.par_chunks_mut(plane).zip(self.y.par_chunks(plane)).zip(&mut sums).enumerate();
+        planes.for_each(|(i, ((gradient, y), sums))| {
+            let (affine, mean) = (self.norm.affine[i % channels], self.norm.mean[i % channels]);
+            *sums = activation_gradient(instructions, self.activation, affine, mean, y, gradient);
+        });
+        let factors = self.norm.backward(&sums, batch * plane, of_parameters);
+
+        let weights = self.convolution.input_gradient(&self.split(kernels));
+        let per_image = self.convolution.sums_up_per_image(plane);
+        let mut parts = zeros(if per_image { batch * of_kernels.len() } else { 0 });
+        let (of_x, residual) = of_x;
+        let of_images = part_per_image(gradient, batch).into_par_iter().zip(part_per_image(of_x, batch));
+        let of_images = of_images.zip(part_per_image(&mut parts, batch)).zip(x.par_chunks(self.of_x())).enumerate();
+        of_images.for_each(|(i, (((gradient, of_x), of_kernels), x))| {
+            for ((gradient, y), factors) in
+                gradient.chunks_mut(plane).zip(self.y[i * channels * plane..].chunks(plane)).zip(&factors)
+            {
+                affine_gradient(instructions, *factors, y, gradient);
+            }
+            let residual = residual.map(|residual| &residual[i * of_x.len()..][..of_x.len()]);
+            weights.run(&Team::alone(), gradient, height, width, residual.into(), of_x);
+            if per_image {
+                self.convolution.kernel_gradient(x, gradient, height, width, of_kernels);
+            }
+        });
+        if per_image {
+            for part in parts.chunks(of_kernels.len()) {
+                of_kernels.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            }
+            return;
+        }
+        let gradient = ImagePlanes { numbers: gradient, start: 0, step: channels * plane };
+        let x = ImagePlanes { numbers: x, start: 0, step: self.of_x() };
+        of_kernels.par_chunks_mut(TASK_ROWS * self.convolution.inputs).enumerate().for_each(|(i, out)| {
+            self.convolution.pointwise_rows_gradient(batch, plane, i * TASK_ROWS, gradient, x, out);
+        });
     }
 }
 
-impl CustomOp3 for ConvNormAct {
-    fn name(&self) -> &'static str {
-        "conv-norm-act"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, kernels, parameters) = (numbers(s1, l1)?, numbers(s2, l2)?, numbers(s3, l3)?);
-        let (op, instructions) = (self.convolve(), Instructions::best());
-        let (plane, channels) = (op.plane(), self.convolution.channels);
-        let y = op.forward(x, &op.split(kernels), &vec![0.0; channels], Activation::Identity);
-        let mut between = self.between.lock().unwrap_or_else(PoisonError::into_inner);
-        let norm = &mut between.norm;
-        norm.load(parameters);
-        if norm.is_batch() {
-            let of = |y: &[f32]| {
-                let (mean, m2) = moments(instructions, y);
-                Moments { count: plane as f64, mean, m2 }
-            };
-            let parts: Vec<Moments> = y.par_chunks(plane).map(of).collect();
-            norm.observe(&parts, self.by == By::Batch);
-        }
-        let (norm, mut out) = (&*norm, zeros(y.len()));
-        out.par_chunks_mut(plane).zip(y.par_chunks(plane)).enumerate().for_each(|(i, (out, y))| {
-            normalise(instructions, self.activation, norm.affine[i % channels], y, None, out);
-        });
-        between.y = y;
-        Ok((CpuStorage::F32(out), Shape::from(op.output())))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        kernels: &Tensor,
-        parameters: &Tensor,
-        _: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let conv = self.convolve();
-        let between = self.between.lock().unwrap_or_else(PoisonError::into_inner);
-        // An image's gradient is nobody's: `Yolox` does not use this operation where it is.
-        let has_input_gradient = self.convolution.kind != ConvKind::Stem;
-        let lens = [if has_input_gradient { x.elem_count() } else { 0 }, kernels.elem_count(), parameters.elem_count()];
-        // All gradients in one array, as an operation of candle returns one tensor.
-        let op = |x: &[f32], kernels: &[f32], gradient: &[f32]| {
-            let mut out = zeros(lens.iter().sum());
-            let (of_x, rest) = out.split_at_mut(lens[0]);
-            let (of_kernels, of_parameters) = rest.split_at_mut(lens[1]);
-            let of_y = self.norm_gradient(&between, gradient, of_parameters);
-            conv.kernels_gradient(x, &of_y, of_kernels);
-            if has_input_gradient {
-                conv.input_gradient(&of_y, kernels, of_x);
-            }
-            let len = out.len();
-            (out, Shape::from(len))
-        };
-        let plain = Plain("conv-norm-act-gradient", op);
-        let all = x.apply_op3_no_bwd(&kernels.contiguous()?, &gradient.contiguous()?, &plain)?;
-        let part = |i: usize, like: &Tensor| all.narrow(0, lens[..i].iter().sum(), lens[i])?.reshape(like.shape());
-        let of_x = has_input_gradient.then(|| part(0, x)).transpose()?;
-        Ok((of_x, Some(part(1, kernels)?), Some(part(2, parameters)?)))
-    }
+/// Each image's part of numbers, of which there may be none.
+fn part_per_image(numbers: &mut [f32], batch: usize) -> Vec<&mut [f32]> {
+    let (len, mut rest) = (numbers.len() / batch, numbers);
+    (0..batch).map(|_| rest.split_off_mut(..len).expect("every image has as many numbers")).collect()
 }

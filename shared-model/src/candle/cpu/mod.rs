@@ -1,13 +1,15 @@
 //! This project's kernels as operations of candle on the CPU, with their gradients: for what candle's own operations are
 //! many times slower at (depthwise and pointwise convolutions, normalisation) or cannot differentiate rightly (see `plain`).
 
+mod chain;
 mod conv;
 mod pool;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, bail};
 use rayon::prelude::*;
 
-pub(super) use conv::{By, conv_norm_act, infer};
+pub(super) use chain::{LinkSpec, chain};
+pub(super) use conv::infer;
 pub(super) use pool::{max_pool_halving, max_pool_same, upsample};
 
 use crate::kernels::parallel::Team;
