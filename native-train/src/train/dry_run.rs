@@ -111,4 +111,20 @@ mod tests {
         let green = |x: u32, y: u32| full.get_pixel(132 + x, y).0 == [0, 220, 0];
         assert!(green(40, 45) && green(26, 45) && !green(22, 45));
     }
+
+    #[test]
+    fn tiles_lie_in_rows() {
+        let tile = |i: usize| RgbImage::from_pixel(6, 4, Rgb([i as u8; 3]));
+        let count = COLUMNS + 2;
+        let sheet = tiles(&(0..count).map(tile).collect::<Vec<_>>());
+        let (width, height) = (6 + GAP as u32, 4 + GAP as u32);
+        assert_eq!(sheet.dimensions(), (COLUMNS as u32 * width - GAP as u32, 2 * height - GAP as u32));
+        for i in 0..count {
+            let (x, y) = ((i % COLUMNS) as u32 * width, (i / COLUMNS) as u32 * height);
+            for corner in [(x, y), (x + 5, y + 3)] {
+                assert_eq!(sheet.get_pixel(corner.0, corner.1).0, [i as u8; 3], "tile {i}");
+            }
+        }
+        assert_eq!(sheet.get_pixel(6, 0).0, [255; 3]);
+    }
 }

@@ -189,6 +189,19 @@ mod tests {
         };
         let svg = super::confusion(&confusion).unwrap();
         assert!(["cat", "dog", "nothing", "7"].iter().all(|text| svg.contains(text)));
+        // A cell's colour is as strong as its count's share of the row's, at the row's and the column's place.
+        let cell = |x: u32, y: u32| {
+            let start = svg.find(&format!("<rect x=\"{x}\" y=\"{y}\" width=\"33\" height=\"33\" opacity=\""));
+            // What cannot be seen is not drawn.
+            start.map_or(0.0, |start| svg[start..].split('"').nth(9).unwrap().parse::<f64>().unwrap())
+        };
+        for (row, counts) in confusion.counts.iter().enumerate() {
+            let all = counts.iter().sum::<usize>().max(1) as f64;
+            for (column, &count) in counts.iter().enumerate() {
+                let found = cell(130 + 34 * column as u32, 130 + 34 * row as u32);
+                assert!((found - count as f64 / all).abs() < 1e-3, "{row}, {column}: {found}");
+            }
+        }
         let svg = precision_recall(&[("cat", Curve::new(&[], &[], 0.5))]).unwrap();
         assert!(svg.contains("cat"));
     }

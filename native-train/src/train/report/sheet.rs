@@ -59,3 +59,34 @@ pub(super) fn sheet(
     tiles(&images).write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))?;
     Ok(bytes.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing::{VocBuilder, object};
+    use crate::data::{Difficult, TrainingSet};
+
+    /// An image of twice a tile's side: frames lie at half of their pixels.
+    #[test]
+    fn boxes_shrink_with_their_image() {
+        let voc = VocBuilder::new();
+        voc.pixels("wide", &RgbImage::new(640, 320), &object("cat", [161.0, 81.0, 480.0, 240.0]));
+        voc.split("val", &["wide"]);
+        let set = TrainingSet::open(&[voc.source("val")], None, Difficult::Learn).unwrap();
+        let bbox = BBox { x1: 100.0, y1: 60.0, x2: 600.0, y2: 300.0 };
+        let found = [vec![Detection { bbox, class: 0, score: 0.9 }]];
+        let bytes = sheet(&Validation::new(&set), &found, &set.class_names, 0.5).unwrap();
+        let sheet = image::load_from_memory(&bytes).unwrap().into_rgb8();
+        let right = sheet.width() - SIDE;
+        let is_drawn = |x: u32, y: u32| sheet.get_pixel(x, y).0.iter().any(|&level| level > 80);
+        // Beside the label, which is at the upper left.
+        for (x, y, drawn) in
+            [(200, 119, true), (239, 100, true), (200, 80, false), (280, 100, false), (200, 149, false)]
+        {
+            assert_eq!(is_drawn(x, y), drawn, "annotated, at {x}, {y}");
+        }
+        for (x, y, drawn) in [(200, 149, true), (299, 100, true), (200, 119, false), (310, 100, false)] {
+            assert_eq!(is_drawn(right + x, y), drawn, "found, at {x}, {y}");
+        }
+    }
+}

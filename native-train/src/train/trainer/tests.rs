@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use shared_model::{Graph, ParameterLayout, Variant, Weights};
 
 use super::*;
@@ -83,6 +84,36 @@ impl Engine for Line {
     }
 }
 
+/// An engine that computes so many steps.
+struct Broken {
+    line: Box<dyn Engine>,
+    steps: usize,
+}
+
+impl Engine for Broken {
+    fn load(&mut self, parameters: &[f32]) -> Result<()> {
+        self.line.load(parameters)
+    }
+
+    fn step(
+        &mut self,
+        batch: &Batch,
+        loss: &mut dyn FnMut(&HeadOutput) -> Result<Vec<f32>>,
+        update: &mut [f32],
+    ) -> Result<()> {
+        self.steps = self.steps.checked_sub(1).context("the engine is broken")?;
+        self.line.step(batch, loss, update)
+    }
+
+    fn infer(&mut self, batch: &Batch) -> Result<HeadOutput> {
+        self.line.infer(batch)
+    }
+
+    fn observe(&mut self, batch: &Batch, statistics: &mut [f32]) -> Result<()> {
+        self.line.observe(batch, statistics)
+    }
+}
+
 /// Six images, two a step, 64 pixels wide: three steps an epoch.
 fn settings(voc: &VocBuilder, more: &str) -> Settings {
     let text = format!(
@@ -145,7 +176,8 @@ fn a_student_that_is_stopped_goes_on_as_if_it_never_had() {
     weights.metadata.class_names = set.class_names;
     std::fs::write(&teacher, weights.to_bytes(shared_model::WeightPrecision::Single).unwrap()).unwrap();
     let more = format!(
-        "variant = 'dw3'\ninit = '{0}'\ndistill = '{0}'\nfit-steps = 3\noptimizer = 'muon'\nclip = 1.0\nlr-hold = 0.5",
+        "variant = 'dw3'\ninit = '{0}'\ndistill = '{0}'\nfit-steps = 3\noptimizer = 'muon'\nclip = 1.0\nlr-hold = 0.5\n\
+         labels = 0.5\ndistill-output = 3.0\ndistill-features = 0.25",
         teacher.display()
     );
     let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
@@ -173,6 +205,89 @@ fn a_student_that_is_stopped_goes_on_as_if_it_never_had() {
     assert!(steps.iter().all(|step| step.parts.len() == 8 && step.output.is_some()), "dw3 has another head, too");
     assert!(steps[..3].iter().all(|step| step.iou == 0.0) && steps[3..].iter().all(|step| step.iou > 0.0));
     assert!(steps[2].features < steps[0].features, "{:?}", steps.iter().map(|step| step.features).collect::<Vec<_>>());
+    for (i, step) in steps.iter().enumerate() {
+        let [of_labels, of_output, of_features] = if i < 3 { [0.0, 1.0, 1.0] } else { [0.5, 3.0, 0.25] };
+        let labels = step.iou + step.obj + step.cls + step.l1;
+        let expected =
+            of_labels * labels + of_output * step.output.unwrap() + of_features * step.parts.iter().sum::<f64>();
+        assert!((step.loss / expected - 1.0).abs() < 1e-4, "step {i}: {} instead of {expected}", step.loss);
+    }
+}
+
+/// Weights of the last mosaic are those before another stage; a training without one has none.
+#[test]
+fn a_training_that_ends_with_mosaics_keeps_no_weights_of_the_last_one() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    for (epochs, is_kept) in [("0.0", false), ("1.0", true)] {
+        let out = folder.path().join(epochs);
+        let more = format!("no-mosaic-epochs = {epochs}\n[augmentation]\nmosaic = 1.0");
+        start(&voc, &more, &out).train().unwrap();
+        assert_eq!(out.join("weights/last-mosaic.safetensors").exists(), is_kept, "{epochs}");
+    }
+}
+
+/// Stopped by what nobody can catch, here an engine that fails, a training has its last checkpoint.
+#[test]
+fn checkpoints_come_as_often_as_is_asked() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    for (minutes, expected) in [("1e-9", 4), ("60.0", 0)] {
+        let out = folder.path().join(minutes);
+        let settings = settings(&voc, &format!("checkpoint-every = {minutes}\neval-every = 9"));
+        let make = |graph: &Graph, settings: &Settings| -> Result<Box<dyn Engine>> {
+            Ok(Box::new(Broken { line: Line::make(graph, settings)?, steps: 4 }))
+        };
+        let mut trainer = trainer(new_run(settings, Some(&out), &make).unwrap());
+        assert!(trainer.train().is_err());
+        assert_eq!(checkpoint(&out).progress.iteration, expected, "every {minutes} minutes");
+    }
+}
+
+/// A budget of time is looked at every tenth iteration, by images of the plan.
+#[test]
+fn a_budget_of_time_is_planned_now_and_then() {
+    let (voc, _) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = start(&voc, "time-budget = '1h'", &folder.path().join("run"));
+    assert_eq!((trainer.images_per_iteration(), trainer.progress().schedule.per_epoch), (2.0, 3));
+    let pixels = 2.0 * 64.0 * 64.0;
+    assert_eq!(trainer.work().pixels, pixels);
+    for _ in 0..20 {
+        trainer.throughput.step(pixels, 1.0);
+    }
+    let before = trainer.progress.schedule;
+    trainer.progress.iteration = 9;
+    trainer.replan();
+    assert_eq!(trainer.progress.schedule, before);
+    trainer.progress.iteration = 10;
+    trainer.replan();
+    let iterations = trainer.progress.schedule.iterations;
+    assert!((2700..=3700).contains(&iterations), "{iterations} iterations of a second in an hour");
+}
+
+/// The mean of the images that statistics are taken from is told.
+#[test]
+fn another_variant_begins_with_statistics_of_as_many_images_as_there_are() {
+    let (voc, set) = rectangles();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("baseline.safetensors");
+    let mut weights = Weights::random(Variant::named("baseline").unwrap(), set.class_names.len(), 5);
+    weights.metadata.class_names = set.class_names;
+    std::fs::write(&path, weights.to_bytes(shared_model::WeightPrecision::Single).unwrap()).unwrap();
+    let more = format!("variant = 'dw3'\ninit = '{}'", path.display());
+    let run = new_run(settings(&voc, &more), Some(&folder.path().join("run")), &native).unwrap();
+    let text = run.introduction().join("\n");
+    for part in ["statistics of batch normalisation from 6 training images", "2 epochs of 3 steps"] {
+        assert!(text.contains(part), "{text} lacks {part}");
+    }
+    let missing = |flag: &str| {
+        let settings = settings(&voc, &format!("{flag} = 'nowhere.safetensors'"));
+        format!("{:#}", new_run(settings, Some(&folder.path().join(flag)), &native).err().unwrap())
+    };
+    for flag in ["init", "distill"] {
+        assert!(missing(flag).starts_with(&format!("--{flag}")), "{}", missing(flag));
+    }
 }
 
 #[test]
