@@ -1,5 +1,6 @@
 //! Figures in words.
 
+use shared_model::evaluation::Difference;
 use shared_model::{Detection, ManifestEntry, Protocol};
 
 use crate::page::language::text;
@@ -58,6 +59,16 @@ pub fn milliseconds(time: Option<f64>) -> String {
 /// "75.16 %".
 pub fn percent(figure: Option<f64>) -> String {
     figure.map_or("\u{2013}".into(), |figure| format!("{figure:.2} %"))
+}
+
+/// "+2.1 [−0.4, +4.6]" in points: where 0 lies in between, the pictures are too few to tell the models apart.
+pub fn difference(Difference { difference, low, high }: &Difference, to_points: f64) -> String {
+    let [difference, low, high] = [difference, low, high].map(|part| {
+        let points = to_points * part;
+        let sign = if points < 0.0 { "\u{2212}" } else { "+" };
+        format!("{sign}{:.1}", points.abs())
+    });
+    format!("{difference} [{low}, {high}]")
 }
 
 /// A model in a list: its name, and what it is good for.

@@ -103,13 +103,13 @@ impl WorkerDriver {
             seen: panel.pictures(),
             missing_runs: shown.and_then(|id| panel.run(id)).as_ref().map_or(0, Run::missing_runs),
         };
-        let gallery = input.gallery_ids().into_iter();
+        let gallery = if input.is_paused() { Vec::new() } else { input.gallery_ids() };
         Situation {
             wanted: input.wanted().filter(|id| Some(*id) != suspect),
             is_pending: input.is_pending(),
             opened: assigned.opened.map(|(picture, _)| picture),
             panels: panels.shown().into_iter().map(progress).collect(),
-            gallery: gallery.filter(|id| !input.is_refused(*id) && Some(*id) != suspect).collect(),
+            gallery: gallery.into_iter().filter(|id| !input.is_refused(*id) && Some(*id) != suspect).collect(),
             benchmark: benchmark.next().map(|model| {
                 let panel = panels.of(&model);
                 (progress(panel), panel.cold().is_some())

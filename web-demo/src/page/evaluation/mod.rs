@@ -72,42 +72,45 @@ pub fn thresholds() -> impl Iterator<Item = f32> {
 
 impl SetEvaluation {
     /// Scores models on `pictures`. A model is its name, the names of its classes, and what it found in each of the pictures.
-    pub fn new(
+    /// `pause` is waited for between parts of the work, of which each takes some hundredths of a second for 1,000 pictures.
+    pub async fn new(
         pictures: Vec<AnnotatedPicture>,
         models: impl IntoIterator<Item = (String, Vec<String>, Vec<Arc<JudgedRun>>)>,
+        pause: impl AsyncFn(),
     ) -> Self {
         let truths: Vec<_> = pictures.iter().map(|picture| picture.truth.voc_objects()).collect();
-        let classes: BTreeSet<&str> = truths.iter().flatten().map(|object| canonical_class(&object.class)).collect();
-        let evaluate = |(model, known, judged): (String, Vec<String>, Vec<Arc<JudgedRun>>)| {
-            let found: Vec<_> = judged.iter().map(|run| run.official.clone()).collect();
-            let decided: Vec<_> = judged.iter().map(|run| run.decided(&known, &classes)).collect();
+        let occurring: BTreeSet<&str> = truths.iter().flatten().map(|object| canonical_class(&object.class)).collect();
+        let mut evaluated: Vec<ModelEvaluation> = Vec::new();
+        for (model, classes, judged) in models {
+            pause().await;
+            let decided: Vec<_> = judged.iter().map(|run| run.decided(&classes, &occurring)).collect();
             let boxes = decided.iter().flat_map(|decided| decided.boxes.iter().copied()).collect();
             let objects = decided.iter().map(|decided| decided.objects).sum();
             let points = operating_points(boxes, objects, thresholds());
-            let report = EvalReport::new(&truths, &found, &known).ok();
-            let ranked = report.is_some().then(|| Arc::new(RankedBoxes::new(&truths, &found, &known)));
-            let best = best_f1(&points);
-            ModelEvaluation {
-                best,
+            pause().await;
+            let found: Vec<_> = judged.iter().map(|run| run.official.clone()).collect();
+            let report = EvalReport::new(&truths, &found, &classes).ok();
+            pause().await;
+            let ranked = report.is_some().then(|| Arc::new(RankedBoxes::new(&truths, &found, &classes)));
+            let mut evaluation = ModelEvaluation {
+                best: best_f1(&points),
                 model,
                 report,
                 points,
                 against_first: None,
                 decided,
-                classes: known,
+                classes,
                 judged,
                 ranked,
+            };
+            if let Some(first) = evaluated.first() {
+                pause().await;
+                let pair = first.counts_at_best().zip(evaluation.counts_at_best());
+                evaluation.against_first = pair.and_then(|(first, own)| f1_difference(&first, &own));
             }
-        };
-        let mut models: Vec<ModelEvaluation> = models.into_iter().map(evaluate).collect();
-        if let Some((first, others)) = models.split_first_mut() {
-            let first = first.counts_at_best();
-            for model in others {
-                model.against_first =
-                    first.as_ref().zip(model.counts_at_best()).and_then(|(first, own)| f1_difference(first, &own));
-            }
+            evaluated.push(evaluation);
         }
-        Self { models, pictures }
+        Self { models: evaluated, pictures }
     }
 
     /// The classes that occur and that a model knows, in the order of the alphabet.

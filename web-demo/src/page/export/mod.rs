@@ -1,7 +1,8 @@
-//! What the visitor takes away: the comparison as JSON, CSV or PNG, the evaluation as JSON, CSV or a page.
+//! What the visitor takes away: the comparison as JSON, CSV or PNG, the evaluation as JSON, CSV, PNG or a page.
 
 mod csv;
 mod evaluation;
+mod evaluation_png;
 mod html;
 mod json;
 mod png;
@@ -16,6 +17,7 @@ use super::state::State;
 
 pub use csv::csv;
 pub use evaluation::{evaluation_csv, evaluation_json};
+pub use evaluation_png::evaluation_png;
 pub use html::evaluation_html;
 pub use json::json;
 pub use png::png;

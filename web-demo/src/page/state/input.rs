@@ -26,6 +26,7 @@ pub struct PictureInput {
     /// The picture that a worker died on, kept from its successor until the visitor asks.
     suspect: RwSignal<Option<u32>>,
     live: RwSignal<bool>,
+    paused: RwSignal<bool>,
     film: RwSignal<Option<Film>, LocalStorage>,
 }
 
@@ -38,6 +39,7 @@ impl PictureInput {
             refused: RwSignal::new(BTreeMap::new()),
             suspect: RwSignal::new(None),
             live: RwSignal::new(false),
+            paused: RwSignal::new(false),
             film: RwSignal::new_local(None),
         }
     }
@@ -125,6 +127,17 @@ impl PictureInput {
         self.gallery.track();
         self.suspect.track();
         self.live.track();
+        self.paused.track();
+    }
+
+    /// Whether the gallery's other pictures wait until the visitor says so.
+    pub fn is_paused(self) -> bool {
+        self.paused.get()
+    }
+
+    /// Has the gallery's other pictures wait, or go on.
+    pub fn set_paused(self, is_paused: bool) {
+        self.paused.set(is_paused);
     }
 
     /// Asks for a picture: it is on show once it has proved good.
@@ -163,6 +176,7 @@ impl PictureInput {
                 old.release();
             }
         }
+        self.paused.set(false);
         self.gallery.set(pictures);
     }
 

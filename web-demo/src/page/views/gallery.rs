@@ -8,6 +8,7 @@ use leptos::wasm_split::wasm_split;
 use leptos_use_signal_debounce_throttle::signal_debounced;
 
 use super::on_demand::{MakeView, on_demand};
+use super::pause::{PauseButton, looked_at};
 use crate::page::compare::{Comparison, Filter, Predictions};
 use crate::page::intake;
 use crate::page::language::text;
@@ -80,11 +81,7 @@ fn gallery() -> MakeView {
 fn Pictures() -> impl IntoView {
     let state = State::get();
     let comparisons = comparisons(state);
-    let done = move || {
-        let panels = state.panels.shown();
-        let is_done = |id: &u32| state.input.is_refused(*id) || panels.iter().all(|panel| panel.has_run(*id));
-        state.input.gallery_ids().iter().filter(|id| is_done(id)).count()
-    };
+    let done = move || looked_at(state);
     view! {
         <section class="gallery card" aria-labelledby="gallery-title" data-testid="gallery">
             <header>
@@ -95,6 +92,7 @@ fn Pictures() -> impl IntoView {
                     max=move || state.input.gallery_len().to_string()
                 />
                 <span data-testid="gallery-done">{move || format!("{} / {}", done(), state.input.gallery_len())}</span>
+                <PauseButton/>
                 <button type="button" class="plain" data-testid="gallery-close"
                     on:click=move |_| state.input.close_gallery()
                 >{move || text!("Close")}</button>

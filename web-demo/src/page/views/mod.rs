@@ -10,6 +10,7 @@ mod header;
 mod kept;
 mod notice;
 mod on_demand;
+mod pause;
 mod sources;
 mod variants;
 

@@ -8,7 +8,7 @@ use crate::page::language::text;
 
 /// A line a class; the best AP50 of each stands out.
 #[component]
-pub fn ClassScores(set: Memo<SetEvaluation>) -> impl IntoView {
+pub fn ClassScores(set: ReadSignal<SetEvaluation>) -> impl IntoView {
     let names = Memo::new(move |_| set.read().models.iter().map(|model| model.model.clone()).collect::<Vec<_>>());
     view! {
         <section class="card" aria-labelledby="class-scores-title">

@@ -9,7 +9,7 @@ use crate::page::state::State;
 
 /// A table a model.
 #[component]
-pub fn ConfusionTables(set: Memo<SetEvaluation>) -> impl IntoView {
+pub fn ConfusionTables(set: ReadSignal<SetEvaluation>) -> impl IntoView {
     let state = State::get();
     let tables = Memo::new(move |_| {
         let (set, threshold) = (set.read(), state.display.score.get());

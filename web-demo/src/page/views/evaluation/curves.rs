@@ -14,7 +14,7 @@ const PLOT: (f64, f64, f64, f64) = (38.0, 10.0, 310.0, 180.0);
 
 /// A drawing a model.
 #[component]
-pub fn ThresholdCurves(set: Memo<SetEvaluation>) -> impl IntoView {
+pub fn ThresholdCurves(set: ReadSignal<SetEvaluation>) -> impl IntoView {
     let models = move || set.get().models.into_iter().filter(|model| !model.points.is_empty());
     view! {
         <section class="card" aria-labelledby="threshold-curves-title">

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos_use_signal_debounce_throttle::signal_debounced;
 use shared_model::Detection;
 
+use super::latest::LatestTask;
 use crate::page::evaluation::{AnnotatedPicture, JudgedRun, SetEvaluation};
 use crate::page::panel::Panel;
 use crate::page::state::State;
@@ -46,11 +48,13 @@ struct Gathered {
 }
 
 /// The evaluation of the models on show on the pictures of the gallery that are annotated; without a gallery, on the picture on
-/// show.
-pub fn evaluation(state: State) -> Memo<SetEvaluation> {
+/// show. It is computed a part at a time, between which the browser draws; another set ends what is being computed.
+pub fn evaluation(state: State) -> ReadSignal<SetEvaluation> {
     let gathered = Memo::new(move |old: Option<&Gathered>| gather(state, old));
     let gathered: Signal<Gathered> = signal_debounced(gathered, PAUSE);
-    Memo::new(move |_| {
+    let (evaluation, set_evaluation) = signal(SetEvaluation::default());
+    let task = LatestTask::new();
+    Effect::new(move |_| {
         let Gathered { models, pictures, runs } = gathered.get();
         let models = models.into_iter().map(|(name, classes)| {
             let of_picture = |picture: &AnnotatedPicture| runs.get(&(name.clone(), picture.id));
@@ -58,8 +62,11 @@ pub fn evaluation(state: State) -> Memo<SetEvaluation> {
             (name, classes, judged)
         });
         let models: Vec<_> = models.collect();
-        SetEvaluation::new(pictures, models)
-    })
+        task.run(async move {
+            set_evaluation.set(SetEvaluation::new(pictures, models, async || TimeoutFuture::new(0).await).await);
+        });
+    });
+    evaluation
 }
 
 /// Numbers and names of the pictures that the view is about, annotated or not.

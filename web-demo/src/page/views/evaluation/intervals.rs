@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use shared_model::evaluation::{Ap50Bootstrap, Difference, RankedBoxes};
 
+use super::latest::LatestTask;
 use crate::page::evaluation::SetEvaluation;
 
 /// Draws at a time: of 1,000 pictures some milliseconds.
@@ -14,25 +14,20 @@ const STEP: usize = 20;
 
 /// AP50 of each model less the first one's, in points; `None` for the first, and until it is known. Another set ends what is being
 /// computed.
-pub fn ap50_differences(set: Memo<SetEvaluation>) -> ReadSignal<Vec<Option<Difference>>> {
+pub fn ap50_differences(set: ReadSignal<SetEvaluation>) -> ReadSignal<Vec<Option<Difference>>> {
     let (differences, set_differences) = signal(Vec::new());
-    let generation = StoredValue::new(0_u32);
+    let task = LatestTask::new();
     Effect::new(move |_| {
         let ranked: Vec<Option<Arc<RankedBoxes>>> =
             set.read().models.iter().map(|model| model.ranked.clone()).collect();
-        generation.update_value(|generation| *generation += 1);
-        let own = generation.get_value();
         set_differences.set(vec![None; ranked.len()]);
-        spawn_local(async move {
+        task.run(async move {
             let Some(Some(first)) = ranked.first() else { return };
             for (i, other) in ranked.iter().enumerate().skip(1) {
                 let Some(other) = other else { continue };
                 let Some(mut bootstrap) = Ap50Bootstrap::new(Arc::clone(first), Arc::clone(other)) else { continue };
                 let difference = loop {
                     TimeoutFuture::new(0).await;
-                    if generation.try_get_value() != Some(own) {
-                        return;
-                    }
                     if let Some(difference) = bootstrap.advance(STEP) {
                         break difference;
                     }

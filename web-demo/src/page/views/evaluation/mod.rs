@@ -5,6 +5,7 @@ mod confusion;
 mod curves;
 mod gather;
 mod intervals;
+mod latest;
 mod pictures;
 mod scores;
 mod sizes;
@@ -16,6 +17,7 @@ use crate::page::evaluation::SetEvaluation;
 use crate::page::export;
 use crate::page::language::text;
 use crate::page::state::State;
+use crate::page::views::pause::PauseButton;
 use classes::ClassScores;
 use confusion::ConfusionTables;
 use curves::ThresholdCurves;
@@ -54,7 +56,7 @@ pub fn EvaluationView() -> impl IntoView {
 
 /// How many of the pictures are scored, and the figures to take away.
 #[component]
-fn Progress(set: Memo<SetEvaluation>) -> impl IntoView {
+fn Progress(set: ReadSignal<SetEvaluation>) -> impl IntoView {
     let state = State::get();
     let scored = move || set.read().pictures.len();
     let all = move || gather::candidates(state).len();
@@ -64,6 +66,7 @@ fn Progress(set: Memo<SetEvaluation>) -> impl IntoView {
             let blob = match ending {
                 "json" => export::text_blob(&export::evaluation_json(&set), "application/json"),
                 "csv" => export::text_blob(&export::evaluation_csv(&set), "text/csv"),
+                "png" => export::evaluation_png(&set).await,
                 _ => match export::evaluation_html().await {
                     Ok(page) => export::text_blob(&page, "text/html"),
                     Err(error) => Err(error),
@@ -83,8 +86,9 @@ fn Progress(set: Memo<SetEvaluation>) -> impl IntoView {
                 scored = scored(),
                 all = all()
             )}</span>
+            <PauseButton/>
             <span class="group take-away">
-                {[("json", "JSON"), ("csv", "CSV"), ("html", "HTML")].map(|(ending, name)| view! {
+                {[("png", "PNG"), ("json", "JSON"), ("csv", "CSV"), ("html", "HTML")].map(|(ending, name)| view! {
                     <button type="button" class="plain" data-testid=format!("save-evaluation-{ending}")
                         title=move || text!("Save the evaluation as %{format}", format = name)
                         on:click=move |_| save(ending)

@@ -12,7 +12,7 @@ const MOST: usize = 20;
 
 /// A line a picture, the greatest difference first; its name opens it.
 #[component]
-pub fn DifferingPictures(set: Memo<SetEvaluation>) -> impl IntoView {
+pub fn DifferingPictures(set: ReadSignal<SetEvaluation>) -> impl IntoView {
     let state = State::get();
     let names = Memo::new(move |_| set.read().models.iter().map(|model| model.model.clone()).collect::<Vec<_>>());
     let pictures = Memo::new(move |_| {

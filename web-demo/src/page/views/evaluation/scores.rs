@@ -12,7 +12,7 @@ use crate::page::words;
 
 /// A line a model.
 #[component]
-pub fn ScoreTable(set: Memo<SetEvaluation>) -> impl IntoView {
+pub fn ScoreTable(set: ReadSignal<SetEvaluation>) -> impl IntoView {
     let differences = ap50_differences(set);
     let rows = move || {
         let models = set.get().models.into_iter().enumerate();
@@ -70,27 +70,17 @@ fn Row(model: ModelEvaluation, ap50: Signal<Option<Difference>>) -> impl IntoVie
                 {(!is_scored).then(|| view! { <p class="hint">{text!("It knows none of the annotated classes.")}</p> })}
             </th>
             <td class="numbers" data-testid="ap50">{words::percent(mean.map(|mean| mean.ap50_11))}</td>
-            <td class="numbers" data-testid="ap50-difference">{move || ap50.get().map_or("\u{2013}".into(), |ap50| difference(&ap50, 1.0))}</td>
+            <td class="numbers" data-testid="ap50-difference">{move || ap50.get().map_or("\u{2013}".into(), |ap50| words::difference(&ap50, 1.0))}</td>
             <td class="numbers" data-testid="ap">{words::percent(mean.map(|mean| mean.ap_11))}</td>
             <td class="numbers">{words::percent(mean.map(|mean| mean.ap50_area))}</td>
             <td class="numbers">{words::percent(mean.map(|mean| mean.ap_area))}</td>
             <td class="numbers" data-testid="best-f1">{of_best(|point| point.f1)}</td>
-            <td class="numbers" data-testid="f1-difference">{model.against_first.map_or("\u{2013}".into(), |f1| difference(&f1, 100.0))}</td>
+            <td class="numbers" data-testid="f1-difference">{model.against_first.map_or("\u{2013}".into(), |f1| words::difference(&f1, 100.0))}</td>
             <td class="numbers">{of_best(|point| point.precision)}</td>
             <td class="numbers">{of_best(|point| point.recall)}</td>
             <td>{model.best.map(|best| view! { <Apply best model=model.model.clone()/> })}</td>
         </tr>
     }
-}
-
-/// "+2.1 [−0.4, +4.6]" in points: where 0 lies in between, the pictures are too few to tell the models apart.
-fn difference(Difference { difference, low, high }: &Difference, to_points: f64) -> String {
-    let [difference, low, high] = [difference, low, high].map(|part| {
-        let points = to_points * part;
-        let sign = if points < 0.0 { "\u{2212}" } else { "+" };
-        format!("{sign}{:.1}", points.abs())
-    });
-    format!("{difference} [{low}, {high}]")
 }
 
 /// Sets the page's threshold.

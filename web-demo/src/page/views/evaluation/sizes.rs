@@ -9,7 +9,7 @@ use crate::page::state::State;
 
 /// A line a model.
 #[component]
-pub fn SizeTable(set: Memo<SetEvaluation>) -> impl IntoView {
+pub fn SizeTable(set: ReadSignal<SetEvaluation>) -> impl IntoView {
     let state = State::get();
     let rows = Memo::new(move |_| {
         let (set, threshold) = (set.read(), state.display.score.get());
