@@ -19,6 +19,9 @@ const GAP: f64 = 24.0;
 const LINE: f64 = 30.0;
 /// Where the table's columns end: the model's name begins at the left, figures end here.
 const COLUMNS: [f64; 4] = [500.0, 700.0, 860.0, 1100.0];
+/// A figure of a point of a curve, 0-1.
+type Figure = fn(&OperatingPoint) -> f64;
+
 const INK: &str = "#1a1f29";
 const GRID: &str = "#d5dae3";
 
@@ -107,7 +110,7 @@ fn curves(context: &CanvasRenderingContext2d, model: &ModelEvaluation) -> Result
         context.fill_text(&tick.to_string(), x, top + height + 20.0)?;
     }
     context.set_text_align("left");
-    let all: [(String, &str, fn(&OperatingPoint) -> f64); 3] = [
+    let all: [(String, &str, Figure); 3] = [
         (text!("Precision"), "#0b7fc1", |point| point.precision),
         (text!("Recall"), "#a07c00", |point| point.recall),
         ("F1".into(), "#1a1f29", |point| point.f1),

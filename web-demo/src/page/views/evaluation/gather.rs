@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
-use leptos_use_signal_debounce_throttle::signal_debounced;
 use shared_model::Detection;
 
 use super::latest::LatestTask;
@@ -14,8 +13,10 @@ use crate::page::panel::Panel;
 use crate::page::state::State;
 use crate::page::truth::GroundTruth;
 
-/// The set is scored anew so many milliseconds after the last result has come in: results come one by one, by the hundred.
-const PAUSE: f64 = 400.0;
+/// The set is scored so many milliseconds after a result has come in, and again while more do: results come one by one, by the
+/// hundred.
+const FIRST_PAUSE: u32 = 300;
+const NEXT_PAUSE: u32 = 2000;
 
 /// A judged run, and what it was made of: as long as that stays, so does it.
 #[derive(Clone)]
@@ -48,22 +49,37 @@ struct Gathered {
 }
 
 /// The evaluation of the models on show on the pictures of the gallery that are annotated; without a gallery, on the picture on
-/// show. It is computed a part at a time, between which the browser draws; another set ends what is being computed.
+/// show. It is computed a part at a time, between which the browser draws, and follows what comes in.
 pub fn evaluation(state: State) -> ReadSignal<SetEvaluation> {
     let gathered = Memo::new(move |old: Option<&Gathered>| gather(state, old));
-    let gathered: Signal<Gathered> = signal_debounced(gathered, PAUSE);
     let (evaluation, set_evaluation) = signal(SetEvaluation::default());
-    let task = LatestTask::new();
+    let (task, changes, is_busy) = (LatestTask::new(), StoredValue::new(0_u64), StoredValue::new(false));
     Effect::new(move |_| {
-        let Gathered { models, pictures, runs } = gathered.get();
-        let models = models.into_iter().map(|(name, classes)| {
-            let of_picture = |picture: &AnnotatedPicture| runs.get(&(name.clone(), picture.id));
-            let judged = pictures.iter().filter_map(of_picture).map(|kept| Arc::clone(&kept.judged)).collect();
-            (name, classes, judged)
-        });
-        let models: Vec<_> = models.collect();
+        gathered.track();
+        changes.update_value(|changes| *changes += 1);
+        if is_busy.get_value() {
+            return;
+        }
+        is_busy.set_value(true);
         task.run(async move {
-            set_evaluation.set(SetEvaluation::new(pictures, models, async || TimeoutFuture::new(0).await).await);
+            let mut pause = FIRST_PAUSE;
+            loop {
+                TimeoutFuture::new(pause).await;
+                let seen = changes.get_value();
+                let Gathered { models, pictures, runs } = gathered.get_untracked();
+                let models = models.into_iter().map(|(name, classes)| {
+                    let of_picture = |picture: &AnnotatedPicture| runs.get(&(name.clone(), picture.id));
+                    let judged = pictures.iter().filter_map(of_picture).map(|kept| Arc::clone(&kept.judged)).collect();
+                    (name, classes, judged)
+                });
+                let models: Vec<_> = models.collect();
+                set_evaluation.set(SetEvaluation::new(pictures, models, async || TimeoutFuture::new(0).await).await);
+                if changes.get_value() == seen {
+                    break;
+                }
+                pause = NEXT_PAUSE;
+            }
+            is_busy.set_value(false);
         });
     });
     evaluation
