@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -108,11 +109,56 @@ fn scores_are_those_of_the_command_line() {
         );
         ensure!(!html.contains("<script") && shown.iter().all(|ap50| html.contains(ap50)), "{html}");
 
+        // As a picture.
+        page.click("save-evaluation-png").await?;
+        let (name, bytes) = page.saved().await?;
+        let drawn = image::load_from_memory(&bytes)?.into_rgb8();
+        let inked = drawn.pixels().filter(|pixel| pixel.0 != [255; 3]).count();
+        ensure!(name == "evaluation.png" && drawn.width() > 1000 && inked > 5000, "{name}: {inked} pixels");
+
         // The best threshold is applied where the slider is.
         let best = page.text("apply-threshold").await?;
         page.click("apply-threshold").await?;
         page.click("view-compare").await?;
         ensure!(page.text("score-value").await? == best, "{best}");
+        Ok(())
+    });
+}
+
+/// The evaluation is open while the networks look at picture after picture, wait when the visitor says so, and go on: in the end
+/// all pictures are scored.
+#[test]
+#[ignore = "needs the site and a browser: cargo xtask test"]
+fn what_comes_in_is_scored_to_the_last() {
+    browse(async |page| {
+        page.open_at("#v=baseline-voc,final-voc").await?;
+        let folder = tempfile::tempdir()?;
+        data_set(folder.path())?;
+        let mut files = Vec::new();
+        for i in 0..40 {
+            for (part, ending) in [("JPEGImages", "jpg"), ("Annotations", "xml")] {
+                let from = folder.path().join(format!("{part}/{}.{ending}", PICTURES[i % 2]));
+                files.push(folder.path().join(format!("{i}.{ending}")));
+                fs::copy(from, &files[files.len() - 1])?;
+            }
+        }
+        page.upload(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>()).await?;
+        page.click("view-evaluation").await?;
+        let scored = "return parseInt(document.querySelector('[data-testid=evaluation-done]')?.textContent) > 0";
+        page.wait_for(scored, vec![]).await?;
+        page.click("gallery-pause").await?;
+        ensure!(page.text("gallery-pause").await? == "Go on");
+        // What was begun is still finished, and scored two seconds later at most.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let before = page.text("evaluation-done").await?;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let after = page.text("evaluation-done").await?;
+        ensure!(before == after && !after.starts_with("40 "), "{before}; {after}");
+        page.click("gallery-pause").await?;
+        let scored =
+            "return document.querySelector('[data-testid=evaluation-done]')?.textContent.startsWith('40 of 40 ')";
+        page.wait_for(scored, vec![]).await?;
+        ensure!(!page.shows("gallery-pause").await?, "there is nothing left to wait with");
         Ok(())
     });
 }

@@ -2,18 +2,18 @@
 
 use leptos::ev;
 use leptos::prelude::*;
-use leptos_use_signal_debounce_throttle::signal_debounced;
 use wasm_bindgen::JsValue;
 
 use super::intake;
 use super::language::Language;
+use super::latest::settled;
 use super::link::{Link, default_models};
 use super::model_list;
 use super::samples::{SAMPLES, Sample};
 use super::state::{PageView, State};
 
 /// Writes no more often: browsers count.
-const PAUSE: f64 = 400.0;
+const PAUSE: u32 = 400;
 
 /// Shows what the address says, and from then on writes to it what is on show. Returns the link that it found.
 pub fn provide(state: State) -> Link {
@@ -23,7 +23,7 @@ pub fn provide(state: State) -> Link {
     intake::open_sample(state, sample);
 
     let hash = Memo::new(move |_| of_state(state).to_hash());
-    let hash: Signal<String> = signal_debounced(hash, PAUSE);
+    let hash = settled(hash, PAUSE);
     Effect::new(move |before: Option<()>| {
         let hash = hash.get();
         // What the visitor came with stays until something changes.

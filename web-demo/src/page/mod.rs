@@ -13,6 +13,7 @@ mod failures;
 mod intake;
 mod kept;
 mod language;
+mod latest;
 mod link;
 mod marks;
 mod model_list;

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use leptos::wasm_split::wasm_split;
-use leptos_use_signal_debounce_throttle::signal_debounced;
 
 use super::on_demand::{MakeView, on_demand};
 use super::pause::{PauseButton, looked_at};
 use crate::page::compare::{Comparison, Filter, Predictions};
 use crate::page::intake;
 use crate::page::language::text;
+use crate::page::latest::settled;
 use crate::page::panel::Panel;
 use crate::page::picture::Picture;
 use crate::page::state::State;
 use crate::page::words;
 
 /// The thresholds follow the sliders with this delay, in milliseconds: a hundred pictures are not compared anew at every step.
-const PAUSE: f64 = 200.0;
+const PAUSE: u32 = 200;
 
 /// What the models make of one picture, and what that was made of: as long as this stays, so does the comparison.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ type All = BTreeMap<u32, Compared>;
 
 /// The comparisons of all pictures. Each is made anew only when it has to be: results come one by one, by the hundred.
 fn comparisons(state: State) -> Memo<All> {
-    let filter: Signal<Filter> = signal_debounced(state.display.filter, PAUSE);
+    let filter = settled(state.display.filter, PAUSE);
     Memo::new(move |old: Option<&All>| {
         let (panels, filter) = (state.panels.shown(), filter.get());
         let compare = |id: u32| {

@@ -7,8 +7,8 @@ use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use shared_model::Detection;
 
-use super::latest::LatestTask;
 use crate::page::evaluation::{AnnotatedPicture, JudgedRun, SetEvaluation};
+use crate::page::latest::LatestTask;
 use crate::page::panel::Panel;
 use crate::page::state::State;
 use crate::page::truth::GroundTruth;

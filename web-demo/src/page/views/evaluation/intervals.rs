@@ -6,8 +6,8 @@ use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use shared_model::evaluation::{Ap50Bootstrap, Difference, RankedBoxes};
 
-use super::latest::LatestTask;
 use crate::page::evaluation::SetEvaluation;
+use crate::page::latest::LatestTask;
 
 /// Draws at a time: of 1,000 pictures some milliseconds.
 const STEP: usize = 20;

@@ -5,7 +5,6 @@ mod confusion;
 mod curves;
 mod gather;
 mod intervals;
-mod latest;
 mod pictures;
 mod scores;
 mod sizes;

@@ -1,6 +1,7 @@
 //! Work of which only the newest counts.
 
 use futures_util::future::{AbortHandle, abortable};
+use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
@@ -21,10 +22,27 @@ impl LatestTask {
         let (task, handle) = abortable(task);
         abort(self.0, Some(handle));
         spawn_local(async move {
-            // Ended early, nobody waits for it.
+            // Where it was ended early, nobody waits for it.
             let _ = task.await;
         });
     }
+}
+
+/// A value once it has stayed for so many milliseconds: what follows a slider need not follow its every step.
+pub fn settled<T: Clone + PartialEq + Send + Sync + 'static>(value: Memo<T>, pause: u32) -> ReadSignal<T> {
+    let (settled, set_settled) = signal(value.get_untracked());
+    let task = LatestTask::new();
+    Effect::new(move |_| {
+        let value = value.get();
+        task.run(async move {
+            TimeoutFuture::new(pause).await;
+            // What is as before changes nothing for others.
+            if settled.read_untracked() != value {
+                set_settled.set(value);
+            }
+        });
+    });
+    settled
 }
 
 fn abort(running: StoredValue<Option<AbortHandle>>, next: Option<AbortHandle>) {
