@@ -278,6 +278,15 @@ fn a_video_plays_pauses_and_goes_to_any_place() {
             vec![],
         )
         .await?;
+        // What both models find along the video is drawn, and a click there goes to that place.
+        let lines = "const all = [...document.querySelectorAll('[data-testid=film-line]')];
+            return all.length === 2 && all.every(line => line.points.numberOfItems > 2)";
+        page.wait_for(lines, vec![]).await?;
+        page.click("film-drawing").await?;
+        let middle = "const [at, length] = document.querySelector('[data-testid=video-time]').textContent.split(' / ').map(parseFloat);
+            return Math.abs(at - length / 2) < 0.2";
+        page.wait_for(middle, vec![]).await?;
+        ensure!(page.element("camera-pause").await?.attr("aria-pressed").await?.as_deref() == Some("true"));
         page.click("camera-stop").await?;
         ensure!(!page.shows("camera").await?);
         page.pick_sample("chelsea").await?;

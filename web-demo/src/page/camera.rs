@@ -13,6 +13,7 @@ use web_sys::{
     HtmlVideoElement, ImageBitmap, MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaTrackConstraints, Url,
 };
 
+use super::film_counts::FilmCounts;
 use super::intake;
 use super::language::text;
 use super::panel::Panel;
@@ -41,6 +42,13 @@ pub struct Position {
     pub length: f64,
 }
 
+impl Position {
+    /// Whether it is known how long the file is.
+    pub fn is_finite(&self) -> bool {
+        self.length.is_finite() && self.length > 0.0
+    }
+}
+
 /// The camera's state: handles, cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Camera {
@@ -54,6 +62,8 @@ pub struct Camera {
     url: StoredValue<Option<String>>,
     /// Where the file is that plays; none for the camera.
     pub position: RwSignal<Option<Position>>,
+    /// What was found along the file.
+    pub counts: FilmCounts,
     /// Whether it is the one that looks away from the visitor.
     pub is_back: RwSignal<bool>,
     /// Whether the last frame stays.
@@ -74,6 +84,7 @@ impl Camera {
             stream: StoredValue::new_local(None),
             url: StoredValue::new(None),
             position: RwSignal::new(None),
+            counts: FilmCounts::new(state),
             is_back: RwSignal::new(true),
             is_paused: RwSignal::new(false),
             taken: StoredValue::new(Vec::new()),
@@ -219,6 +230,7 @@ impl Camera {
             self.url.set_value(None);
         }
         self.position.set(None);
+        self.counts.clear();
         self.taken.set_value(Vec::new());
         self.pace.set(None);
     }
@@ -245,7 +257,10 @@ impl Camera {
                     if self.position.get_untracked().is_some() {
                         self.position.set(Some(Position { at: video.current_time(), length: video.duration() }));
                     }
-                    intake::open_frame(self.state, self.name.get_value(), bitmap);
+                    let picture = intake::open_frame(self.state, self.name.get_value(), bitmap);
+                    if let Some(Position { at, length }) = self.position.get_untracked().filter(Position::is_finite) {
+                        self.counts.remember(picture, at / length);
+                    }
                 }
                 // While it seeks, and when it begins anew, a video file has no frame for a moment.
                 Err(_) if self.position.get_untracked().is_some() => set_timeout(move || self.take(), NEXT_TRY),

@@ -10,6 +10,7 @@ mod elsewhere;
 mod evaluation;
 mod export;
 mod failures;
+mod film_counts;
 mod intake;
 mod kept;
 mod language;

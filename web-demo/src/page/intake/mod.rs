@@ -147,9 +147,11 @@ pub fn open_sample(state: State, sample: &'static Sample) {
     });
 }
 
-/// Opens a frame of the camera.
-pub fn open_frame(state: State, name: String, bitmap: ImageBitmap) {
-    show(state, Picture::frame(next_number(), name, bitmap));
+/// Opens a frame of the camera or of a video file. Returns its number as a picture.
+pub fn open_frame(state: State, name: String, bitmap: ImageBitmap) -> u32 {
+    let number = next_number();
+    show(state, Picture::frame(number, name, bitmap));
+    number
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(1);

@@ -5,6 +5,7 @@ mod build;
 mod compare;
 mod drop;
 mod evaluation;
+mod film_counts;
 mod gallery;
 mod header;
 mod kept;

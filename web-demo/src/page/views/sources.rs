@@ -3,6 +3,7 @@
 use leptos::html;
 use leptos::prelude::*;
 
+use super::film_counts::FilmCounts;
 use crate::page::camera::{Camera, Pace, Position};
 use crate::page::intake;
 use crate::page::language::text;
@@ -118,6 +119,7 @@ pub fn CameraControls() -> impl IntoView {
                 <button type="button" class="plain" data-testid="camera-stop" on:click=move |_| camera.stop()>
                     {move || if length.get().is_some() { text!("Close") } else { text!("Camera off") }}
                 </button>
+                <FilmCounts/>
             </div>
         </Show>
     }
