@@ -46,7 +46,7 @@ export class YoloxCompare extends HTMLElement {
     root.adoptedStyleSheets = [sheet];
     this.#panels.className = "panels";
     this.#status.className = "status";
-    this.#status.role = "status";
+    this.#status.setAttribute("role", "status");
     root.append(this.#panels, this.#status);
     this.addEventListener("dragover", event => {
       if (!event.dataTransfer.types.includes("Files")) return;
@@ -77,6 +77,7 @@ export class YoloxCompare extends HTMLElement {
     this.#observer.disconnect();
     this.#update += 1;
     this.#keepDetectors(new Set());
+    URL.revokeObjectURL(this.#pictureUrl);
   }
 
   attributeChangedCallback(name, before, after) {
@@ -100,13 +101,13 @@ export class YoloxCompare extends HTMLElement {
     const isStale = () => update !== this.#update;
     const models = (this.getAttribute("models") ?? "").split(",").map(model => model.trim()).filter(Boolean);
     const source = this.#dropped ?? this.getAttribute("src");
-    this.#shown = models.map(model => new Panel(model));
-    this.#panels.replaceChildren(...this.#shown.map(panel => panel.figure));
-    this.#keepDetectors(new Set(models.map(model => this.#key(model))));
     if (!models.length) return this.#say("No model is named: the attribute `models` is a list of weight files.");
     if (!source) return this.#say("No picture yet: drop one here.");
     this.#say("Loading the picture");
     try {
+      this.#shown = models.map(model => new Panel(model));
+      this.#panels.replaceChildren(...this.#shown.map(panel => panel.figure));
+      this.#keepDetectors(new Set(models.map(model => this.#key(model))));
       const picture = source instanceof Blob ? source : await download(source, "the picture");
       if (isStale()) return;
       URL.revokeObjectURL(this.#pictureUrl);

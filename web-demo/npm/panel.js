@@ -19,7 +19,7 @@ export class Panel {
 
   constructor(model) {
     this.model = model;
-    this.name = decodeURIComponent(new URL(model, document.baseURI).pathname.split("/").pop()).replace(/\.safetensors$/, "");
+    this.name = new URL(model, document.baseURI).pathname.split("/").pop().replace(/\.safetensors$/, "");
     const stage = element("div", "stage");
     this.#image.alt = "";
     this.#canvas.setAttribute("aria-hidden", "true");
