@@ -11,7 +11,8 @@ async function run() {
   // All on their way at once.
   const response = download(wasm);
   const others = Array.from({ length: threads - 1 }, () => new Worker(thread, { type: "module" }));
-  const program = await import(bindings);
+  // Bundlers of pages that embed the worker (docs/embedding.md) must leave this to the browser.
+  const program = await import(/* webpackIgnore: true */ /* @vite-ignore */ bindings);
   if (!others.length) {
     await program.default({ module_or_path: response });
     program.gather?.(1);
@@ -45,7 +46,15 @@ async function run() {
 async function download(url) {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`the server answered ${response.status} to ${url}`);
-  return response;
+  return new URL(url).pathname.endsWith(".gz") ? decompress(response) : response;
+}
+
+// A host that knows the file's ending may say how it is encoded, and then the browser has decompressed it already.
+async function decompress(response) {
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  const isCompressed = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  const body = isCompressed ? new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")) : bytes;
+  return new Response(body, { headers: { "Content-Type": "application/wasm" } });
 }
 
 // Compiles while it still arrives, which needs the right MIME type.

@@ -1,4 +1,4 @@
-//! What the page and its worker say to each other.
+//! What the page and its worker say to each other. The npm package (`web-demo/npm`) speaks the same from JavaScript.
 //!
 //! Models go by the names of their entries in the manifest (or of the visitor's files), pictures by numbers that the page counts
 //! up.
@@ -38,12 +38,26 @@ pub enum Request {
         source: PictureSource,
     },
     /// Run a loaded model on the picture opened last.
-    Run { picture: u32, model: String },
+    Run {
+        picture: u32,
+        model: String,
+        /// What chooses among the candidates; without, all of them are sent.
+        thresholds: Option<Thresholds>,
+    },
     /// Run a loaded model several times on the picture opened last, for the time it takes. Ends early when another
     /// request arrives.
     Measure { picture: u32, model: String, runs: usize },
     /// Time every layer of a loaded model.
     Profile { model: String },
+}
+
+/// What chooses among a network's candidates, for those who do not choose again without another run as the page does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// The least score; candidates under [`MIN_SCORE`] are never found.
+    pub score: f32,
+    /// The greatest overlap (IoU) of two boxes of a class.
+    pub max_iou: f32,
 }
 
 /// What a picture is made of.
@@ -138,7 +152,8 @@ pub enum Reply {
     Found {
         picture: u32,
         model: String,
-        /// All boxes over [`MIN_SCORE`], overlapping ones among them.
+        /// All boxes over [`MIN_SCORE`], overlapping ones among them; or what is left of them by the request's [`Thresholds`], cut off at
+        /// the picture's edges, in order of falling score.
         candidates: Vec<Detection>,
         /// How long it took.
         timing: Timing,

@@ -10,6 +10,7 @@ mod gpu_bundle;
 mod html;
 mod libtorch;
 mod licences;
+mod npm;
 mod optional;
 mod reliability;
 mod screenshots;
@@ -33,6 +34,7 @@ use clap::Parser;
 enum Command {
     Demo(demo::Demo),
     Web(web::Web),
+    Npm(npm::Npm),
     Test(test::Test),
     BenchWeb(bench_web::BenchWeb),
     GpuBundle(gpu_bundle::GpuBundle),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Demo(demo) => demo.run(),
         Command::Web(web) => web.run(),
+        Command::Npm(npm) => npm.run(),
         Command::Test(test) => test.run(),
         Command::BenchWeb(bench) => bench.run(),
         Command::GpuBundle(bundle) => bundle.run(),

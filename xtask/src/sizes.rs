@@ -48,7 +48,12 @@ fn sum<'a>(name: String, rows: impl Iterator<Item = &'a FileSize>) -> FileSize {
 }
 
 fn gzipped(content: &[u8]) -> Result<usize> {
+    Ok(gzip(content)?.len())
+}
+
+/// As small as gzip makes it.
+pub fn gzip(content: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(content)?;
-    Ok(encoder.finish()?.len())
+    Ok(encoder.finish()?)
 }

@@ -8,6 +8,7 @@ use xtask::chromium;
 
 use crate::builds::{THREADS, WORKER};
 use crate::cargo::{build, cargo, executable, root, run};
+use crate::npm::build_package;
 use crate::steps::Steps;
 use crate::toolchain::{TARGET, WasmToolchain};
 use crate::web::build_site;
@@ -53,13 +54,18 @@ impl Test {
         let site = match WasmToolchain::ensure() {
             Ok(toolchain) => {
                 clippy_wasm(&mut steps, &toolchain);
-                steps.run("site", || build_site(&toolchain, &dist).map(|sizes| print!("{sizes}"))).map(|()| dist)
+                steps
+                    .run("site", || build_site(&toolchain, &dist).map(|sizes| print!("{sizes}")))
+                    .map(|()| (toolchain, dist))
             }
             Err(remedy) => {
                 steps.not_run("site", remedy.to_string());
                 None
             }
         };
+
+        let package = site.as_ref().and_then(|(toolchain, _)| package(&mut steps, toolchain));
+        let site = site.map(|(_, dist)| dist);
 
         if is_ci {
             remove_what_is_done_with()?;
@@ -76,7 +82,7 @@ impl Test {
 
         let tests = ["test", "--workspace", "--no-fail-fast"];
         steps.run("tests", || run(cargo().args(tests).env("YOLOX_BIN", &programs.yolox_nano)));
-        browser_tests(&mut steps, site, &programs);
+        browser_tests(&mut steps, site, package, &programs);
         optional::check(&mut steps);
         steps.finish(is_ci)
     }
@@ -125,8 +131,19 @@ fn clippy_wasm(steps: &mut Steps, toolchain: &WasmToolchain) {
     }
 }
 
+/// The npm package, of the worker's builds that the site has too.
+fn package(steps: &mut Steps, toolchain: &WasmToolchain) -> Option<PathBuf> {
+    const NAME: &str = "npm package";
+    if let Err(error) = toolchain.ensure_std_sources() {
+        steps.not_run(NAME, format!("{error:#}"));
+        return None;
+    }
+    let folder = root().join("npm-package");
+    steps.run(NAME, || build_package(toolchain, &folder).map(|sizes| print!("{sizes}"))).map(|()| folder)
+}
+
 /// The tests in `tests/tests/browser/main.rs`, which are `#[ignore]`d for all who have not built the site.
-fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, programs: &TestPrograms) {
+fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, package: Option<PathBuf>, programs: &TestPrograms) {
     const NAME: &str = "tests in the browser";
     let found = chromium::find().and_then(|_| chromium::find_driver());
     match (site, found) {
@@ -136,6 +153,8 @@ fn browser_tests(steps: &mut Steps, site: Option<PathBuf>, programs: &TestProgra
             let mut tests = cargo();
             tests.args(["test", "--workspace", "--no-fail-fast", "--test", "browser", "--", "--include-ignored"]);
             tests.env("YOLOX_DIST", dist);
+            // Without, its tests say that they do not run.
+            tests.env("YOLOX_NPM", package.unwrap_or_default());
             tests.env("YOLOX_BIN", &programs.yolox_nano).env("YOLOX_XTASK", &programs.xtask);
             steps.run(NAME, || run(&mut tests));
         }

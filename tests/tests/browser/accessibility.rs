@@ -15,7 +15,7 @@ use crate::photo::sample;
 
 /// A rule that the page breaks, as axe-core reports it.
 #[derive(Deserialize)]
-struct Violation {
+pub struct Violation {
     id: String,
     help: String,
     nodes: Vec<Node>,
@@ -30,7 +30,7 @@ struct Node {
 }
 
 /// What axe-core finds in the page as it is now.
-async fn violations(page: &Page) -> Result<Vec<Violation>> {
+pub async fn violations(page: &Page) -> Result<Vec<Violation>> {
     let axe = fs::read_to_string(repository().join("tests/vendor/axe.min.js"))?;
     let script = format!(
         "{axe};
@@ -41,7 +41,7 @@ async fn violations(page: &Page) -> Result<Vec<Violation>> {
 }
 
 /// As a person reads them.
-fn report(violations: &[Violation]) -> String {
+pub fn report(violations: &[Violation]) -> String {
     let mut text = String::new();
     for Violation { id, help, nodes } in violations {
         let _ = writeln!(text, "{id}: {help}");

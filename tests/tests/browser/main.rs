@@ -20,6 +20,8 @@ mod kept;
 mod korean;
 mod memory;
 mod models;
+mod npm;
+mod npm_tools;
 mod objects;
 mod offline;
 mod own_files;

@@ -51,21 +51,26 @@ pub fn found_with(model: &str, image: &Path) -> Result<Vec<Object>> {
 /// Fails unless both lists hold the same objects. An object whose score is within the tolerance of the threshold may be
 /// in one list only.
 pub fn same(ours: &[Object], theirs: &[Object], threshold: f64) -> Result<()> {
+    same_within(SCORE, ours, theirs, threshold)
+}
+
+/// The same where scores may differ by so much.
+pub fn same_within(tolerance: f64, ours: &[Object], theirs: &[Object], threshold: f64) -> Result<()> {
     let mut unmatched = theirs.to_vec();
     for object in ours {
-        match unmatched.iter().position(|other| is_same(object, other)) {
+        match unmatched.iter().position(|other| is_same(object, other, tolerance)) {
             Some(i) => drop(unmatched.remove(i)),
-            None => ensure!(object.score < threshold + SCORE, "{object:?} is not among {theirs:?}"),
+            None => ensure!(object.score < threshold + tolerance, "{object:?} is not among {theirs:?}"),
         }
     }
-    if let Some(object) = unmatched.iter().find(|object| object.score >= threshold + SCORE) {
+    if let Some(object) = unmatched.iter().find(|object| object.score >= threshold + tolerance) {
         anyhow::bail!("{object:?} is not among {ours:?}");
     }
     Ok(())
 }
 
-fn is_same(a: &Object, b: &Object) -> bool {
+fn is_same(a: &Object, b: &Object, tolerance: f64) -> bool {
     a.class == b.class
-        && (a.score - b.score).abs() <= SCORE
+        && (a.score - b.score).abs() <= tolerance
         && a.corners.iter().zip(b.corners).all(|(a, b)| (a - b).abs() <= PIXELS)
 }

@@ -10,14 +10,14 @@ use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::stream::Peekable;
 use futures_util::{FutureExt, StreamExt};
 use gloo_timers::future::TimeoutFuture;
-use shared_model::{Detection, Detector, Image, PAD, Variant, Weights, cost, nms};
+use shared_model::{Detection, Detector, Image, PAD, Variant, Weights, clip, cost, nms};
 use wasm_bindgen_futures::spawn_local;
 
 use super::pixels::{self, PixelBuffer};
 use super::scope::{memory, now, post};
 use super::weights;
 use crate::protocol::{
-    LoadError, MIN_SCORE, ModelFacts, PictureSource, Reply, Request, RunError, Timing, WeightsSource,
+    LoadError, MIN_SCORE, ModelFacts, PictureSource, Reply, Request, RunError, Thresholds, Timing, WeightsSource,
 };
 
 /// Overlap used while timing; what is shown is chosen on the page.
@@ -41,7 +41,7 @@ pub async fn serve(requests: UnboundedReceiver<Request>) {
             }
             Request::Unload { model } => drop(session.models.borrow_mut().remove(&model)),
             Request::Open { picture, source } => session.open(picture, &source).await,
-            Request::Run { picture, model } => session.run(picture, model),
+            Request::Run { picture, model, thresholds } => session.run(picture, model, thresholds),
             Request::Measure { picture, model, runs } => session.measure(picture, model, runs, &mut requests).await,
             Request::Profile { model } => session.profile(model),
         }
@@ -81,10 +81,15 @@ impl Session {
         Some((self.models.borrow().get(model).cloned()?, pixels))
     }
 
-    fn run(&self, picture: u32, model: String) {
+    fn run(&self, picture: u32, model: String, thresholds: Option<Thresholds>) {
         let found = self.ready(picture, &model).map(|(loaded, pixels)| {
             let cold = !loaded.has_run.replace(true);
-            detect(&loaded.detector, pixels).map(|(candidates, timing)| (candidates, timing, cold))
+            detect(&loaded.detector, pixels).map(|(mut candidates, timing)| {
+                if let Some(thresholds) = thresholds {
+                    candidates = thresholds.choose(candidates, pixels);
+                }
+                (candidates, timing, cold)
+            })
         });
         match found {
             Some(Ok((candidates, timing, cold))) => {
@@ -187,6 +192,16 @@ fn layer_times(detector: &Detector) -> candle_core::Result<Vec<f64>> {
     }
     let mean = |times: Vec<f64>| times.iter().sum::<f64>() / times.len().max(1) as f64;
     Ok(samples.into_iter().map(mean).collect())
+}
+
+impl Thresholds {
+    /// What is left of `candidates`, as the command line leaves it.
+    fn choose(self, mut candidates: Vec<Detection>, pixels: &PixelBuffer) -> Vec<Detection> {
+        candidates.retain(|candidate| candidate.score >= self.score);
+        let mut boxes = nms(&candidates, self.max_iou);
+        clip(&mut boxes, pixels.width as usize, pixels.height as usize);
+        boxes
+    }
 }
 
 /// One timed run.

@@ -122,7 +122,7 @@ impl WorkerDriver {
     fn request(self, job: &Job) -> Option<Request> {
         Some(match job.clone() {
             Job::Open(picture) => Request::Open { picture, source: self.state.input.find(picture)?.source() },
-            Job::Run { picture, model } => Request::Run { picture, model },
+            Job::Run { picture, model } => Request::Run { picture, model, thresholds: None },
             Job::Measure { picture, model, runs } => Request::Measure { picture, model, runs },
             Job::Profile(model) => Request::Profile { model },
         })
