@@ -43,7 +43,7 @@ pub struct Yolox {
     /// One for each layer of the graph that is a convolution.
     convs: Vec<Option<CandleConv>>,
     /// Convolutions that are one operation where gradients may be asked for on the CPU; at the first one's place.
-    chains: Vec<Option<Chain>>,
+    chains: Vec<Option<ChainSpan>>,
     /// For each layer, the outputs that no later one reads.
     finished: Vec<Vec<Node>>,
     training: bool,
@@ -184,14 +184,14 @@ impl Yolox {
 
 /// Convolutions behind one another, none of whose outputs but the last one's is read by anybody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Chain {
+struct ChainSpan {
     /// How many.
     convs: usize,
     /// Whether the next layer adds the first one's input.
     adds_input: bool,
 }
 
-impl Chain {
+impl ChainSpan {
     /// How many layers the chain computes.
     fn layers(self) -> usize {
         self.convs + usize::from(self.adds_input)
@@ -199,7 +199,7 @@ impl Chain {
 }
 
 /// Every convolution's chain, at the place of its first.
-fn chains(graph: &Graph, lowered: &[Lowered]) -> Vec<Option<Chain>> {
+fn chains(graph: &Graph, lowered: &[Lowered]) -> Vec<Option<ChainSpan>> {
     let is_conv = |i: usize| matches!(lowered.get(i), Some(Lowered::Conv { .. }));
     let readers = |node: Node| graph.layers.iter().filter(|layer| layer.inputs.contains(&node)).count();
     let goes_on = |i: usize| is_conv(i + 1) && graph.layers[i + 1].inputs == [Node(i)] && readers(Node(i)) == 1;
@@ -216,7 +216,7 @@ fn chains(graph: &Graph, lowered: &[Lowered]) -> Vec<Option<Chain>> {
             _ => None,
         };
         let chain =
-            Chain { convs: last + 1 - first, adds_input: shortcut == graph.layers[first].inputs.first().copied() };
+            ChainSpan { convs: last + 1 - first, adds_input: shortcut == graph.layers[first].inputs.first().copied() };
         chains[first] = Some(chain);
         first += chain.layers();
     }

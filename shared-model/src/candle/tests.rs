@@ -143,7 +143,7 @@ fn chains_hide_nothing_that_others_read() {
         }
     }
     let graph = Variant::named("baseline").unwrap().graph(CLASSES);
-    let bottleneck = Some(Chain { convs: 3, adds_input: true });
+    let bottleneck = Some(ChainSpan { convs: 3, adds_input: true });
     assert_eq!(chains(&graph, &lower(&graph).unwrap()).iter().filter(|&&chain| chain == bottleneck).count(), 7);
 }
 
