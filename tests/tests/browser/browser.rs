@@ -22,7 +22,7 @@ pub fn browse(test: impl AsyncFnOnce(&Page) -> Result<()>) {
 
 /// Runs a test on the site below a path.
 pub fn browse_under(base: &str, test: impl AsyncFnOnce(&Page) -> Result<()>) {
-    if !can_run() {
+    if !has_site() {
         return;
     }
     let result = drive(async |driver| {
@@ -72,15 +72,22 @@ pub fn published(logical: &str) -> Result<String> {
     Ok(map[logical].as_str().with_context(|| format!("the site has no {logical}"))?.to_owned())
 }
 
-/// Whether there is what the tests need and do not make themselves. What is missing is said loudly, with its remedy; under
-/// continuous integration it is a failure.
-fn can_run() -> bool {
+/// Whether there is the site, and a browser to look at it.
+fn has_site() -> bool {
     let site = site();
-    let found = (|| {
+    can_run(|| {
         ensure!(site.join("index.html").is_file(), "there is no site in {}: run `cargo xtask web`", site.display());
+        Ok(())
+    })
+}
+
+/// Whether there is what tests need and do not make themselves, and a browser. What is missing is said loudly, with its remedy; under
+/// continuous integration it is a failure.
+pub fn can_run(has_files: impl FnOnce() -> Result<()>) -> bool {
+    let found = has_files().and_then(|()| {
         chromium::find()?;
         chromium::find_driver()
-    })();
+    });
     if let Err(error) = &found {
         assert!(env::var("CI").as_deref() != Ok("true"), "{error:#}");
         eprintln!("NOT RUN: {error:#}");

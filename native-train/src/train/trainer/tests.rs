@@ -1,6 +1,6 @@
 //! The loop, around an engine that is a line a channel.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use shared_model::{Graph, ParameterLayout, Variant, Weights};
@@ -166,15 +166,21 @@ fn native(graph: &Graph, _: &Settings) -> Result<Box<dyn Engine>> {
     Ok(Box::new(CpuEngine::new(graph)?))
 }
 
+/// A weight file in `folder`: the baseline with random weights.
+fn random_baseline(folder: &Path, class_names: Vec<String>) -> PathBuf {
+    let path = folder.join("baseline.safetensors");
+    let mut weights = Weights::random(Variant::named("baseline").unwrap(), class_names.len(), 5);
+    weights.metadata.class_names = class_names;
+    std::fs::write(&path, weights.to_bytes(shared_model::WeightPrecision::Single).unwrap()).unwrap();
+    path
+}
+
 /// Another variant than its teacher, stopped while its parts are fitted and again later.
 #[test]
 fn a_student_that_is_stopped_goes_on_as_if_it_never_had() {
     let (voc, set) = rectangles();
     let folder = tempfile::tempdir().unwrap();
-    let teacher = folder.path().join("teacher.safetensors");
-    let mut weights = Weights::random(Variant::named("baseline").unwrap(), set.class_names.len(), 5);
-    weights.metadata.class_names = set.class_names;
-    std::fs::write(&teacher, weights.to_bytes(shared_model::WeightPrecision::Single).unwrap()).unwrap();
+    let teacher = random_baseline(folder.path(), set.class_names);
     let more = format!(
         "variant = 'dw3'\ninit = '{0}'\ndistill = '{0}'\nfit-steps = 3\noptimizer = 'muon'\nclip = 1.0\nlr-hold = 0.5\n\
          labels = 0.5\ndistill-output = 3.0\ndistill-features = 0.25",
@@ -266,15 +272,12 @@ fn a_budget_of_time_is_planned_now_and_then() {
     assert!((2700..=3700).contains(&iterations), "{iterations} iterations of a second in an hour");
 }
 
-/// The mean of the images that statistics are taken from is told.
+/// It is told how many those are, and weights that are not there by the flag that asked for them.
 #[test]
 fn another_variant_begins_with_statistics_of_as_many_images_as_there_are() {
     let (voc, set) = rectangles();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("baseline.safetensors");
-    let mut weights = Weights::random(Variant::named("baseline").unwrap(), set.class_names.len(), 5);
-    weights.metadata.class_names = set.class_names;
-    std::fs::write(&path, weights.to_bytes(shared_model::WeightPrecision::Single).unwrap()).unwrap();
+    let path = random_baseline(folder.path(), set.class_names);
     let more = format!("variant = 'dw3'\ninit = '{}'", path.display());
     let run = new_run(settings(&voc, &more), Some(&folder.path().join("run")), &native).unwrap();
     let text = run.introduction().join("\n");

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use shared_model::canonical_class;
 use shared_model::evaluation::{
-    Difference, EvalReport, OperatingPoint, PictureCounts, RankedBoxes, best_f1, f1_difference, operating_points,
+    Ap50Bootstrap, Difference, EvalReport, OperatingPoint, PictureCounts, RankedBoxes, best_f1, f1_difference,
+    operating_points,
 };
 
 use super::truth::GroundTruth;
@@ -111,6 +112,14 @@ impl SetEvaluation {
             evaluated.push(evaluation);
         }
         Self { models: evaluated, pictures }
+    }
+
+    /// AP50 of model `i` less the first one's, computed at once: some tenths of a second for 1,000 pictures. `None` for the first, and
+    /// where one of both is not scored.
+    pub fn ap50_against_first(&self, i: usize) -> Option<Difference> {
+        let ranked = |i: usize| self.models.get(i)?.ranked.clone();
+        let pair = ranked(0).zip(ranked(i)).filter(|_| i > 0);
+        pair.and_then(|(first, own)| Ap50Bootstrap::new(first, own))?.advance(usize::MAX)
     }
 
     /// The classes that occur and that a model knows, in the order of the alphabet.

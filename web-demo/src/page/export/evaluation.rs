@@ -1,9 +1,7 @@
 //! The evaluation to take away: the official figures as JSON, or as CSV with a line for each model's classes and their mean.
 
-use std::sync::Arc;
-
 use serde_json::json;
-use shared_model::evaluation::{Ap50Bootstrap, EvalReport, Figures};
+use shared_model::evaluation::{EvalReport, Figures};
 
 use super::csv::quoted;
 use crate::page::evaluation::{SetEvaluation, confusion};
@@ -11,16 +9,13 @@ use crate::page::evaluation::{SetEvaluation, confusion};
 /// JSON: each model's report as `yolox-nano eval --json` has it, with precision, recall and F1 (0-1) at all thresholds, and the
 /// confusion of classes at the best.
 pub fn evaluation_json(set: &SetEvaluation) -> String {
-    let first = set.models.first().and_then(|model| model.ranked.as_ref());
     let models = set.models.iter().enumerate().map(|(i, model)| {
-        let pair = first.zip(model.ranked.as_ref()).filter(|_| i > 0);
-        let bootstrap = pair.and_then(|(first, own)| Ap50Bootstrap::new(Arc::clone(first), Arc::clone(own)));
         json!({
             "model": model.model,
             "report": model.report,
             "best_f1": model.best,
             "f1_against_first": model.against_first,
-            "ap50_against_first": bootstrap.and_then(|mut bootstrap| bootstrap.advance(usize::MAX)),
+            "ap50_against_first": set.ap50_against_first(i),
             "confusion": model.best.map(|best| confusion(set, model, best.threshold)),
             "thresholds": model.points,
         })

@@ -1,9 +1,7 @@
 //! The evaluation as a picture: the models' figures, and under them what the threshold does to each.
 
-use std::sync::Arc;
-
 use leptos::prelude::*;
-use shared_model::evaluation::{Ap50Bootstrap, OperatingPoint};
+use shared_model::evaluation::OperatingPoint;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, CanvasRenderingContext2d, HtmlCanvasElement};
 
@@ -67,18 +65,14 @@ fn figures(context: &CanvasRenderingContext2d, set: &SetEvaluation) -> Result<()
     let head = [text!("Model"), "AP50".into(), "AP".into(), text!("Best F1"), text!("Difference")];
     write(head, GAP + LINE / 2.0)?;
     context.set_font("18px system-ui, sans-serif");
-    let first = set.models.first().and_then(|model| model.ranked.as_ref());
     for (i, model) in set.models.iter().enumerate() {
         let mean = model.report.as_ref().map(|report| report.mean);
-        let pair = first.zip(model.ranked.as_ref()).filter(|_| i > 0);
-        let bootstrap = pair.and_then(|(first, own)| Ap50Bootstrap::new(Arc::clone(first), Arc::clone(own)));
-        let difference = bootstrap.and_then(|mut bootstrap| bootstrap.advance(usize::MAX));
         let cells = [
             model.model.clone(),
             words::percent(mean.map(|mean| mean.ap50_11)),
             words::percent(mean.map(|mean| mean.ap_11)),
             words::percent(model.best.map(|best| 100.0 * best.f1)),
-            difference.map_or("\u{2013}".into(), |ap50| words::difference(&ap50, 1.0)),
+            set.ap50_against_first(i).map_or("\u{2013}".into(), |ap50| words::difference(&ap50, 1.0)),
         ];
         write(cells, GAP + LINE * (i as f64 + 1.5))?;
     }
