@@ -119,6 +119,72 @@ fn a_training_step_is_the_same_by_either_kind_of_operations() {
     }
 }
 
+/// How far finite differences go to either side, in parts of a tensor's greatest number.
+const STEP: f64 = 5e-4;
+
+/// Compares the slope of `f` by `variables`' gradients, along a drawn direction, with that of two values of `f` itself.
+fn has_the_slope_of_its_gradients(what: &str, variables: &[Var], f: impl Fn() -> Tensor) {
+    let mut rng = Pcg64Mcg::seed_from_u64(11);
+    let factors = uniform(&mut rng, f().dims(), -1.0, 1.0);
+    let value = || {
+        let weighed = (f() * &factors).unwrap().to_dtype(DType::F64).unwrap();
+        weighed.sum_all().unwrap().to_scalar::<f64>().unwrap()
+    };
+    let gradients = (f() * &factors).unwrap().sum_all().unwrap().backward().unwrap();
+    let (mut slope, mut size, mut moved) = (0.0, 0.0, Vec::new());
+    for variable in variables {
+        let Some(gradient) = gradients.get(variable) else { continue };
+        let most = greatest(variable);
+        let direction = uniform(&mut rng, variable.dims(), -most, most);
+        let product = (gradient * &direction).unwrap().to_dtype(DType::F64).unwrap();
+        slope += product.sum_all().unwrap().to_scalar::<f64>().unwrap();
+        size += product.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+        moved.push((variable, variable.copy().unwrap(), direction));
+    }
+    assert!(!moved.is_empty(), "{what}: nothing has a gradient");
+    let at = |step: f64| {
+        for (variable, before, direction) in &moved {
+            variable.set(&(before + (direction * step).unwrap()).unwrap()).unwrap();
+        }
+        value()
+    };
+    let found = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+    at(0.0);
+    assert!((found - slope).abs() < 0.01 * size.sqrt(), "{what}: {slope} instead of {found}, of {}", size.sqrt());
+}
+
+/// Every operation of our own that has a gradient: all chains of all variants, pooling and upsampling.
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    for variant in &VARIANTS {
+        let (network, variables) = network(variant);
+        let mut all = variables.all_vars();
+        for (first, chain) in network.chains.iter().enumerate().filter_map(|(i, chain)| Some((i, (*chain)?))) {
+            let layer = &network.graph.layers[first];
+            let of_image = network.graph.layer(layer.inputs[0]).op == Op::SpaceToDepth;
+            let channels = if of_image { 3 } else { network.graph.channels_in(layer) };
+            let x =
+                Var::from_tensor(&uniform(&mut Pcg64Mcg::seed_from_u64(7), &[2, channels, 12, 8], -1.0, 1.0)).unwrap();
+            let convs: Vec<&CandleConv> = network.convs[first..][..chain.convs].iter().flatten().collect();
+            all.push(x.clone());
+            let what = format!("{}, from {} on", variant.name, layer.name);
+            has_the_slope_of_its_gradients(&what, &all, || {
+                chain_cpu(&convs, &x, NormMode::Batch, chain.adds_input).unwrap()
+            });
+            all.pop();
+        }
+    }
+    // No two numbers are so near that another becomes the greatest on the way.
+    let mut numbers: Vec<f32> = (0..2 * 3 * 12 * 8).map(|i| i as f32 / 10.0).collect();
+    let mut rng = Pcg64Mcg::seed_from_u64(2);
+    (1..numbers.len()).rev().for_each(|i| numbers.swap(i, rng.random_range(0..=i)));
+    let x = Var::from_tensor(&Tensor::from_vec(numbers, (2, 3, 12, 8), &Device::Cpu).unwrap()).unwrap();
+    let all = std::slice::from_ref(&x);
+    has_the_slope_of_its_gradients("max pooling", all, || cpu::max_pool_same(&x, 5).unwrap());
+    has_the_slope_of_its_gradients("halving", all, || cpu::max_pool_halving(&x).unwrap());
+    has_the_slope_of_its_gradients("upsampling", all, || cpu::upsample(&x).unwrap());
+}
+
 /// Every convolution is in one chain; nothing that others read lies within one.
 #[test]
 fn chains_hide_nothing_that_others_read() {
